@@ -1,0 +1,139 @@
+"""What can go wrong, as a tree.
+
+    ServiceError                        what a client is told: status, code, title and a sentence that says what to do
+    |-- MalformedRequest          400
+    |-- NotFound                  404
+    |-- MethodNotAllowed          405
+    |-- BodyTooLarge              413
+    |-- UnsupportedMediaType      415
+    |-- BadInput                  422   the request was understood, and there is nothing to compute
+    |   |-- SourceRequired
+    |   |-- SourceConflict
+    |   |-- InvalidOption
+    |   |-- EmptyFile
+    |   |-- NoVideoStream
+    |   `-- UndecodableVideo
+    |-- Internal                  500
+    |   `-- NonFiniteOutput
+    |-- NoClassLayer              501
+    |-- Unavailable               503   ask again later, or ask another replica
+    |   |-- Warming
+    |   |-- Draining
+    |   |-- WorkerDown
+    |   |-- WeightsMissing
+    |   |-- KnownAnswerWrong
+    |   `-- StartFailed
+    `-- DiskFull                  507
+
+    PrecisionUnavailable                the start is refused: this device cannot compute so
+
+Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's text:
+that is what ``__cause__`` is for, which goes to the log.
+"""
+
+
+class ServiceError(Exception):
+    """Base of all that a client is told. ``str(error)`` is the problem's detail (RFC 9457)."""
+
+    status: int = 500
+    code: str = "internal"
+    title: str = "Internal error"
+    headers: dict[str, str] = {}
+
+
+class MalformedRequest(ServiceError):
+    status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class NotFound(ServiceError):
+    status, code, title = 404, "not_found", "Not found"
+
+
+class MethodNotAllowed(ServiceError):
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class BodyTooLarge(ServiceError):
+    status, code, title = 413, "body_too_large", "Body too large"
+
+
+class UnsupportedMediaType(ServiceError):
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class BadInput(ServiceError):
+    status, code, title = 422, "bad_input", "Bad input"
+
+
+class SourceRequired(BadInput):
+    code, title = "source_required", "No video in the request"
+
+
+class SourceConflict(BadInput):
+    code, title = "source_conflict", "More than one video in the request"
+
+
+class InvalidOption(BadInput):
+    code, title = "invalid_option", "Invalid option"
+
+
+class EmptyFile(BadInput):
+    code, title = "empty_file", "Empty file"
+
+
+class NoVideoStream(BadInput):
+    code, title = "no_video_stream", "No video in the file"
+
+
+class UndecodableVideo(BadInput):
+    code, title = "undecodable_video", "The file cannot be decoded"
+
+
+class Internal(ServiceError):
+    """The default: 500 internal."""
+
+
+class NonFiniteOutput(Internal):
+    code, title = "non_finite_output", "The network gave numbers that are not finite"
+
+
+class NoClassLayer(ServiceError):
+    status, code, title = 501, "no_class_layer", "The loaded weights have no class layer"
+
+
+class Unavailable(ServiceError):
+    status, code, title = 503, "unavailable", "Unavailable"
+
+
+class Warming(Unavailable):
+    code, title = "warming", "The network is warming up"
+    headers = {"Retry-After": "5"}
+
+
+class Draining(Unavailable):
+    code, title = "draining", "The service is shutting down"
+    headers = {"Retry-After": "1"}
+
+
+class WorkerDown(Unavailable):
+    code, title = "worker_down", "The worker is down"
+
+
+class WeightsMissing(Unavailable):
+    code, title = "weights_missing", "There are no weights"
+
+
+class KnownAnswerWrong(Unavailable):
+    code, title = "known_answer_wrong", "The weights give a wrong answer"
+
+
+class StartFailed(Unavailable):
+    code, title = "start_failed", "The network could not be loaded"
+
+
+class DiskFull(ServiceError):
+    status, code, title = 507, "disk_full", "No room for the upload"
+
+
+class PrecisionUnavailable(Exception):
+    """This device cannot compute in the precision asked for; the message says what can."""

@@ -1,0 +1,211 @@
+"""The network: C3D built from the layer table, on one device, at one precision. The only file that imports Keras."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+# In place before an engine is imported. float32 means float32: else oneDNN may be told from outside to multiply in
+# bfloat16. And a process that holds one small network does not take the whole GPU from its neighbours.
+os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+from model_store.store import Model  # noqa: E402
+from service import c3d  # noqa: E402
+from service.errors import PrecisionUnavailable  # noqa: E402
+
+# On a CPU a batch of 8 gains little over 1 and holds the device for more than a second; a GPU wants more.
+BATCH_SIZES = {"cpu": (1, 2, 4), "gpu": (1, 2, 4, 8, 16, 32)}
+
+Forward = Callable[[NDArray[Any]], list[Any]]
+
+
+class Network:
+    """One C3D, ready to run. Not to be used by two threads at once.
+
+    Attributes: ``card`` of its weights; ``precision``; ``device`` "cpu" or "gpu"; ``backend``, the engine and its version;
+    ``batch_sizes``, rising: those that `warm_up` traces; ``traces``, how often the engine has traced or compiled the
+    forward pass so far (PyTorch never does).
+    """
+
+    def __init__(self, model: Model, precision: str = "float32") -> None:
+        """Build the layers and load the model's weights.
+
+        Raises PrecisionUnavailable where the device cannot compute in ``precision``, StoreError where the weights on
+        disk are damaged.
+        """
+        engine = keras.backend.backend()
+        self.card = model.card
+        self.precision = precision
+        self.device = _ENGINES[engine].configure(precision)
+        self.backend = f"{engine} {_ENGINES[engine].version()}"
+        self.batch_sizes = BATCH_SIZES[self.device]
+        self.traces = 0
+        self._behind_mean = _layers(model.card.num_classes, "float32" if precision == "tf32" else precision)
+        for name, tensor in model.tensors():
+            layer, variable = name.split("/")
+            getattr(self._behind_mean.get_layer(layer), variable).assign(tensor)
+        rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
+        columns = slice(model.card.crop_left, model.card.crop_left + c3d.CROP_SIZE)
+        mean = model.mean[:, :, rows, columns].transpose(1, 2, 3, 0)
+        clips = keras.Input(c3d.CLIP_SHAPE, dtype="uint8", name="clips")
+        centred = keras.ops.subtract(keras.ops.cast(clips, "float32"), mean)
+        whole = keras.Model(clips, self._behind_mean(centred), name="c3d")
+        self._forward = _ENGINES[engine].compile(whole, self._count_trace)
+
+    def __repr__(self) -> str:
+        return f"Network({self.card.name!r}, {self.precision}, {self.backend} on {self.device})"
+
+    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
+        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
+        return _outputs(self._forward(clips), self.card.num_classes)
+
+    def warm_up(self, progress: Callable[[float], None] = lambda share: None) -> None:
+        """Run every batch size once, so that serving traces nothing. ``progress`` hears the share done, 0..1."""
+        for done, size in enumerate(self.batch_sizes, start=1):
+            self.run(np.zeros((size, *c3d.CLIP_SHAPE), np.uint8))
+            progress(done / len(self.batch_sizes))
+
+    def known_answer(self) -> tuple[int, float] | None:
+        """Class and probability of 16 frames of zeros BEHIND the mean subtraction; None without a class layer.
+
+        They need no video, no mean and no resize: the cheapest proof that a weights file was read in the right layout.
+        """
+        if not self.card.num_classes:
+            return None
+        zeros = keras.ops.zeros((1, *c3d.CLIP_SHAPE), "float32")
+        probabilities = _outputs(self._behind_mean(zeros, training=False), self.card.num_classes).probabilities[0]
+        return int(probabilities.argmax()), float(probabilities.max())
+
+    def _count_trace(self) -> None:
+        self.traces += 1
+
+
+def _layers(num_classes: int, dtype: str) -> Any:
+    """The layer table as a Keras model: mean-subtracted float32 clips in, float32 fc6, fc7 and probabilities out.
+
+    Variables begin as zeros: random initial values would cost seconds and be overwritten. fc8 and its softmax stay
+    float32 at every precision. Without classes the third output is missing.
+    """
+    outputs = {}
+    x = clips = keras.Input(c3d.CLIP_SHAPE, dtype="float32", name="clips_minus_mean")
+    for layer in c3d.LAYERS:
+        common = {"name": layer.name, "dtype": "float32" if layer.kind == "softmax" else dtype}
+        dense = {"kernel_initializer": "zeros", "bias_initializer": "zeros", **common}
+        match layer.kind:
+            case "conv":
+                x = keras.layers.Conv3D(layer.argument, 3, padding="same", activation="relu", **dense)(x)
+            case "pool":
+                x = keras.layers.MaxPooling3D(layer.argument, padding="valid", **common)(x)
+            case "pad":
+                x = keras.layers.ZeroPadding3D(layer.argument, **common)(x)
+            case "flatten":
+                x = keras.layers.Flatten(**common)(x)
+            case "dense":
+                x = keras.layers.Dense(layer.argument, activation="relu", **dense)(x)
+            case "softmax" if num_classes:
+                x = keras.layers.Dense(num_classes, activation="softmax", **dense)(x)
+        outputs[layer.name] = x
+    names = ("fc6", "fc7", "fc8") if num_classes else ("fc6", "fc7")
+    return keras.Model(clips, [keras.ops.cast(outputs[name], "float32") for name in names], name="c3d_behind_mean")
+
+
+def _outputs(tensors: list[Any], num_classes: int) -> c3d.ClipOutputs:
+    arrays = [keras.ops.convert_to_numpy(tensor) for tensor in tensors]
+    return c3d.ClipOutputs(*arrays) if num_classes else c3d.ClipOutputs(*arrays, np.zeros((len(arrays[0]), 0), np.float32))
+
+
+class _TensorFlow:
+    """What Keras leaves to the engine: precision, memory, compiling. Likewise below."""
+
+    @staticmethod
+    def version() -> str:
+        import tensorflow
+
+        return str(tensorflow.__version__)
+
+    @staticmethod
+    def configure(precision: str) -> str:
+        import tensorflow
+
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tensorflow.config.experimental.set_memory_growth(gpu, enable=True)
+        tensorflow.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+        if precision == "float16" and not gpus:
+            raise PrecisionUnavailable("float16 needs a GPU: TensorFlow has no float16 pooling on a CPU. Use bfloat16.")
+        return _device(precision, on_gpu=bool(gpus))
+
+    @staticmethod
+    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
+        import tensorflow
+
+        def forward(clips: Any) -> Any:
+            on_trace()  # Python runs while TensorFlow traces, and not again
+            return model(clips, training=False)
+
+        return tensorflow.function(forward, autograph=False)  # type: ignore[no-any-return]
+
+
+class _Jax:
+    @staticmethod
+    def version() -> str:
+        import jax
+
+        return str(jax.__version__)
+
+    @staticmethod
+    def configure(precision: str) -> str:
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+        return _device(precision, on_gpu=jax.default_backend() == "gpu")
+
+    @staticmethod
+    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
+        import jax
+
+        def forward(trainable: Any, fixed: Any, clips: Any) -> Any:
+            on_trace()
+            return model.stateless_call(trainable, fixed, clips, training=False)[0]
+
+        weights = [[v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)]
+        return partial(jax.jit(forward), *weights)
+
+
+class _Torch:
+    @staticmethod
+    def version() -> str:
+        import torch
+
+        return str(torch.__version__)
+
+    @staticmethod
+    def configure(precision: str) -> str:
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        return _device(precision, on_gpu=torch.cuda.is_available())
+
+    @staticmethod
+    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
+        import torch
+
+        return torch.inference_mode()(partial(model, training=False))  # type: ignore[no-any-return]
+
+
+_ENGINES: dict[str, Any] = {"tensorflow": _TensorFlow, "jax": _Jax, "torch": _Torch}
+
+
+def _device(precision: str, *, on_gpu: bool) -> str:
+    if precision == "tf32" and not on_gpu:
+        raise PrecisionUnavailable("tf32 is a mode of NVIDIA GPUs (Ampere and later), and there is none here. Use float32.")
+    return "gpu" if on_gpu else "cpu"

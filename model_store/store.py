@@ -13,31 +13,34 @@ A model is written beside its place and renamed into it, so a reader sees a whol
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_store.tensors import Float32, ModelMissing, StoreError
+from model_store.tensors import check_labels, check_mean, check_tensor, identity, num_classes, tensor_sha256, update
 from service import c3d
 
-Float32 = NDArray[np.float32]
+__all__ = [
+    "CROP_LEFT", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "Preprocessing", "StoreError",
+    "check_labels", "check_mean", "check_tensor", "identity", "names", "num_classes", "open_model", "tensor_sha256",
+    "write",
+]  # fmt: skip
+
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
 SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
+NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up
 
-
-class StoreError(Exception):
-    """What is wrong with a model or a file, in a sentence that says what to do. Safe to show to a user."""
-
-
-class ModelMissing(StoreError):
-    """The store holds no model, or not the one asked for."""
+Preprocessing = Literal["c3d-sports1m", "c3d-ucf101-mean"]
+# Column of the 171 where the crop starts. 29 is the original; 30 is what the Keras and PyTorch ports use together with the
+# mean cube of UCF101 (axon-research/c3d-keras: rows 8..119, columns 30..141).
+CROP_LEFT: dict[Preprocessing, int] = {"c3d-sports1m": c3d.CROP_LEFT, "c3d-ucf101-mean": 30}
 
 
 class Card(BaseModel):
@@ -49,7 +52,7 @@ class Card(BaseModel):
     weights: str = Field(description='Whose weights: "sports1m", "stand-in", or the name given at import.')
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`identity` of the tensors, never of a file.")
     num_classes: int = Field(ge=0, description="487 for Sports-1M; 0 where there is no class layer.")
-    preprocessing: Literal["c3d-sports1m", "c3d-ucf101-mean"] = Field(description="Crop column and mean belong to it.")
+    preprocessing: Preprocessing = Field(description="Crop column and mean belong to it.")
     crop_left: int = Field(ge=0, le=c3d.FRAME_SIZE[1] - c3d.CROP_SIZE, description="Column of the 171 where the crop starts.")
     channel_order: Literal["BGR"] = "BGR"
     mean: str = Field(description='Which mean cube: "sports1m", "ucf101", "stand-in", or a file\'s name.')
@@ -98,7 +101,7 @@ class Model:
                 for name, shape in shapes.items():
                     tensor = file[name]
                     check_tensor(name, tensor, shape)
-                    _update(digest, name, tensor)
+                    update(digest, name, tensor)
                     yield name, tensor
         except (OSError, ValueError, KeyError) as error:
             raise StoreError(f"{self.directory / WEIGHTS} cannot be read: {error}. Make the model anew.") from error
@@ -106,74 +109,55 @@ class Model:
             raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. Make the model anew.")
 
 
-def _update(digest: hashlib._Hash, name: str, tensor: NDArray[np.generic]) -> None:
-    digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-    digest.update(np.ascontiguousarray(tensor).data)
-
-
-def tensor_sha256(tensors: Mapping[str, NDArray[np.generic]]) -> str:
-    """SHA-256 over names, dtypes, shapes and row-major bytes, in the mapping's order: whatever file held them."""
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        _update(digest, name, tensor)
-    return digest.hexdigest()
-
-
-def identity(tensors: Mapping[str, Float32]) -> str:
-    """``weights_sha256``: `tensor_sha256` over the canonical tensors in their canonical order."""
-    return tensor_sha256({name: tensors[name] for name in c3d.weight_shapes(num_classes(tensors))})
-
-
-def num_classes(tensors: Mapping[str, Float32]) -> int:
-    """How many classes the weights know: 0 where they have no class layer."""
-    return int(tensors["fc8/bias"].shape[0]) if "fc8/bias" in tensors else 0
-
-
-def check_tensor(name: str, tensor: NDArray[np.generic], shape: tuple[int, ...]) -> None:
-    """Raises StoreError, naming the tensor, where dtype or shape is wrong or a value is not finite."""
-    if tensor.dtype != np.float32 or tensor.shape != shape:
-        raise StoreError(f"{name} is {tensor.dtype} {tensor.shape}, not float32 {shape}.")
-    if not np.isfinite(tensor.sum()) and not np.isfinite(tensor).all():  # the sum is quick and needs no second array
-        raise StoreError(f"{name} holds values that are not finite.")
-
-
-def check_mean(mean: NDArray[np.generic]) -> None:
-    """Raises StoreError unless it is a finite float32 cube of grey levels."""
-    check_tensor("The mean", mean, c3d.MEAN_SHAPE)
-    if mean.min() < 0 or mean.max() > 255:
-        raise StoreError(f"The mean ranges over {mean.min()}..{mean.max()}, which are no grey levels 0..255.")
-
-
-def check_labels(labels: tuple[str, ...], classes: int) -> None:
-    """Raises StoreError unless there is one label for each class."""
-    if len(labels) != classes:
-        raise StoreError(f"There are {len(labels)} labels for {classes} classes.")
-
-
-def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32, labels: Iterable[str]) -> Model:
+def write(
+    store: Path,
+    card: Card,
+    tensors: Mapping[str, Float32],
+    mean: Float32,
+    labels: Iterable[str],
+    prove: Callable[[Model], Card] = lambda model: model.card,
+) -> Model:
     """Put a model into the store under ``card.name``, in place of an older one, and read it back.
 
-    Raises StoreError where the tensors, mean or labels are not those of a C3D, OSError where the disk refuses.
+    ``prove`` is given the model as it lies on disk, before it takes its place, and returns the card to keep (same
+    name); what it raises leaves the store as it was.
+    Raises StoreError where the tensors, mean or labels are not those of a C3D or the disk is too full, OSError where it
+    refuses.
     """
     store.mkdir(parents=True, exist_ok=True)
-    place = store / card.name
-    beside = Path(tempfile.mkdtemp(dir=store, prefix=f".{card.name}."))
+    check_room(store, sum(tensor.nbytes for tensor in tensors.values()) + mean.nbytes)
+    beside = Path(tempfile.mkdtemp(dir=store, prefix=NEW))
     try:
         beside.chmod(0o755)  # mkdtemp's 0700 would lock out a service that runs as another user
-        (beside / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        _write_card(beside, card)
         np.save(beside / MEAN, mean, allow_pickle=False)
         (beside / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         np.savez(beside / WEIGHTS, allow_pickle=False, **tensors)
         for _ in Model(beside).tensors():
             pass  # reading checks and hashes: what is wrong is found before it replaces what was right
-        _swap_in(beside, place)
+        _write_card(beside, prove(Model(beside)))
+        _swap_in(beside, store / card.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Model(place)
+    return Model(store / card.name)
+
+
+def check_room(directory: Path, needed_bytes: int) -> None:
+    """Raises StoreError unless the disk under ``directory`` has room for ``needed_bytes``."""
+    free = shutil.disk_usage(directory).free
+    if free < needed_bytes:
+        raise StoreError(
+            f"{directory} needs {needed_bytes / 2**20:,.0f} MiB and its disk has {free / 2**20:,.0f} MiB free. Make room, or "
+            "set C3D_MODEL_STORE to a directory on a larger disk."
+        )
+
+
+def _write_card(directory: Path, card: Card) -> None:
+    (directory / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def _swap_in(new: Path, place: Path) -> None:
-    old = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.old."))
+    old = Path(tempfile.mkdtemp(dir=place.parent, prefix=OLD))
     try:
         if place.exists():
             os.rename(place, old / place.name)

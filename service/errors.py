@@ -27,9 +27,20 @@
 
     PrecisionUnavailable                the start is refused: this device cannot compute so
 
-Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's text:
-that is what ``__cause__`` is for, which goes to the log.
+Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's
+text: that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a Notice.
 """
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+
+class Notice(NamedTuple):
+    """One entry of an answer's ``warnings``: a stable code and a sentence. Their list is in the README."""
+
+    code: str
+    message: str
 
 
 class ServiceError(Exception):
@@ -38,7 +49,7 @@ class ServiceError(Exception):
     status: int = 500
     code: str = "internal"
     title: str = "Internal error"
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class MalformedRequest(ServiceError):
@@ -107,12 +118,12 @@ class Unavailable(ServiceError):
 
 class Warming(Unavailable):
     code, title = "warming", "The network is warming up"
-    headers = {"Retry-After": "5"}
+    headers = MappingProxyType({"Retry-After": "5"})
 
 
 class Draining(Unavailable):
     code, title = "draining", "The service is shutting down"
-    headers = {"Retry-After": "1"}
+    headers = MappingProxyType({"Retry-After": "1"})
 
 
 class WorkerDown(Unavailable):

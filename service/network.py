@@ -14,13 +14,13 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
+import keras
+import numpy as np
+from numpy.typing import NDArray
 
-from model_store.store import Model  # noqa: E402
-from service import c3d  # noqa: E402
-from service.errors import PrecisionUnavailable  # noqa: E402
+from model_store.store import Model
+from service import c3d
+from service.errors import PrecisionUnavailable
 
 # On a CPU a batch of 8 gains little over 1 and holds the device for more than a second; a GPU wants more.
 BATCH_SIZES = {"cpu": (1, 2, 4), "gpu": (1, 2, 4, 8, 16, 32)}
@@ -31,9 +31,9 @@ Forward = Callable[[NDArray[Any]], list[Any]]
 class Network:
     """One C3D, ready to run. Not to be used by two threads at once.
 
-    Attributes: ``card`` of its weights; ``precision``; ``device`` "cpu" or "gpu"; ``backend``, the engine and its version;
-    ``batch_sizes``, rising: those that `warm_up` traces; ``traces``, how often the engine has traced or compiled the
-    forward pass so far (PyTorch never does).
+    Attributes: ``card`` and ``labels`` of its weights; ``precision``; ``backend``, the engine, its version and the device;
+    ``batch_sizes``, rising: those that `warm_up` traces; ``traces``, how often the engine has traced or compiled the forward
+    pass so far (PyTorch never does).
     """
 
     def __init__(self, model: Model, precision: str = "float32") -> None:
@@ -43,11 +43,11 @@ class Network:
         disk are damaged.
         """
         engine = keras.backend.backend()
-        self.card = model.card
+        self.card, self.labels = model.card, model.labels
         self.precision = precision
-        self.device = _ENGINES[engine].configure(precision)
-        self.backend = f"{engine} {_ENGINES[engine].version()}"
-        self.batch_sizes = BATCH_SIZES[self.device]
+        device = _ENGINES[engine].configure(precision)
+        self.backend = f"{engine} {_ENGINES[engine].version()} on {device}"
+        self.batch_sizes = BATCH_SIZES[device]
         self.traces = 0
         self._behind_mean = _layers(model.card.num_classes, "float32" if precision == "tf32" else precision)
         for name, tensor in model.tensors():
@@ -62,7 +62,7 @@ class Network:
         self._forward = _ENGINES[engine].compile(whole, self._count_trace)
 
     def __repr__(self) -> str:
-        return f"Network({self.card.name!r}, {self.precision}, {self.backend} on {self.device})"
+        return f"Network({self.card.name!r}, {self.precision}, {self.backend})"
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
@@ -119,8 +119,8 @@ def _layers(num_classes: int, dtype: str) -> Any:
 
 
 def _outputs(tensors: list[Any], num_classes: int) -> c3d.ClipOutputs:
-    arrays = [keras.ops.convert_to_numpy(tensor) for tensor in tensors]
-    return c3d.ClipOutputs(*arrays) if num_classes else c3d.ClipOutputs(*arrays, np.zeros((len(arrays[0]), 0), np.float32))
+    fc6, fc7, *rest = (keras.ops.convert_to_numpy(tensor) for tensor in tensors)
+    return c3d.ClipOutputs(fc6, fc7, rest[0] if num_classes else np.zeros((len(fc6), 0), np.float32))
 
 
 class _TensorFlow:
@@ -128,31 +128,31 @@ class _TensorFlow:
 
     @staticmethod
     def version() -> str:
-        import tensorflow
+        import tensorflow as tf
 
-        return str(tensorflow.__version__)
+        return str(tf.__version__)
 
     @staticmethod
     def configure(precision: str) -> str:
-        import tensorflow
+        import tensorflow as tf
 
-        gpus = tensorflow.config.list_physical_devices("GPU")
+        gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
-            tensorflow.config.experimental.set_memory_growth(gpu, enable=True)
-        tensorflow.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+            tf.config.experimental.set_memory_growth(gpu, enable=True)
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
         if precision == "float16" and not gpus:
-            raise PrecisionUnavailable("float16 needs a GPU: TensorFlow has no float16 pooling on a CPU. Use bfloat16.")
+            raise PrecisionUnavailable("float16 needs a GPU: TensorFlow cannot pool it on a CPU. Use bfloat16.")
         return _device(precision, on_gpu=bool(gpus))
 
     @staticmethod
     def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        import tensorflow
+        import tensorflow as tf
 
         def forward(clips: Any) -> Any:
             on_trace()  # Python runs while TensorFlow traces, and not again
             return model(clips, training=False)
 
-        return tensorflow.function(forward, autograph=False)  # type: ignore[no-any-return]
+        return tf.function(forward, autograph=False)  # type: ignore[no-any-return]
 
 
 class _Jax:
@@ -207,5 +207,5 @@ _ENGINES: dict[str, Any] = {"tensorflow": _TensorFlow, "jax": _Jax, "torch": _To
 
 def _device(precision: str, *, on_gpu: bool) -> str:
     if precision == "tf32" and not on_gpu:
-        raise PrecisionUnavailable("tf32 is a mode of NVIDIA GPUs (Ampere and later), and there is none here. Use float32.")
+        raise PrecisionUnavailable("tf32 is a mode of NVIDIA GPUs since Ampere; there is no GPU here. Use float32.")
     return "gpu" if on_gpu else "cpu"

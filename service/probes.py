@@ -1,0 +1,52 @@
+"""What operators and clients ask about the service itself. None of it waits for the network."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from service import errors
+from service.answers import json_response
+from service.api import problems
+from service.readiness import Readiness
+from service.schemas import InfoOut, StatusOut
+
+router = APIRouter(tags=["service"])
+NOT_READY = problems(
+    errors.Warming,
+    errors.Draining,
+    errors.WorkerDown,
+    errors.WeightsMissing,
+    errors.KnownAnswerWrong,
+    errors.StartFailed,
+)
+
+
+@router.get("/livez", summary="Is the process alive?", response_model=StatusOut)
+async def livez() -> Response:
+    """200 as long as a restart would not help."""
+    return json_response({"status": "alive"})
+
+
+@router.get("/readyz", summary="Can it answer now?", response_model=StatusOut, responses=NOT_READY)
+@router.get("/health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
+async def readyz(request: Request) -> Response:
+    """200 when the network is warm and its known answer was right, else 503 with the reason."""
+    _readiness(request).serving()
+    return json_response({"status": "ready"})
+
+
+@router.get("/info", summary="What runs here", response_model=InfoOut, responses=NOT_READY)
+async def info(request: Request) -> Response:
+    """The card of the model, and how it is run."""
+    return json_response(_readiness(request).serving().info)
+
+
+@router.get("/labels", summary="The labels by class", response_model=list[str], responses=NOT_READY)
+async def labels(request: Request) -> Response:
+    """All labels; a label's place in the list, counted from 0, is its class_id."""
+    return json_response(_readiness(request).serving().labels)
+
+
+def _readiness(request: Request) -> Readiness:
+    readiness: Readiness = request.app.state.readiness
+    return readiness

@@ -1,0 +1,57 @@
+"""Whether requests can be answered now, by which model, and if not, why: one answer for the probes and for everybody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from service.errors import Notice, ServiceError, Warming, WorkerDown
+from service.pipeline import Pipeline
+
+STAND_IN_NOTICE = Notice(
+    "stand_in_weights",
+    "The weights are seeded random numbers, to try the service with: labels and vectors mean nothing. "
+    "`python -m model_store pull` gets the real ones.",
+)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What answers requests: the pipeline, and the model behind it as answers and /info show it."""
+
+    pipeline: Pipeline
+    model: dict[str, Any]  # the block of every answer, `schemas.ModelOut`
+    info: dict[str, Any]  # the answer of /info, `schemas.InfoOut`
+    labels: tuple[str, ...]  # by class; none where the weights have no class layer
+
+    def notices(self) -> list[Notice]:
+        """What every answer made with this model must say."""
+        return [STAND_IN_NOTICE] if self.model["weights"] == "stand-in" else []
+
+
+class Readiness:
+    """Begins as warming; becomes serving, or a reason why not. Changed and read in the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._serving: Serving | None = None
+        self._reason: ServiceError = Warming("The network is being loaded. Ask again in a few seconds.")
+
+    def serving(self) -> Serving:
+        """Raises the reason, a ServiceError of status 503, where requests cannot be answered."""
+        if self._serving is None:
+            raise self._reason.with_traceback(None)
+        if not self._serving.pipeline.is_alive():
+            raise WorkerDown("The worker that runs the network has stopped. Restart this instance, or ask another one.")
+        return self._serving
+
+    def warming(self, share: float) -> None:
+        """Say how much of the warm-up is done, 0..1."""
+        self._reason = Warming(f"The network is warming up, {share:.0%} done. Ask again in a few seconds.")
+
+    def serve(self, serving: Serving) -> None:
+        """Requests can be answered from now on."""
+        self._serving = serving
+
+    def refuse(self, reason: ServiceError) -> None:
+        """Requests can not be answered from now on."""
+        self._serving, self._reason = None, reason

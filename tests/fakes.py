@@ -1,0 +1,59 @@
+"""Real implementations of the service's small interfaces, without what makes them heavy."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from model_store import standin
+from model_store.store import Card
+from numpy.typing import NDArray
+from service import c3d
+
+LABELS = tuple(f"class {i}" for i in range(c3d.NUM_CLASSES))
+
+
+def card(**changes: object) -> Card:
+    """A card as the stand-in weights have it."""
+    values = {
+        "name": "stand-in",
+        "weights": "stand-in",
+        "weights_sha256": hashlib.sha256(b"weights").hexdigest(),
+        "num_classes": c3d.NUM_CLASSES,
+        "preprocessing": "c3d-sports1m",
+        "crop_left": c3d.CROP_LEFT,
+        "mean": "stand-in",
+        "mean_sha256": hashlib.sha256(b"mean").hexdigest(),
+        "labels": "numbered",
+        "known_answer": standin.KNOWN_ANSWER,
+        "source": "tests/fakes.py",
+        "form": "seeded",
+        "licence": "none needed",
+        "created": "2026-11-23",
+    }
+    return Card.model_validate(values | changes)
+
+
+class FakeNetwork:
+    """A network of ten lines: each clip's outputs depend on every one of its frames and their order, and on no other clip."""
+
+    def __init__(self, **changes: object) -> None:
+        self.card = card(**changes)
+        self.labels = LABELS[: self.card.num_classes]
+        self.precision = "float32"
+        self.backend = "fake 1.0 on cpu"
+        self.batch_sizes = (1, 2, 4)
+        self.batches: list[int] = []
+
+    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
+        self.batches.append(len(clips))
+        return fake_outputs(clips, self.card.num_classes)
+
+
+def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -> c3d.ClipOutputs:
+    """What FakeNetwork computes of clips uint8 (b, 16, 112, 112, 3)."""
+    levels = clips.astype(np.float32).mean(axis=(2, 3)).reshape(len(clips), -1)  # (b, 48): by frame and channel
+    fc6 = np.abs(levels @ np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE))).astype(np.float32))
+    logits = fc6[:, :num_classes] / 500
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=0))
+    return c3d.ClipOutputs(fc6, fc6[:, ::-1] * 2, powers / powers.sum(axis=1, keepdims=True))

@@ -48,7 +48,7 @@ class FeaturesOptions(Options):
     layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
     normalize: Literal["l2", "none"] = Field(
         "l2",
-        description="`l2`: the mean over clips is divided by its L2 norm. `none`: it is the plain mean. Clips are never normalised.",
+        description="`l2`: the mean over clips, divided by its L2 norm. `none`: the plain mean. Clips are never normalised.",
     )
 
 

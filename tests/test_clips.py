@@ -1,0 +1,112 @@
+"""Where clips start and end, for every length, stride and tail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from service.clips import Clip, ClipCutter, Tail
+
+FPS = 25
+
+
+def frames_of(num_frames: int) -> NDArray[np.uint8]:
+    """Frames that carry their index, without the memory of real ones."""
+    index = np.arange(num_frames)
+    values = np.stack([index % 256, index // 256], axis=-1).astype(np.uint8)
+    return values.reshape(-1, 1, 1, 2)
+
+
+def cut(num_frames: int, stride: int = 8, tail: Tail = "drop", block: int = 8) -> tuple[list[Clip], ClipCutter]:
+    cutter, clips = ClipCutter(stride, tail), []
+    frames, times = frames_of(num_frames), np.arange(num_frames) / FPS
+    for start in range(0, num_frames, block):
+        clips += cutter.add(frames[start : start + block], times[start : start + block])
+    clips += cutter.finish(num_frames / FPS)
+    return clips, cutter
+
+
+def indices(clip: Clip) -> list[int]:
+    low_high = clip.frames.reshape(16, 2).astype(int)
+    return [int(low + 256 * high) for low, high in low_high]
+
+
+@pytest.mark.parametrize("num_frames", [16, 17, 23, 24, 25, 164, 500])
+@pytest.mark.parametrize("stride", [1, 5, 8, 16, 20, 40])
+@pytest.mark.parametrize("block", [1, 7, 8, 600])
+def test_clips_are_those_of_the_definition(num_frames: int, stride: int, block: int) -> None:
+    clips, cutter = cut(num_frames, stride, block=block)
+    starts = list(range(0, num_frames - 15, stride))
+    assert [clip.span.start_frame for clip in clips] == starts
+    for number, (clip, start) in enumerate(zip(clips, starts, strict=True)):
+        assert indices(clip) == list(range(start, start + 16))
+        assert clip.span.index == number
+        assert (clip.span.end_frame, clip.span.num_padded_frames) == (start + 16, 0)
+        assert (clip.span.start_sec, clip.span.end_sec) == (start / FPS, (start + 16) / FPS)
+    covered = {i for start in starts for i in range(start, start + 16)}
+    assert cutter.num_used == len(covered)
+    assert cutter.num_frames == num_frames
+
+
+def test_the_known_video_has_19_clips() -> None:
+    clips, cutter = cut(164)
+    assert len(clips) == 19
+    assert (clips[0].span.start_sec, clips[0].span.end_sec) == (0.0, 0.64)
+    assert [notice.message.split(" frames")[0] for notice in cutter.notices()] == ["The last 4"]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "stride", "last", "padded"), [(20, 8, 8, 4), (20, 16, 16, 12), (30, 8, 16, 2), (17, 1, 1, 0)]
+)
+def test_pad_adds_one_clip_with_what_is_left(num_frames: int, stride: int, last: int, padded: int) -> None:
+    clips, cutter = cut(num_frames, stride, "pad")
+    assert clips[-1].span.start_frame == last
+    assert clips[-1].span.num_padded_frames == padded
+    assert clips[-1].span.end_frame == num_frames
+    assert indices(clips[-1]) == [*range(last, num_frames), *[num_frames - 1] * padded]
+    assert clips[-1].span.end_sec == num_frames / FPS
+    assert cutter.notices() == []
+    assert cutter.num_used == num_frames
+
+
+@pytest.mark.parametrize("num_frames", [16, 24, 32])
+def test_pad_adds_nothing_where_nothing_is_left(num_frames: int) -> None:
+    assert len(cut(num_frames, 8, "pad")[0]) == len(cut(num_frames, 8, "drop")[0])
+
+
+@pytest.mark.parametrize("num_frames", [20, 39, 40])
+@pytest.mark.parametrize("tail", ["drop", "pad"])
+def test_frames_that_a_long_stride_skips_are_no_tail(num_frames: int, tail: Tail) -> None:
+    clips, cutter = cut(num_frames, 40, tail)
+    assert len(clips) == 1
+    assert cutter.notices() == []
+
+
+@pytest.mark.parametrize("num_frames", [1, 15])
+@pytest.mark.parametrize("tail", ["drop", "pad"])
+def test_a_short_video_is_padded_to_one_clip_and_says_so(num_frames: int, tail: Tail) -> None:
+    clips, cutter = cut(num_frames, tail=tail)
+    assert [indices(clip) for clip in clips] == [[*range(num_frames), *[num_frames - 1] * (16 - num_frames)]]
+    assert clips[0].span.end_frame == num_frames
+    assert [notice.code for notice in cutter.notices()] == ["short_video_padded"]
+
+
+def test_no_frames_make_no_clip() -> None:
+    clips, cutter = cut(0)
+    assert clips == []
+    assert cutter.notices() == []
+
+
+def test_clips_tile_without_gaps_at_stride_16() -> None:
+    clips, _ = cut(500, 16, "pad")
+    ends = [clip.span.end_sec for clip in clips]
+    assert [clip.span.start_sec for clip in clips] == [0.0, *ends[:-1]]
+    assert ends[-1] == 500 / FPS
+
+
+def test_holds_no_more_than_one_clip() -> None:
+    cutter = ClipCutter()
+    for i in range(1000):
+        cutter.add(frames_of(1), np.array([i / FPS]))
+        assert len(cutter._held) <= 16

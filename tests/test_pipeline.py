@@ -1,0 +1,177 @@
+"""A file through all the stages, with a network of ten lines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fakes import FakeNetwork, fake_outputs
+from service import c3d
+from service.batcher import Batcher
+from service.clips import Tail
+from service.decoder import Decoder
+from service.errors import NonFiniteOutput
+from service.frames import FrameBlock, VideoInfo, read_video
+from service.pipeline import BATCHES_AHEAD, ClipDone, Pipeline, Summary
+from videos import write_video
+
+Run = Callable[[NDArray[Any]], Any]
+MakePipeline = Callable[[Run], Pipeline]
+
+
+@pytest.fixture
+def make() -> Iterator[MakePipeline]:
+    """Pipelines that are stopped after the test."""
+    opened: list[tuple[Batcher, Decoder]] = []
+
+    def build(run: Run) -> Pipeline:
+        opened.append((Batcher(run, (1, 2, 4)), Decoder(2, c3d.CROP_LEFT)))
+        return Pipeline(opened[-1][1], opened[-1][0])
+
+    yield build
+    for batcher, decoder in opened:
+        batcher.stop()
+        decoder.close()
+
+
+async def everything(pipeline: Pipeline, path: Path, stride: int = 8, tail: Tail = "drop") -> list[Any]:
+    async with aclosing(pipeline.run(path, stride, tail)) as steps:
+        return [step async for step in steps]
+
+
+def frames_of(path: Path) -> NDArray[np.uint8]:
+    return np.concatenate([block.frames for block in read_video(path) if isinstance(block, FrameBlock)])
+
+
+def test_gives_info_then_clips_in_order_then_summary(make: MakePipeline, clip_mp4: Path) -> None:
+    info, *clips, summary = asyncio.run(everything(make(FakeNetwork().run), clip_mp4))
+    assert isinstance(info, VideoInfo)
+    assert isinstance(summary, Summary)
+    frames = frames_of(clip_mp4)
+    assert [done.span.start_frame for done in clips] == [0, 8, 16, 24]
+    for done in clips:
+        assert isinstance(done, ClipDone)
+        expected = fake_outputs(frames[done.span.start_frame :][:16][None])
+        for ours, theirs in zip(done.outputs, expected, strict=True):
+            assert np.array_equal(ours, theirs[0])
+    assert (summary.num_frames_decoded, summary.num_frames_used, summary.end_sec) == (40, 40, 1.6)
+    assert summary.decode_s > 0
+    assert summary.model_s > 0
+
+
+def test_many_videos_share_batches_and_never_mix(make: MakePipeline, tmp_path: Path) -> None:
+    network = FakeNetwork()
+    pipeline = make(network.run)
+    paths = [write_video(tmp_path / f"{seed}.mp4", 16 + 8 * (seed % 4), seed=seed) for seed in range(8)]
+    alone = [asyncio.run(everything(pipeline, path)) for path in paths]
+
+    async def all_at_once() -> list[list[Any]]:
+        return await asyncio.gather(*(everything(pipeline, path) for path in paths * 4))
+
+    for number, steps in enumerate(asyncio.run(all_at_once())):
+        expected = alone[number % len(paths)]
+        assert [type(step) for step in steps] == [type(step) for step in expected]
+        for ours, theirs in zip(steps[1:-1], expected[1:-1], strict=True):
+            assert ours.span == theirs.span
+            assert np.array_equal(ours.outputs.fc6, theirs.outputs.fc6)
+    assert max(network.batches) > 1
+
+
+class Stuck:
+    """A batcher and its lane that take clips and never answer."""
+
+    batch_sizes = (1, 2, 4)
+
+    def __init__(self) -> None:
+        self.taken: list[Future[Any]] = []
+
+    def open(self) -> Stuck:
+        return self
+
+    def submit(self, item: NDArray[Any]) -> Future[Any]:
+        self.taken.append(Future())
+        return self.taken[-1]
+
+    def close(self) -> None:
+        """Nothing to drop."""
+
+
+def test_is_never_far_ahead_of_the_network(tmp_path: Path) -> None:
+    """A long video waits for the network: what is decoded of it is bounded, whatever its length."""
+    path = write_video(tmp_path / "long.mp4", 400)
+    stuck, decoder = Stuck(), Decoder(2, c3d.CROP_LEFT)
+
+    async def watch() -> None:
+        task = asyncio.create_task(everything(Pipeline(decoder, stuck), path))  # type: ignore[arg-type]
+        before = -1
+        while before != len(stuck.taken) or not before:  # until nothing moves, with every chance to
+            before = len(stuck.taken)
+            await asyncio.to_thread(frames_of, path)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(watch())
+    decoder.close()
+    assert len(stuck.taken) == BATCHES_AHEAD * 4
+    assert all(future.cancelled() for future in stuck.taken)
+
+
+def test_what_is_not_finite_is_an_error(make: MakePipeline, clip_mp4: Path) -> None:
+    def broken(clips: NDArray[Any]) -> Any:
+        outputs = fake_outputs(clips)
+        outputs.fc6[:, 7] = np.nan
+        return outputs
+
+    with pytest.raises(NonFiniteOutput):
+        asyncio.run(everything(make(broken), clip_mp4))
+
+
+def test_a_failing_network_fails_its_video_and_not_the_next(make: MakePipeline, clip_mp4: Path, tmp_path: Path) -> None:
+    bad = write_video(tmp_path / "bad.mp4", 24, seed=3)
+    marker = int(frames_of(bad)[0].sum())
+
+    def moody(clips: NDArray[Any]) -> Any:
+        if any(int(clip[0].sum()) == marker for clip in clips):
+            raise RuntimeError("the device is out of sorts")
+        return fake_outputs(clips)
+
+    pipeline = make(moody)
+
+    async def both() -> Any:
+        runs = (everything(pipeline, path) for path in (clip_mp4, bad, clip_mp4))
+        return await asyncio.gather(*runs, return_exceptions=True)
+
+    first, second, third = asyncio.run(both())
+    assert isinstance(second, RuntimeError)
+    assert len(first) == len(third) == 6
+    assert len(asyncio.run(everything(pipeline, clip_mp4))) == 6
+
+
+def test_leaving_in_the_middle_ends_the_work(make: MakePipeline, tmp_path: Path) -> None:
+    network = FakeNetwork()
+    pipeline = make(network.run)
+    path = write_video(tmp_path / "long.mp4", 800)
+
+    async def leave_after_the_first_clip() -> None:
+        async with aclosing(pipeline.run(path, 8, "drop")) as steps:
+            async for step in steps:
+                if isinstance(step, ClipDone):
+                    return
+
+    asyncio.run(leave_after_the_first_clip())
+    assert sum(network.batches) < 99
+
+
+def test_stride_and_tail_reach_the_cutter(make: MakePipeline, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 50)
+    steps = asyncio.run(everything(make(FakeNetwork().run), path, 16, "pad"))
+    assert [(s.span.start_frame, s.span.num_padded_frames) for s in steps[1:-1]] == [(0, 0), (16, 0), (32, 0), (48, 14)]

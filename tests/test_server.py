@@ -1,0 +1,233 @@
+"""The service as its users meet it: a real process, real sockets, a real network, real videos."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx2
+import numpy as np
+import pytest
+
+import reference
+from conftest import ROOT
+from model_store import standin
+from model_store.store import Model
+from service import c3d
+from videos import write_video
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Service:
+    """A running `python -m service`, and what it logged."""
+
+    process: subprocess.Popen[str]
+    spool: Path
+    url: str = ""
+    lines: list[str] = field(default_factory=list)
+    _grew: threading.Condition = field(default_factory=threading.Condition)
+
+    def collect(self) -> None:
+        assert self.process.stderr
+        with self.process.stderr as log:
+            for line in log:
+                with self._grew:
+                    self.lines.append(line)
+                    self._grew.notify_all()
+        with self._grew:
+            self.lines.append("<end>")
+            self._grew.notify_all()
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first log line that matches; fails where the log ends without one."""
+
+        def find() -> re.Match[str] | None:
+            return next((match for line in self.lines if (match := re.search(pattern, line))), None)
+
+        with self._grew:
+            self._grew.wait_for(lambda: find() or "<end>" in self.lines, timeout=120)
+        found = find()
+        assert found, "".join(self.lines)
+        return found
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+def start(spool: Path, **settings: str) -> Service:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("C3D_")}
+    environment |= {"C3D_PORT": "0", "C3D_HOST": "127.0.0.1", "C3D_SPOOL_DIR": str(spool), **settings}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    service = Service(process, spool)
+    threading.Thread(target=service.collect, daemon=True).start()
+    service.url = service.wait_for(r"running on (http://\S+)")[1]
+    return service
+
+
+@pytest.fixture(scope="module")
+def service(stand_in: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    started = start(tmp_path_factory.mktemp("spool"), C3D_MODEL_STORE=str(stand_in.directory.parent))
+    started.wait_for("is ready")
+    yield started
+    if started.process.poll() is None:
+        started.end()
+
+
+def post(service: Service, path: Path, endpoint: str = "/features", **parameters: Any) -> Any:
+    with path.open("rb") as file:
+        answer = httpx2.post(service.url + endpoint, files={"file": file}, params=parameters, timeout=300)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def independent(path: Path, model: Model, stride: int = 8) -> tuple[reference.Activations, list[int]]:
+    """Every clip of a video by OpenCV and the reference."""
+    video, frames = cv2.VideoCapture(str(path)), []
+    while (grabbed := video.read())[0]:
+        frames.append(cv2.resize(grabbed[1], (171, 128)))
+    starts = reference.clip_starts(len(frames), stride)
+    clips = [reference.preprocess(np.stack(frames[s : s + 16]).astype(np.uint8), model.mean) for s in starts]
+    return reference.forward(np.stack(clips), dict(model.tensors())), starts
+
+
+def error(ours: Any, theirs: Any) -> float:
+    return float(np.linalg.norm(np.array(ours) - theirs) / np.linalg.norm(theirs))
+
+
+def test_answers_of_a_real_video_are_those_of_the_reference(service: Service, stand_in: Model, eye_makeup: Path) -> None:
+    expected, starts = independent(eye_makeup, stand_in, 32)
+    features = post(service, eye_makeup, clip_stride=32, include="clips")
+    assert [clip["start_frame"] for clip in features["clips"]] == starts
+    assert [clip["start_sec"] for clip in features["clips"]] == [start / 25 for start in starts]
+    for clip, fc6 in zip(features["clips"], expected.fc6, strict=True):
+        assert error(clip["descriptor"], fc6) < 1e-4
+    assert error(features["descriptor"], reference.video_descriptor(expected.fc6)) < 1e-4
+    fc7 = post(service, eye_makeup, clip_stride=32, layer="fc7", normalize="none")
+    assert error(fc7["descriptor"], expected.fc7.mean(axis=0)) < 1e-4
+    scores = reference.video_probabilities(expected.probabilities)
+    classified = post(service, eye_makeup, "/classify", clip_stride=32, top_k=487)
+    assert error([p["score"] for p in classified["predictions"]], np.sort(scores)[::-1]) < 1e-4
+    assert [p["class_id"] for p in classified["predictions"]][:5] == np.argsort(-scores)[:5].tolist()
+
+
+def test_the_known_video_has_19_clips(service: Service, eye_makeup: Path) -> None:
+    answer = post(service, eye_makeup, "/classify", include="clips")
+    assert len(answer["clips"]) == 19
+    assert (answer["clips"][0]["start_sec"], answer["clips"][0]["end_sec"]) == (0, 0.64)
+    assert answer["video"]["num_frames"] == {"header": 164, "decoded": 164, "used": 160}
+    assert answer["model"]["weights"] == "stand-in"
+    assert "stand_in_weights" in {warning["code"] for warning in answer["warnings"]}
+    assert answer["model"]["weights_sha256"] == standin_identity(service)
+
+
+def standin_identity(service: Service) -> str:
+    info = httpx2.get(f"{service.url}/info").json()
+    assert info["model"]["known_answer"] == standin.KNOWN_ANSWER
+    return str(info["model"]["weights_sha256"])
+
+
+def test_five_real_videos_have_three_labels(service: Service, real_videos: list[Path]) -> None:
+    answers = [post(service, path, "/classify", clip_stride=32, top_k=1)["predictions"][0] for path in real_videos]
+    assert all(0.05 < answer["score"] < 0.9 for answer in answers)
+    assert len({answer["class_id"] for answer in answers}) >= 3
+
+
+def test_concurrent_requests_get_their_own_answers(service: Service, tmp_path: Path) -> None:
+    """Whatever batches their clips shared: within 1e-5 of the answer alone."""
+    paths = [write_video(tmp_path / f"{seed}.mp4", 16 + 8 * seed, seed=seed) for seed in range(4)]
+    alone = [post(service, path)["descriptor"] for path in paths]
+    assert min(error(a, np.array(b)) for a in alone for b in alone if a is not b) > 1e-3
+    with ThreadPoolExecutor(12) as threads:
+        together = list(threads.map(lambda path: post(service, path)["descriptor"], paths * 3))
+    for number, descriptor in enumerate(together):
+        assert error(descriptor, np.array(alone[number % 4])) < 1e-5
+
+
+def test_raw_body_gives_the_same(service: Service, clip_mp4: Path) -> None:
+    raw = httpx2.post(
+        f"{service.url}/features", content=clip_mp4.read_bytes(), headers={"Content-Type": "application/octet-stream"}, timeout=60
+    )
+    assert error(raw.json()["descriptor"], np.array(post(service, clip_mp4)["descriptor"])) < 1e-5
+    assert len(raw.json()["descriptor"]) == c3d.DESCRIPTOR_SIZE
+
+
+def test_curl_with_expect_continue_sees_a_refusal(service: Service, tmp_path: Path) -> None:
+    big = tmp_path / "big.txt"
+    big.write_bytes(b"x" * 30_000_000)
+    command = ["curl", "-s", "--data-binary", f"@{big}", f"{service.url}/classify"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert json.loads(done.stdout)["code"] == "unsupported_media_type"
+
+
+def test_nothing_is_left_behind(service: Service, clip_mp4: Path) -> None:
+    post(service, clip_mp4)
+    httpx2.post(f"{service.url}/classify", files={"file": b"no video"})
+    [directory] = service.spool.iterdir()
+    assert list(directory.iterdir()) == []
+
+
+def test_answers_while_it_loads_and_stops_when_told(stand_in: Model, tmp_path: Path) -> None:
+    loading = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent))
+    assert httpx2.get(f"{loading.url}/livez").status_code == 200
+    for path in ("/readyz", "/health", "/labels", "/info"):
+        answer = httpx2.get(loading.url + path)
+        assert (answer.status_code, answer.json()["code"]) == (503, "warming")
+    assert httpx2.post(f"{loading.url}/classify", files={"file": b"video"}).status_code == 503
+    assert loading.end() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finishes_what_runs_when_told_to_stop(stand_in: Model, tmp_path: Path, eye_makeup: Path) -> None:
+    stopping = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent))
+    stopping.wait_for("is ready")
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(post, stopping, eye_makeup)
+        while not list(tmp_path.glob("*/request-*/video")):
+            assert not running.done()
+        assert stopping.end() == 0
+        assert len(running.result()["descriptor"]) == c3d.DESCRIPTOR_SIZE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_starts_without_weights_and_says_how_to_get_them(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    empty = start(tmp_path / "spool", C3D_MODEL_STORE=str(tmp_path / "none"))
+    empty.wait_for("python -m model_store pull")
+    answer = httpx2.get(f"{empty.url}/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "weights_missing")
+    assert "python -m model_store pull" in answer.json()["detail"]
+    assert httpx2.get(f"{empty.url}/livez").status_code == 200
+    assert empty.end() == 0
+
+
+def test_an_impossible_precision_refuses_the_start(stand_in: Model, tmp_path: Path) -> None:
+    refused = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent), C3D_PRECISION="tf32")
+    assert refused.process.wait(timeout=120) == 1
+    refused.wait_for("tf32 is a mode of NVIDIA GPUs")
+
+
+def test_a_wrong_setting_refuses_the_start() -> None:
+    environment = os.environ | {"C3D_PORT": "port", "C3D_PRECISION": "double"}
+    done = subprocess.run(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "C3D_PORT: " in done.stderr
+    assert "C3D_PRECISION: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -9,7 +9,7 @@ drops out; and each layer's gain was chosen so that its activations have a root 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,19 @@ SEED = 20150412
 # conv1 sees grey levels about zero (root mean square 60); fc8 sets how certain the softmax is.
 GAINS = {
     "conv1": 0.04, "conv2": 1.4, "conv3a": 1.3, "conv3b": 1.75, "conv4a": 1.3, "conv4b": 1.85,
-    "conv5a": 1.25, "conv5b": 2.05, "fc6": 1.3, "fc7": 1.7, "fc8": 6.5,
+    "conv5a": 1.25, "conv5b": 2.05, "fc6": 1.3, "fc7": 1.7, "fc8": 9.0,
 }  # fmt: skip
 BIAS = 0.25  # biases range over -BIAS..BIAS
 INT8_DEVIATION = 74.0  # of uniform integers -128..127: sqrt((256**2 - 1) / 12), rounded
 KNOWN_ANSWER = 396  # the class of a clip of zeros behind the mean subtraction, favoured by ...
-KNOWN_ANSWER_BIAS = 1.0  # ... this much, so that rounding cannot change it
+KNOWN_ANSWER_BIAS = 1.5  # ... this much, so that rounding cannot change it
+WARNING = """
+************************************************************************************
+*  STAND-IN WEIGHTS: these are seeded RANDOM NUMBERS, not a trained network.        *
+*  The service runs with them, and every label and every descriptor means NOTHING.  *
+*  Run `python -m model_store pull` for the real weights, or import your own.       *
+************************************************************************************
+"""
 
 
 def tensors() -> dict[str, store.Float32]:
@@ -76,6 +83,6 @@ def write(directory: Path, labels: tuple[str, ...] | None) -> store.Model:
         source=f"python -m model_store stand-in, seed {SEED}",
         form="seeded",
         licence="none needed: random numbers",
-        created=datetime.date.today().isoformat(),
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
     )
     return store.write(directory, card, weights, cube, labels or tuple(f"class {i}" for i in range(c3d.NUM_CLASSES)))

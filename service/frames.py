@@ -165,7 +165,7 @@ def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> 
     sideways = frame.rotation % 180 != 0
     duration = container.duration / av.time_base if container.duration and container.duration > 0 else None
     return VideoInfo(
-        container=container.format.name.split(",")[0],
+        container=_container_name(container),
         codec=stream.codec_context.name,
         width=frame.height if sideways else frame.width,
         height=frame.width if sideways else frame.height,
@@ -175,6 +175,12 @@ def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> 
         duration_sec=duration,
         num_frames_header=stream.frames if stream.frames > 0 else None,
     )
+
+
+def _container_name(container: InputContainer) -> str:
+    """One name of the several that FFmpeg gives a demuxer. QuickTime and MP4 share one; the file's brand tells them apart."""
+    name = container.format.name.split(",")[0]
+    return name if name != "mov" or container.metadata.get("major_brand", "").startswith("qt") else "mp4"
 
 
 @dataclass

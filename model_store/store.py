@@ -18,52 +18,36 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
-from model_store.tensors import Float32, ModelMissing, StoreError
-from model_store.tensors import check_labels, check_mean, check_tensor, identity, num_classes, tensor_sha256, update
+from model_store.card import CROP_LEFT, NAME, SPORTS1M, STAND_IN, Card, Preprocessing
+from model_store.tensors import (
+    Float32,
+    ModelMissing,
+    StoreError,
+    check_labels,
+    check_mean,
+    check_tensor,
+    identity,
+    num_classes,
+    tensor_sha256,
+    update,
+)
 from service import c3d
 
 __all__ = [
-    "CROP_LEFT", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "Preprocessing", "StoreError",
+    "CROP_LEFT", "NAME", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "NoRoom", "Preprocessing", "StoreError",
     "check_labels", "check_mean", "check_tensor", "identity", "names", "num_classes", "open_model", "tensor_sha256",
     "write",
 ]  # fmt: skip
 
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
-SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
 NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up
 
-Preprocessing = Literal["c3d-sports1m", "c3d-ucf101-mean"]
-# Column of the 171 where the crop starts. 29 is the original; 30 is what the Keras and PyTorch ports use together with the
-# mean cube of UCF101 (axon-research/c3d-keras: rows 8..119, columns 30..141).
-CROP_LEFT: dict[Preprocessing, int] = {"c3d-sports1m": c3d.CROP_LEFT, "c3d-ucf101-mean": 30}
 
-
-class Card(BaseModel):
-    """What a model is. Shown by /info, and in part in the ``model`` block of every answer."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="Its directory in the store.")
-    weights: str = Field(description='Whose weights: "sports1m", "stand-in", or the name given at import.')
-    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`identity` of the tensors, never of a file.")
-    num_classes: int = Field(ge=0, description="487 for Sports-1M; 0 where there is no class layer.")
-    preprocessing: Preprocessing = Field(description="Crop column and mean belong to it.")
-    crop_left: int = Field(ge=0, le=c3d.FRAME_SIZE[1] - c3d.CROP_SIZE, description="Column of the 171 where the crop starts.")
-    channel_order: Literal["BGR"] = "BGR"
-    mean: str = Field(description='Which mean cube: "sports1m", "ucf101", "stand-in", or a file\'s name.')
-    mean_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    labels: str = Field(description='Which labels: "sports1m", "numbered", or a file\'s name.')
-    known_answer: int | None = Field(ge=0, description="The class of a clip of zeros behind the mean subtraction.")
-    source: str = Field(description="Where the weights came from.")
-    form: str = Field(description='What they were: "seeded", "keras-2-hdf5", "caffe", "pytorch", ...')
-    file_sha256: str | None = Field(default=None, description="Of the file they were read from.")
-    licence: str
-    created: str = Field(description="ISO 8601 date.")
+class NoRoom(StoreError):
+    """The disk is too full: nothing else that could be tried would help."""
 
 
 class Model:
@@ -143,10 +127,10 @@ def write(
 
 
 def check_room(directory: Path, needed_bytes: int) -> None:
-    """Raises StoreError unless the disk under ``directory`` has room for ``needed_bytes``."""
+    """Raises NoRoom unless the disk under ``directory`` has room for ``needed_bytes``."""
     free = shutil.disk_usage(directory).free
     if free < needed_bytes:
-        raise StoreError(
+        raise NoRoom(
             f"{directory} needs {needed_bytes / 2**20:,.0f} MiB and its disk has {free / 2**20:,.0f} MiB free. Make room, or "
             "set C3D_MODEL_STORE to a directory on a larger disk."
         )

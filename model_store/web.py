@@ -56,7 +56,8 @@ class Web:
             raise SourceFailed(f"{host} {self._dead[host]}")
         request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers})  # noqa: S310 - http(s) only, above
         try:
-            return _within(self._answer_s, lambda: self._opener.open(request, timeout=self._read_s))
+            response: Response = _within(self._answer_s, lambda: self._opener.open(request, timeout=self._read_s))
+            return response  # noqa: TRY300 - what can fail is one line
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

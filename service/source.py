@@ -62,7 +62,7 @@ async def receive(request: Request, spool_dir: Path, max_bytes: int) -> AsyncIte
         path = Path(directory) / FILE_NAME
         try:
             with path.open("xb", buffering=0) as file:
-                sink = _Sink(file)
+                sink = Sink(file)
                 parts = None if boundary is None else _Form(sink, boundary)
                 await _read(request, sink, parts, max_bytes)
         except OSError as error:
@@ -88,7 +88,7 @@ def _boundary(request: Request) -> bytes | None:
     raise UnsupportedMediaType(HOW_TO_SEND)
 
 
-async def _read(request: Request, sink: _Sink, form: _Form | None, max_bytes: int) -> None:
+async def _read(request: Request, sink: Sink, form: _Form | None, max_bytes: int) -> None:
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
@@ -105,7 +105,7 @@ async def _read(request: Request, sink: _Sink, form: _Form | None, max_bytes: in
         form.finish()
 
 
-class _Sink:
+class Sink:
     """Collects the video's bytes, then hashes and writes them in a thread."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -129,7 +129,7 @@ class _Sink:
 class _Form:
     """A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into the sink, the rest into ``fields``."""
 
-    def __init__(self, sink: _Sink, boundary: bytes) -> None:
+    def __init__(self, sink: Sink, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
             raise MalformedRequest("The Content-Type header names no usable boundary. Let your HTTP client set that header.")
         self._sink = sink

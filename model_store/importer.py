@@ -1,0 +1,95 @@
+"""A file of weights becomes a model in the store, with its card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from model_store import hashes, layouts, mean, store
+from model_store.tensors import Float32, StoreError, identity, num_classes
+from service import c3d
+
+Answer = Callable[[store.Model], int | None]  # the class of zeros behind the mean; None where nobody can compute it
+
+
+class Origin(NamedTuple):
+    """What a file cannot say about itself."""
+
+    name: str  # of the model in the store
+    source: str  # address or file name, for the card
+    licence: str
+    preprocessing: store.Preprocessing
+
+
+class Mean(NamedTuple):
+    """A mean cube, float32 (3, 16, 128, 171), and its name for the card."""
+
+    cube: Float32
+    name: str
+
+
+class Labels(NamedTuple):
+    """One label for each class, and their name for the card."""
+
+    labels: tuple[str, ...]
+    name: str
+
+
+def add(
+    directory: Path,
+    file: Path,
+    origin: Origin,
+    means: Mean,
+    labels_for: Callable[[int], Labels],
+    answer: Answer,
+) -> store.Model:
+    """Read the weights in ``file`` and write the model into the store at ``directory``.
+
+    ``labels_for`` is asked once it is known how many classes there are. A model called "sports1m" claims to be just that:
+    487 classes, or none, and where ``answer`` can tell, the known answer.
+    Raises StoreError where the file is no C3D or the claim is wrong (the store is as it was then), OSError.
+    """
+    form, tensors = layouts.read(file)
+    classes = num_classes(tensors)
+    claims = origin.name == store.SPORTS1M
+    if claims and classes not in {0, c3d.NUM_CLASSES}:
+        raise StoreError(f"{file.name} has {classes} classes, Sports-1M {c3d.NUM_CLASSES}: give it another --name.")
+    labels = labels_for(classes)
+    card = store.Card(
+        name=origin.name,
+        weights=origin.name,
+        weights_sha256=identity(tensors),
+        num_classes=classes,
+        preprocessing=origin.preprocessing,
+        crop_left=store.CROP_LEFT[origin.preprocessing],
+        mean=means.name,
+        mean_sha256=mean.sha256(means.cube),
+        labels=labels.name,
+        known_answer=c3d.KNOWN_ANSWER if claims and classes else None,
+        source=origin.source,
+        form=form,
+        file_sha256=hashes.of_file(file, "sha256"),
+        licence=origin.licence,
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
+    )
+
+    def prove(model: store.Model) -> store.Card:
+        tensors.clear()  # they are on disk and checked; the network is about to hold them once more
+        known = answer(model)
+        if known is None or claims:
+            return model.card
+        is_sports1m = classes == c3d.NUM_CLASSES and known == c3d.KNOWN_ANSWER
+        return model.card.model_copy(update={"known_answer": known, "weights": store.SPORTS1M if is_sports1m else origin.name})
+
+    return store.write(directory, card, tensors, means.cube, labels.labels, prove)
+
+
+def default_name(file: Path) -> str:
+    """A model's name from its file's: lower case, letters, digits, ".", "_" and "-"."""
+    name = re.sub(r"[^a-z0-9._-]+", "-", file.name.lower()).strip("._-")
+    for ending in (".h5", ".hdf5", ".weights", ".pth", ".pt", ".pickle", ".npz", ".caffemodel"):
+        name = name.removesuffix(ending)
+    return name[:64] or "imported"

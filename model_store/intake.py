@@ -1,0 +1,124 @@
+"""What `import` was given, and what stands in for what it was not: mean, labels, name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from model_store import importer, labels, manifest, mean, store, verify
+from model_store.manifest import Manifest, Source
+from model_store.pull import Puller
+from model_store.tensors import StoreError
+from service import c3d
+
+
+class Given(NamedTuple):
+    """The command line of `import`; None where it says nothing."""
+
+    file: Path
+    mean: str | None = None  # a file's name, or three numbers
+    labels: Path | None = None
+    name: str | None = None
+    licence: str | None = None
+    preprocessing: store.Preprocessing | None = None
+
+
+def take(directory: Path, given: Given, puller: Puller, known: Manifest, answer: importer.Answer) -> store.Model:
+    """Import the file into the store at ``directory``. What was not given is fetched with ``puller`` where it can be.
+
+    Raises StoreError where the file is no C3D, no mean can be had, or the model claims to be Sports-1M and is not; OSError.
+    """
+    if not given.file.is_file():
+        raise StoreError(f"There is no file {given.file}.")
+    preprocessing = given.preprocessing or "c3d-sports1m"
+    published = _published(given.file, known.weights)
+    licence = given.licence or (published.licence if published else "not stated")
+    origin = importer.Origin(_name(given), given.file.name, licence, preprocessing)
+
+    def labels_for(classes: int) -> importer.Labels:
+        return _labels(given.labels, classes, puller, known)
+
+    return importer.add(directory, given.file, origin, _mean(given, preprocessing, puller, known), labels_for, answer)
+
+
+def answer_where_possible(say: Callable[[str], None]) -> importer.Answer:
+    """`verify.answer`, or None where Keras is not installed; ``say`` hears so."""
+
+    def answer(model: store.Model) -> int | None:
+        say("Running zeros through the network for the known answer ...")
+        try:
+            return verify.answer(model)
+        except ImportError as error:
+            say(f"Not proved, since the network cannot run here ({error}). Run `python -m model_store verify` where it can.")
+            return None
+
+    return answer
+
+
+def notes(model: store.Model) -> list[str]:
+    """What a user should know about a model just imported, a sentence each."""
+    card, said = model.card, []
+    if card.num_classes == c3d.NUM_CLASSES and card.known_answer not in {None, c3d.KNOWN_ANSWER}:
+        said.append(
+            f"Note: zeros give class {card.known_answer}. The Sports-1M weights, which have {c3d.NUM_CLASSES} classes too, "
+            f"give {c3d.KNOWN_ANSWER}. If these should be they, import them with --name {store.SPORTS1M} to learn what is wrong."
+        )
+    if not card.num_classes:
+        said.append("Note: there is no class layer (fc8). /features works, /classify answers 501 no_class_layer.")
+    if card.mean == "ucf101" and card.preprocessing == "c3d-sports1m":
+        said.append(
+            f"Note: the mean is UCF101's cube, with the crop from column {card.crop_left}. The ports that use this cube crop "
+            f"from column {store.CROP_LEFT['c3d-ucf101-mean']}: --preprocessing c3d-ucf101-mean does as they do."
+        )
+    return said
+
+
+def _name(given: Given) -> str:
+    name = given.name or importer.default_name(given.file)
+    if not store.NAME.fullmatch(name) or name == store.STAND_IN:
+        raise StoreError(
+            f'"{name}" cannot be a model\'s name: use --name with up to 64 of a-z, 0-9, ".", "_" and "-", beginning with a '
+            f'letter or digit, and not "{store.STAND_IN}".'
+        )
+    return name
+
+
+def _published(file: Path, sources: tuple[Source, ...]) -> Source | None:
+    return next((source for source in sources if manifest.is_source(file, source)), None)
+
+
+def _mean(given: Given, preprocessing: store.Preprocessing, puller: Puller, known: Manifest) -> importer.Mean:
+    if given.mean is None:
+        try:
+            return puller.mean(preprocessing)
+        except store.NoRoom:
+            raise
+        except StoreError as error:
+            raise StoreError(f"{error} Or give a mean with --mean: {mean.FORMS}.") from error
+    file = Path(given.mean)
+    if file.is_file():
+        cube = mean.read(file)
+        names = (name for name, sources in known.means.items() if _published(file, sources))
+        return importer.Mean(cube, next(names, None) or mean.identify(cube) or file.name)
+    numbers = mean.three_numbers(given.mean)
+    if numbers is None:
+        raise StoreError(f"--mean {given.mean} is neither a file nor three numbers B,G,R.")
+    return importer.Mean(numbers, given.mean)
+
+
+def _labels(file: Path | None, classes: int, puller: Puller, known: Manifest) -> importer.Labels:
+    """Those given; else Sports-1M's where the number of classes is theirs and they can be had; else numbers."""
+    if not classes:
+        return importer.Labels((), "none")
+    if file is not None:
+        published = _published(file, known.labels)
+        return importer.Labels(labels.read(file, classes), store.SPORTS1M if published else file.name)
+    if classes == c3d.NUM_CLASSES:
+        try:
+            return puller.labels()
+        except store.NoRoom:
+            raise
+        except StoreError as error:
+            puller.say(f"{error} The classes are numbered instead; --labels FILE names them.")
+    return importer.Labels(labels.numbered(classes), "numbered")

@@ -1,0 +1,42 @@
+"""What other tools call the layers of C3D and their variables, and what we call them."""
+
+from __future__ import annotations
+
+import re
+
+from service import c3d
+
+WITH_WEIGHTS = tuple(layer.name for layer in c3d.LAYERS if layer.parameters)  # conv1 ... conv5b, fc6, fc7, fc8
+
+LAYERS = {
+    **{name: name for name in WITH_WEIGHTS},  # Keras ports, DavideA/c3d-pytorch
+    "conv1a": "conv1", "conv2a": "conv2",  # Caffe, mmaction2
+    "fc6-1": "fc6", "fc7-1": "fc7", "fc8-1": "fc8",  # Caffe
+    **dict(zip((f"features.{i}" for i in (0, 3, 6, 8, 11, 13, 16, 18)), WITH_WEIGHTS, strict=False)),  # jfzhang95
+    "classifier.0": "fc6", "classifier.3": "fc7", "classifier.6": "fc8",  # jfzhang95
+    "cls_head.fc_cls": "fc8",  # mmaction2, fine-tuned
+}  # fmt: skip
+VARIABLES = {"kernel": "kernel", "weight": "kernel", "W": "kernel", "bias": "bias", "b": "bias"}
+PREFIXES = {"module", "backbone", "model"}  # of DataParallel, mmaction2, Lightning
+
+
+def canonical(name: str) -> str | None:
+    """ "conv1/kernel" and the like for another tool's name of the same; None for the name of something else.
+
+    >>> [canonical(n) for n in ("module.features.0.weight", "backbone.conv1a.conv.bias", "conv1/conv1/kernel:0", "fc6-1_b")]
+    ['conv1/kernel', 'conv1/bias', 'conv1/kernel', 'fc6/bias']
+    """
+    parts = [part for part in re.split(r"[./]", name.removesuffix(":0")) if part]
+    if parts and (joined := re.fullmatch(r"(.+)_(kernel|weight|W|bias|b)", parts[-1])):
+        parts[-1:] = joined.groups()
+    while parts and parts[0] in PREFIXES:
+        parts.pop(0)
+    if not parts or parts[-1] not in VARIABLES:
+        return None
+    *path, variable = parts
+    if path and path[-1] == "conv":  # mmaction2's ConvModule
+        path.pop()
+    if len(path) == 2 and path[0] == path[1]:  # Keras 2 writes the layer's name twice
+        path.pop()
+    layer = LAYERS.get(".".join(path))
+    return layer and f"{layer}/{VARIABLES[variable]}"

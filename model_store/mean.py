@@ -1,0 +1,86 @@
+"""The mean that is subtracted: whatever form it has, recognised by its content, becomes the cube of Caffe.
+
+The cube is float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column; grey levels.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store import caffe
+from model_store.page import Page, is_page
+from model_store.tensors import Float32, StoreError, check_mean, tensor_sha256
+from service import c3d
+
+MAX_BYTES = 1 << 27  # the largest cube that exists, in float64, has 8.4 MB
+FORMS = "a Caffe binaryproto, .npy, .npy.bz2, or three numbers B,G,R"
+# tensor_sha256({"mean.npy": cube}) of the cube that Keras and PyTorch ports use, from any of its three published files.
+UCF101_SHA256 = "33009179d3b2ccadf3a0caefddf90f5686231c4c95b28eb189b81058ef61dc08"
+
+
+def read(path: Path) -> Float32:
+    """The cube in the file. Raises StoreError where there is none, OSError where the file cannot be read."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES)
+    try:
+        array = _array(content)
+    except (OSError, EOFError, ValueError) as error:
+        raise StoreError(f"{path.name} is damaged ({error}): get it again.") from error
+    if array is None:
+        page = f'a web page ("{Page(content, "").title}")' if is_page("", content[:64]) else "no mean that can be read"
+        raise StoreError(f"{path.name} is {page}: it must be {FORMS}.")
+    return cube(array)
+
+
+def cube(array: NDArray[Any]) -> Float32:
+    """The cube from an array whose axes (3, 16, 128, 171) stand in any order, or from three numbers: B, G, R.
+
+    Axes of length 1 are left out. float64 is rounded to float32. Raises StoreError where it is no mean of C3D.
+    """
+    array = array.squeeze()
+    if array.dtype.kind not in "fiu":
+        raise StoreError(f"The mean is {array.dtype}, not numbers: it must be {FORMS}.")
+    if array.shape == (3,):
+        array = np.broadcast_to(array.reshape(3, 1, 1, 1), c3d.MEAN_SHAPE)
+    if sorted(array.shape) != sorted(c3d.MEAN_SHAPE):
+        raise StoreError(f"The mean has the axes {array.shape}; it needs {c3d.MEAN_SHAPE} in any order, or three numbers.")
+    made = np.ascontiguousarray(array.transpose([array.shape.index(size) for size in c3d.MEAN_SHAPE]), np.float32)
+    check_mean(made)
+    return made
+
+
+def three_numbers(text: str) -> Float32 | None:
+    """The cube from "101.4, 97.7, 90.3" and the like: B, G, R; None where the text is something else."""
+    words = re.split(r"[\s,;]+", text.strip().strip("[]()"))
+    try:
+        return cube(np.array([float(word) for word in words if word], np.float64)) if len(words) == 3 else None
+    except ValueError:
+        return None
+
+
+def identify(made: Float32) -> str | None:
+    """ "ucf101" for the cube that the ports use; None for another."""
+    return "ucf101" if sha256(made) == UCF101_SHA256 else None
+
+
+def sha256(made: Float32) -> str:
+    """The card's ``mean_sha256``: `tensor_sha256` of the cube under the name that `Model` checks it by."""
+    return tensor_sha256({"mean.npy": made})
+
+
+def _array(content: bytes) -> NDArray[Any] | None:
+    if content.startswith(b"BZh"):
+        content = bz2.BZ2Decompressor().decompress(content, MAX_BYTES)
+    if content.startswith(b"\x93NUMPY"):
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+        return array
+    if len(content) < 256 and content.isascii():
+        return three_numbers(content.decode())
+    return caffe.mean(content)

@@ -1,0 +1,105 @@
+"""What `pull` does: mean, labels and weights from the first source that delivers, then the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from model_store import importer, labels, mean, store
+from model_store.download import Downloader
+from model_store.manifest import Manifest, Source
+from model_store.tensors import StoreError
+from model_store.web import Web
+from service import c3d
+
+DOWNLOADS = ".downloads"  # in the store; kept, so that nothing is fetched twice
+MEANS: dict[store.Preprocessing, str] = {"c3d-sports1m": "sports1m", "c3d-ucf101-mean": "ucf101"}  # manifest's names
+MODEL_BYTES = 4 * c3d.NUM_PARAMETERS  # also about the size of each published file of weights
+
+T = TypeVar("T")
+
+
+class Puller:
+    """Fetches what a manifest names into a store's downloads. What it says goes to ``out``, line by line."""
+
+    def __init__(self, directory: Path, manifest: Manifest, web: Web, out: TextIO) -> None:
+        self._directory, self._manifest, self._out = directory, manifest, out
+        self._downloads = Downloader(directory / DOWNLOADS, web, out)
+
+    def say(self, line: str) -> None:
+        """Tell the user."""
+        print(line, file=self._out, flush=True)
+
+    def mean(self, preprocessing: store.Preprocessing) -> importer.Mean:
+        """The mean cube that belongs to the preprocessing. Raises StoreError where no source delivers it."""
+        name = MEANS[preprocessing]
+        sources = self._manifest.means[name]
+        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path), name))
+
+    def labels(self, classes: int = c3d.NUM_CLASSES) -> importer.Labels:
+        """The Sports-1M labels. Raises StoreError where no source delivers them."""
+
+        def use(_: Source, path: Path) -> importer.Labels:
+            return importer.Labels(labels.read(path, classes), store.SPORTS1M)
+
+        return self._first("labels", self._manifest.labels, use)
+
+    def model(self, preprocessing: store.Preprocessing, only: str = "") -> store.Model:
+        """Fetch all and write the Sports-1M model; ``only`` names the one source of weights to try.
+
+        Raises StoreError where something cannot be had: before the weights, if it is not they; OSError.
+        """
+        sources = [s for s in self._manifest.weights if s.name == only or not (only or s.only_when_asked)]
+        if not sources:
+            known = ", ".join(source.name for source in self._manifest.weights)
+            raise StoreError(f'There is no source "{only}" of weights; there are: {known}.')
+        have = any(self._downloads.have(source) for source in sources)
+        store.check_room(self._directory, MODEL_BYTES if have else 2 * MODEL_BYTES)
+        cube, names = self.mean(preprocessing), self.labels()
+
+        def use(source: Source, path: Path) -> store.Model:
+            origin = importer.Origin(store.SPORTS1M, source.url, source.licence, preprocessing)
+            self.say(f"Importing {path.name} ...")
+            return importer.add(
+                self._directory, path, origin, cube, lambda n: names if n else importer.Labels((), "none"), lambda _: None
+            )
+
+        return self._first("weights", sources, use)
+
+    def _first(self, what: str, sources: Iterable[Source], use: Callable[[Source, Path], T]) -> T:
+        """The result of the first source whose file can be had and used; those that are there already come first."""
+        reasons = []
+        for source in sorted(sources, key=lambda source: not self._downloads.have(source)):
+            path = self._downloads.directory / source.file
+            try:
+                if not self._downloads.have(source):
+                    self._announce(what, source)
+                    path = self._downloads.fetch(source)
+                return use(source, path)
+            except store.NoRoom:
+                raise
+            except StoreError as error:
+                reasons.append(f"{source.name}: {error}")
+                self.say(f"  {source.name}: {error}")
+                path.unlink(missing_ok=True)  # whole, but not what it should be
+        raise StoreError(
+            f"No source delivers the {what} ({'; '.join(reasons)}). Run it again with a connection to the internet, or get the "
+            "files by other means and import them: `python -m model_store import FILE --mean FILE --labels FILE`."
+        )
+
+    def _announce(self, what: str, source: Source) -> None:
+        size = f"{source.size_bytes / 2**20:,.1f} MiB" if source.size_bytes else "size not published"
+        self.say(f"{what}: {source.what}, {size}\n  from {source.url}\n  licence: {source.licence}")
+
+
+def present(directory: Path, preprocessing: store.Preprocessing | None) -> store.Model | None:
+    """The Sports-1M model in the store, if it is whole and has the preprocessing asked for (None: any); else None."""
+    if store.SPORTS1M not in store.names(directory):
+        return None
+    try:
+        model = store.Model(directory / store.SPORTS1M)
+        whole = (model.directory / store.WEIGHTS).stat().st_size > MODEL_BYTES * (model.card.num_classes > 0)
+    except (StoreError, FileNotFoundError):
+        return None  # damaged: pulled again
+    return model if whole and preprocessing in {None, model.card.preprocessing} else None

@@ -1,0 +1,50 @@
+"""When each frame is shown, and whether the file could be trusted to say so."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+VARIABLE_RATE = 1.5  # longest frame over shortest, from which a video's frame rate is called variable
+
+
+class Clock:
+    """Start times in seconds from the stream's beginning, each later than the one before, by timestamps where they serve.
+
+    ``rate``: average frames per second. ``by_index``: the file has no timestamps to trust (AVI with B-frames), so a frame
+    starts at its index / rate. Elsewhere, where a timestamp is missing or does not rise, a frame starts one average frame
+    after the one before it. ``tick_sec``: what timestamps are multiples of.
+    """
+
+    def __init__(self, rate: Fraction, *, by_index: bool, tick_sec: float) -> None:
+        self._rate, self._by_index, self._tick_sec = rate, by_index, tick_sec
+        self.num_frames = 0
+        self.num_estimated = 0
+        self.end_sec = 0.0  # of the last frame: its start plus its duration
+        self._last_sec = -math.inf
+        self._shortest, self._longest = math.inf, 0.0
+
+    def start_of(self, stamp_sec: float | None, duration_sec: float | None) -> float:
+        """When the next frame is shown, given what the file says of it."""
+        frame_sec = float(1 / self._rate)
+        if self._by_index:
+            stamp_sec, duration_sec = float(self.num_frames / self._rate), frame_sec
+        if stamp_sec is None or stamp_sec <= self._last_sec:
+            self.num_estimated += 1
+            stamp_sec = self._last_sec + frame_sec if self.num_frames else 0.0
+        if self.num_frames:
+            self._shortest = min(self._shortest, stamp_sec - self._last_sec)
+            self._longest = max(self._longest, stamp_sec - self._last_sec)
+        self.num_frames += 1
+        self._last_sec, self.end_sec = stamp_sec, stamp_sec + (duration_sec or frame_sec)
+        return stamp_sec
+
+    @property
+    def estimated(self) -> bool:
+        """Whether any time is a guess."""
+        return self._by_index or self.num_estimated > 0
+
+    @property
+    def variable(self) -> bool:
+        """Timestamps are whole ticks, so those of a constant rate may still differ by two."""
+        return self._longest > VARIABLE_RATE * self._shortest and self._longest - self._shortest > 2 * self._tick_sec

@@ -1,0 +1,108 @@
+"""What is known of a video: what is asked of its reader, what comes out of it, and what is odd about it. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service import c3d
+from service.errors import Notice
+
+FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
+TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off
+# FFmpeg's names of formats that are one file each. Playlists, scripts and image sequences, which open other files, are not
+# among them. The audio formats are there to be told apart from rubbish: they hold no video, and the answer can say so.
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,gif,mp3,wav,flac,ogg,aac"
+CODECS = (
+    "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,mpeg2video,mpeg1video,mjpeg,prores,gif,h263,h263p,"
+    "flv1,wmv1,wmv2,wmv3,vc1,theora,dvvideo,ffv1,huffyuv,rawvideo,png"
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is to be read. Limits are explained in the settings."""
+
+    crop_left: int = c3d.CROP_LEFT
+    start_sec: float = 0.0
+    end_sec: float | None = None  # half-open: a frame that starts then is not read
+    count_packets: bool = False  # also say, before the first frame, how many there seem to be
+    containers: str = CONTAINERS
+    codecs: str = CODECS
+    honour_color_tags: bool = True
+    max_pixels: int = 4096 * 2304
+    max_video_s: float = 7200.0
+    max_fps: float = 240.0
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What the container and the first frame say: sizes in pixels, after turning by ``rotation`` degrees."""
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    fps: float | None
+    color_matrix: str
+    ten_bit: bool
+    duration_sec: float | None  # these two as claimed: headers lie
+    num_frames_header: int | None
+    num_frames_in_range: int | None  # counted in packets, where that was asked for
+
+    def notices(self) -> Iterator[Notice]:
+        """What is odd already."""
+        if self.rotation:
+            yield Notice("rotated", f"The file says to turn the picture by {self.rotation} degrees; the frames were turned.")
+        if self.ten_bit:
+            text = "The video has more than 8 bits a channel; it was converted to 8, which players and libraries do differently."
+            yield Notice("ten_bit_converted", text)
+        low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
+        if self.fps and not low <= self.fps <= high:
+            yield Notice("fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30.")
+
+
+@dataclass(frozen=True)
+class FrameBlock:
+    """Consecutive frames, the first of them number ``first`` of the video.
+
+    ``frames`` uint8 (n, 112, 112, 3) BGR, resized and cropped; ``start_sec`` float64 (n,), rising; ``damaged`` bool (n,):
+    marked so by the decoder, or behind a part that did not decode.
+    """
+
+    first: int
+    frames: NDArray[np.uint8]
+    start_sec: NDArray[np.float64]
+    damaged: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class VideoEnd:
+    """What decoding found: ``end_sec`` is the last frame's start plus its duration. Counts are of the whole file."""
+
+    num_frames: int
+    end_sec: float
+    whole: bool  # read to the file's end, not only as far as was asked for
+    variable_frame_rate: bool
+    times_estimated: bool
+    num_lost_packets: int
+    num_damaged_frames: int
+
+    def notices(self, info: VideoInfo) -> Iterator[Notice]:
+        """What is odd after all."""
+        if self.times_estimated:
+            text = "The file has no timestamps that can be trusted; times come from the average frame rate."
+            yield Notice("times_estimated", text)
+        if self.variable_frame_rate:
+            text = "Frames last differently long; the network was trained on videos of a constant rate."
+            yield Notice("variable_frame_rate", text)
+        if self.whole and info.duration_sec and self.end_sec < TRUNCATED_SHARE * info.duration_sec - 1 / c3d.TRAINING_FPS[0]:
+            text = f"The file claims {info.duration_sec:.2f} s and ends after {self.end_sec:.2f} s: it is probably cut off."
+            yield Notice("video_truncated", text)
+        if self.whole and info.num_frames_header and info.num_frames_header != self.num_frames:
+            text = f"The header claims {info.num_frames_header} frames; {self.num_frames} were decoded."
+            yield Notice("header_frame_count_wrong", text)

@@ -1,0 +1,161 @@
+"""service/door.py: request ids, the body limit, draining, the answer of last resort."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
+
+from http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
+from service.door import DRAIN_BYTES, Door
+
+LIMIT = 1000
+CAUSE = "/srv/secret: the stack of it"
+CHUNKED = ("transfer-encoding", "chunked")
+
+
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """An application that answers without a look at the body."""
+    await PlainTextResponse("no", 415)(scope, receive, send)
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """An application that reads the body, and answers with the request id it was given."""
+    request = Request(scope, receive)
+    await request.body()
+    await PlainTextResponse(request.state.request_id)(scope, receive, send)
+
+
+async def fail(scope: Any, receive: Any, send: Any) -> None:
+    """An application with a bug."""
+    raise RuntimeError(CAUSE)
+
+
+def through_door(app: Any, messages: Any = ({"type": "http.request"},), *headers: tuple[str, str]) -> Exchange:
+    return asyncio.run(ask(Door(app, LIMIT), messages, headers))
+
+
+@pytest.mark.parametrize("given", ["a", "0f4c2b7d", "Trace-1.2_3", "x" * 128])
+def test_a_proper_request_id_is_taken_over(given: str) -> None:
+    said = through_door(echo, chunks(b""), ("x-request-id", given))
+    assert said.headers["x-request-id"] == given
+    assert said.said[1]["body"].decode() == given
+
+
+@pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", "a\r\nSet-Cookie: x", "a;b", "café"])
+def test_any_other_request_id_is_replaced_by_a_new_one(given: str | None) -> None:
+    headers = [] if given is None else [("x-request-id", given)]
+    ids = {through_door(echo, chunks(b""), *headers).headers["x-request-id"] for _ in range(2)}
+    assert len(ids) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+
+
+def test_a_content_length_over_the_limit_is_refused_before_the_application_sees_the_request() -> None:
+    said = through_door(fail, chunks(b"x" * (LIMIT + 1)), ("content-length", str(LIMIT + 1)))
+    assert (said.status, said.content["code"]) == (413, "body_too_large")
+    assert said.content["request_id"] == said.headers["x-request-id"]
+    assert str(LIMIT) in said.content["detail"]
+
+
+def test_a_content_length_at_the_limit_is_let_in() -> None:
+    assert through_door(echo, chunks(b"x" * LIMIT), ("content-length", str(LIMIT))).status == 200
+
+
+def test_an_absurd_content_length_is_too_large() -> None:
+    assert through_door(echo, [GONE], ("content-length", "9" * 25)).status == 413
+
+
+def endless() -> Iterator[Message]:
+    while True:
+        yield {"type": "http.request", "body": bytes(1024 * 1024), "more_body": True}
+
+
+@pytest.mark.parametrize("header", [CHUNKED, ("content-length", "999"), ("content-length", str(2**40))])
+def test_a_refused_body_is_drained_up_to_a_bound(header: tuple[str, str]) -> None:
+    said = through_door(refuse, endless(), header)
+    assert said.status in {413, 415}
+    assert said.num_received == DRAIN_BYTES // 1024**2
+
+
+def test_a_refused_body_is_drained_to_its_end_before_the_answer_is_over() -> None:
+    said = through_door(refuse, chunks(b"a", b"b", b"c"), CHUNKED)
+    assert (said.status, said.num_received) == (415, 3)
+
+
+def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
+    class Stalled(Exchange):
+        async def receive(self) -> Message:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    exchange = Stalled([])
+    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        runner.run(Door(refuse, LIMIT)(scope, exchange.receive, exchange.send))
+    assert exchange.status == 415
+
+
+@pytest.mark.parametrize("app", [refuse, echo])
+def test_a_body_that_waits_for_100_continue_is_not_drained(app: Any) -> None:
+    said = through_door(app, chunks(b"never asked for"), ("content-length", str(LIMIT + 1)), ("expect", "100-Continue"))
+    assert (said.status, said.num_received) == (413, 0)
+
+
+@pytest.mark.parametrize("headers", [[], [("content-length", "0")]])
+def test_a_request_without_a_body_is_not_read(headers: list[tuple[str, str]]) -> None:
+    assert through_door(refuse, [], *headers).status == 415
+
+
+def test_a_client_that_leaves_while_a_refused_body_is_drained_ends_the_draining() -> None:
+    said = through_door(refuse, [*chunks(b"a", whole=False), GONE], ("content-length", "999"))
+    assert said.num_received == 2
+
+
+def test_a_bug_is_a_500_that_says_nothing_of_it_but_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
+    said = through_door(fail, chunks(b"a", b"b"), CHUNKED, ("x-request-id", "find-me"))
+    assert (said.status, said.content["code"], said.content["request_id"]) == (500, "internal", "find-me")
+    assert said.headers["content-type"] == "application/problem+json"
+    assert "secret" not in repr(said.said)
+    assert said.num_received == 2
+    assert CAUSE in caplog.text
+    assert "find-me" in caplog.text
+
+
+def test_a_bug_after_the_answer_began_leaves_the_answer_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError(CAUSE)
+
+    said = through_door(late)
+    assert [message["type"] for message in said.said] == ["http.response.start"]
+    assert CAUSE in caplog.text
+
+
+def test_a_client_that_leaves_is_answered_nothing_and_logged_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        raise ClientDisconnect
+
+    said = through_door(read, [GONE], ("x-request-id", "left"))
+    assert said.said == []
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("INFO", None)]
+    assert "left" in caplog.text
+
+
+def test_what_is_no_http_passes_untouched() -> None:
+    seen: list[Any] = []
+
+    async def lifespan(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, receive, send))
+
+    scope: dict[str, Any] = {"type": "lifespan"}
+    asyncio.run(Door(lifespan, LIMIT)(scope, refuse, echo))  # type: ignore[arg-type]
+    assert seen == [({"type": "lifespan"}, refuse, echo)]

@@ -1,0 +1,154 @@
+"""The arrows of the design hold: who imports whom, which file knows which library, and how long files and functions are."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+PACKAGES = ("service", "model_store")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+MAX_FILE_LINES = 200
+MAX_FUNCTION_LINES = 50
+
+STORE = "model_store.store"
+# What each file of service/ may import of ours. A new file gets its line here, by the design's picture: data flows one way.
+ARROWS = {
+    "__init__": set(),
+    "__main__": {"server", "settings"},
+    "server": {"app", "settings"},
+    "app": {
+        "answers", "api", "batcher", "c3d", "decoder", "door", "errors", "network", "pipeline", "probes", "readiness",
+        "settings", STORE,
+    },
+    "door": {"answers", "errors"},
+    "api": {"answers", "errors", "frames", "pipeline", "readiness", "schemas", "settings", "source"},
+    "probes": {"answers", "api", "errors", "readiness", "schemas"},
+    "schemas": {"c3d", "clips"},
+    "answers": {"c3d", "errors", "frames", "pipeline", "pooling", "readiness", "schemas", "source"},
+    "readiness": {"errors", "pipeline"},
+    "pipeline": {"batcher", "c3d", "clips", "decoder", "errors", "frames", "pooling"},
+    "source": {"errors"},
+    "decoder": {"errors", "frames"},
+    "frames": {"c3d", "errors"},
+    "clips": {"c3d", "errors"},
+    "batcher": {"errors"},
+    "network": {"c3d", "errors", STORE},
+    "settings": set(),
+    "errors": set(),
+    "c3d": set(),
+    "pooling": set(),
+}  # fmt: skip
+# Which files of service/ know a library. Nobody else does.
+HOMES = {
+    "fastapi": {"app", "door", "api", "probes", "v2", "schemas", "answers"},
+    "starlette": {"app", "door", "api", "probes", "v2", "schemas", "answers", "source"},
+    "uvicorn": {"server"},
+    "keras": {"network"},
+    "tensorflow": {"network"},
+    "jax": {"network"},
+    "torch": {"network"},
+    "av": {"frames"},
+    "cv2": {"frames"},
+    "python_multipart": {"source"},
+    "orjson": {"answers"},
+    "pydantic_settings": {"settings"},
+}
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """Modules named by the imports below a node: `from service import c3d` is service.c3d."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name their package"
+            module = node.module or ""
+            found |= {f"{module}.{alias.name}" for alias in node.names} if module in PACKAGES else {module}
+    return found
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.partition(".")[0] in PACKAGES}
+
+
+def service_files() -> list[Path]:
+    return [path for path in FILES if path.parent.name == "service"]
+
+
+def test_every_file_of_the_service_has_its_arrows() -> None:
+    assert {path.stem for path in service_files()} - set(ARROWS) == set()
+
+
+@pytest.mark.parametrize("path", service_files(), ids=lambda path: path.stem)
+def test_the_service_imports_along_the_arrows(path: Path) -> None:
+    found = {name.removeprefix("service.") for name in ours(imported(tree_of(path)))}
+    assert found <= ARROWS.get(path.stem, set())
+
+
+def test_the_arrows_go_in_no_circle() -> None:
+    left = {name: {other for other in others if other != STORE} for name, others in ARROWS.items()}
+    while left:
+        ends = {name for name, others in left.items() if not others & set(left)}
+        assert ends, f"a circle among {sorted(left)}"
+        left = {name: others for name, others in left.items() if name not in ends}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent.name == "model_store"], ids=lambda path: path.stem)
+def test_the_store_knows_of_the_service_only_the_constants(path: Path) -> None:
+    of_service = {name for name in ours(imported(tree_of(path))) if name.startswith("service")}
+    if path.stem == "verify":  # proves weights by running them; it alone, and only when asked
+        at_import = [node for node in tree_of(path).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        of_service = {name for node in at_import for name in imported(node) if name.startswith("service")}
+    assert of_service <= {"service.c3d"}
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_each_library_is_known_in_its_place_alone(library: str) -> None:
+    users = {path.stem for path in service_files() if any(name.partition(".")[0] == library for name in imported(tree_of(path)))}
+    assert users <= HOMES[library]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_no_file_is_long(path: Path) -> None:
+    num_lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert num_lines <= MAX_FILE_LINES
+
+
+def test_no_function_is_long() -> None:
+    long = [
+        f"{path.name}:{node.name}"
+        for path in FILES
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or node.lineno) - node.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("service.c3d", {"numpy", "pydantic", "fastapi", "keras", "av"}),
+        ("service.frames", {"tensorflow", "keras", "fastapi", "starlette", "pydantic"}),
+        ("service.settings", {"tensorflow", "keras", "fastapi", "numpy", "av"}),
+        ("service.app", {"tensorflow", "keras", "jax", "torch"}),
+        ("model_store.__main__", {"tensorflow", "keras", "fastapi", "av", "cv2"}),
+    ],
+)
+def test_an_import_brings_in_nothing_heavy_that_it_does_not_need(module: str, absent: set[str]) -> None:
+    program = f"import sys, {module}; print(*sorted({absent} & sys.modules.keys()))"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (run.returncode, run.stdout.split()) == (0, []), run.stderr

@@ -1,0 +1,154 @@
+"""service/settings.py: what the environment may say, and that the README says the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from conftest import ROOT
+from service.settings import Settings, unknown_names
+
+NAMES = sorted(Settings.model_fields)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.upper().startswith("C3D_"):
+            monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_possible() -> None:
+    settings = Settings()
+    assert Settings.model_validate(settings.model_dump()) == settings
+    assert (settings.port, settings.precision, settings.max_upload_bytes) == (8000, "float32", 512 * 1024**2)
+    assert 1 <= settings.decoders <= 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_has_a_description_of_one_line(name: str) -> None:
+    description = Settings.model_fields[name].description
+    assert description
+    assert "\n" not in description
+    assert description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("C3D_PORT", "-1"),
+        ("C3D_PORT", "65536"),
+        ("C3D_PORT", "eighty"),
+        ("C3D_PRECISION", "float8"),
+        ("C3D_PRECISION", "FLOAT32"),
+        ("C3D_DECODERS", "0"),
+        ("C3D_DECODERS", "65"),
+        ("C3D_MAX_UPLOAD_BYTES", "0"),
+        ("C3D_MAX_UPLOAD_BYTES", "512M"),
+        ("C3D_DRAIN_TIMEOUT_S", "-1"),
+        ("C3D_DRAIN_TIMEOUT_S", "3601"),
+        ("C3D_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.removeprefix("C3D_").lower()):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("C3D_HOST", "127.0.0.1", "127.0.0.1"),
+        ("C3D_PORT", "0", 0),
+        ("C3D_MODEL_STORE", "/models", Path("/models")),
+        ("C3D_MODEL", "mine", "mine"),
+        ("C3D_PRECISION", "tf32", "tf32"),
+        ("C3D_DECODERS", "64", 64),
+        ("C3D_MAX_UPLOAD_BYTES", "1", 1),
+        ("C3D_SPOOL_DIR", "/spool", Path("/spool")),
+        ("C3D_DRAIN_TIMEOUT_S", "3600", 3600),
+        ("C3D_LOG_LEVEL", "debug", "debug"),
+    ],
+)
+def test_each_setting_is_taken_from_its_c3d_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: object
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(name.removeprefix("C3D_"), "without the prefix it means nothing")
+    assert getattr(Settings(), name.removeprefix("C3D_").lower()) == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_empty_value_is_the_default(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"C3D_{name.upper()}", "")
+    assert getattr(Settings(), name) == Settings.model_fields[name].default
+
+
+def test_settings_cannot_change() -> None:
+    for name in NAMES:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(Settings(), name, 1)
+
+
+def test_misspelt_names_are_found() -> None:
+    environment = ["C3D_PROT", "C3D_PORT", "C3D_", "PATH", "XC3D_PORT", "C3D_MODEL_STORE"]
+    assert unknown_names(environment) == ["C3D_", "C3D_PROT"]
+
+
+def test_a_name_in_lower_case_is_a_setting_if_it_acts_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("c3d_port", "1234")
+    assert (Settings().port == 1234) == (unknown_names(["c3d_port"]) == [])
+    assert unknown_names(["c3d_prot"]) == ["c3d_prot"]
+
+
+def test_the_start_prints_one_line_for_each_setting() -> None:
+    lines = Settings(spool_dir=Path("/spool"), port=0).lines()
+    assert [line.partition("=")[0] for line in lines] == [f"C3D_{name.upper()}" for name in Settings.model_fields]
+    assert {"C3D_PORT=0", "C3D_SPOOL_DIR=/spool", "C3D_MODEL="} <= set(lines)
+
+
+def test_what_the_start_prints_gives_the_same_settings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    for line in settings.lines():
+        monkeypatch.setenv(*line.split("=", 1))
+    assert Settings() == settings
+
+
+def test_an_impossible_value_ends_the_start_with_a_sentence_and_status_2() -> None:
+    environment = {"C3D_PORT": "99999", "C3D_DECODERS": "none", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "service"]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 2
+    lines = run.stderr.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("C3D_PORT: ")
+    assert lines[1].startswith("C3D_DECODERS: ")
+
+
+def readme_rows() -> dict[str, str]:
+    """Every row of a table in the README by the name in its first cell."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.strip() for line in lines if line.strip().startswith("|")]
+    return {row.strip("|").split("|")[0].strip().strip("`"): row for row in rows}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_stands_in_the_readme_with_its_default(name: str) -> None:
+    row = readme_rows()[f"C3D_{name.upper()}"]
+    default = Settings.model_fields[name].default
+    cells = [cell.strip().strip("`") for cell in row.split("|")]
+    if name == "decoders":
+        assert "one per core, at most 4" in row
+    else:
+        assert ("" if default is None else str(default)) in cells[2:-1]
+
+
+def test_the_readme_lists_no_setting_that_is_none() -> None:
+    listed = {name for name in readme_rows() if name.startswith("C3D_")}
+    assert listed <= {f"C3D_{name.upper()}" for name in NAMES}

@@ -1,0 +1,232 @@
+"""service/source.py: what a client may send as a video, in whatever pieces it comes, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
+
+from http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
+from service import errors
+from service.source import MAX_FIELD_BYTES, MAX_FIELDS, WRITE_BYTES, receive
+
+# All that a parser may take for a boundary and that is none, and bytes that are no text.
+CONTENT = f"\r\n--{BOUNDARY[:-1]}\r\n--\r\n\r--{BOUNDARY}\n--{BOUNDARY}\r\n-".encode() + bytes(range(256))
+FORM = form(part("top_k", b"3"), part("file", CONTENT, "clip.mp4"), part("tail", b"pad"))
+FIELDS = [("top_k", "3"), ("tail", "pad")]
+Headers = Iterable[tuple[str, str]]
+
+
+def receiver(messages: Iterable[Message]) -> Receive:
+    waiting = iter(messages)
+
+    async def next_message() -> Message:
+        return next(waiting)
+
+    return next_message
+
+
+async def received(spool: Path, messages: Iterable[Message], headers: Headers, max_bytes: int = 10_000_000) -> tuple[bytes, Any]:
+    """The bytes of the file that the request became, and the Source as it was."""
+    scope = {"type": "http", "method": "POST", "headers": [(name.encode(), value.encode()) for name, value in headers]}
+    async with receive(Request(scope, receiver(messages)), spool, max_bytes) as source:
+        assert spool in source.path.parents
+        return source.path.read_bytes(), source
+
+
+def read(
+    spool: Path, messages: Iterable[Message], headers: Headers = MULTIPART, max_bytes: int = 10_000_000
+) -> tuple[bytes, Any]:
+    try:
+        return asyncio.run(received(spool, messages, headers, max_bytes))
+    finally:
+        assert list(spool.iterdir()) == []
+
+
+def test_a_form_gives_the_same_wherever_its_bytes_are_cut(tmp_path: Path) -> None:
+    async def cut_everywhere() -> None:
+        for position in range(len(FORM) + 1):
+            content, source = await received(tmp_path, chunks(FORM[:position], FORM[position:]), MULTIPART)
+            assert (content, source.fields) == (CONTENT, FIELDS), position
+
+    asyncio.run(cut_everywhere())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_a_form_gives_the_same_in_pieces_of_any_size(tmp_path: Path, size: int) -> None:
+    pieces = [FORM[start : start + size] for start in range(0, len(FORM), size)]
+    content, source = read(tmp_path, chunks(*pieces, b""))
+    assert (content, source.fields) == (CONTENT, FIELDS)
+    assert (source.size_bytes, source.sha256) == (len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
+
+
+@pytest.mark.parametrize(
+    "media_type", ["application/octet-stream", "video/mp4", "VIDEO/x-msvideo; codecs=x", "Application/Octet-Stream"]
+)
+def test_a_raw_body_is_the_file(tmp_path: Path, media_type: str) -> None:
+    content, source = read(tmp_path, chunks(CONTENT, FORM, b""), [("content-type", media_type)])
+    assert content == CONTENT + FORM
+    assert (source.size_bytes, source.sha256, source.fields) == (len(content), hashlib.sha256(content).hexdigest(), [])
+
+
+def test_a_large_body_is_written_as_it_comes(tmp_path: Path) -> None:
+    on_disk: list[int] = []
+
+    def watched() -> Iterable[Message]:
+        for _ in range(5):
+            yield {"type": "http.request", "body": bytes(WRITE_BYTES), "more_body": True}
+            on_disk.append(sum(path.stat().st_size for path in tmp_path.glob("*/*")))
+        yield {"type": "http.request"}
+
+    assert read(tmp_path, watched(), OCTETS)[1].size_bytes == 5 * WRITE_BYTES
+    assert on_disk == [n * WRITE_BYTES for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [f'multipart/form-data; boundary="{BOUNDARY}"', f"Multipart/Form-Data; charset=utf-8; Boundary={BOUNDARY}"],
+)
+def test_a_boundary_may_be_written_in_any_way_that_the_rfc_allows(tmp_path: Path, content_type: str) -> None:
+    assert read(tmp_path, chunks(FORM), [("content-type", content_type)])[0] == CONTENT
+
+
+def test_the_file_needs_no_filename_and_may_come_with_its_own_headers(tmp_path: Path) -> None:
+    headers = "content-type: video/mp4\r\nCONTENT-DISPOSITION: form-data; name=file"
+    assert read(tmp_path, chunks(f"--{BOUNDARY}\r\n{headers}\r\n\r\nabc\r\n--{BOUNDARY}--".encode()))[0] == b"abc"
+
+
+def test_what_comes_behind_the_closing_boundary_is_ignored(tmp_path: Path) -> None:
+    assert read(tmp_path, chunks(FORM + b"an epilogue"))[0] == CONTENT
+
+
+@pytest.mark.parametrize("filename", ["../../etc/passwd", "/etc/passwd", "a\x00b", "%00", "x" * 1000, "..", ""])
+def test_the_clients_file_name_names_nothing_here(tmp_path: Path, filename: str) -> None:
+    source = read(tmp_path, chunks(form(part("file", b"abc", filename))))[1]
+    assert source.path.name == "video"
+    assert source.path.parent.parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (form(part("file", b"a", "a"), part("file", b"b", "b")), errors.SourceConflict),
+        (form(part("top_k", b"5")), errors.SourceRequired),
+        (form(part("video", b"a", "a.mp4")), errors.SourceRequired),
+        (form(), errors.SourceRequired),
+        (form(part("file", b"", "a.mp4")), errors.EmptyFile),
+        (b"", errors.MalformedRequest),
+        (b"no boundary at all", errors.MalformedRequest),
+        (FORM[:-10], errors.MalformedRequest),
+        (FORM[: len(FORM) // 2], errors.MalformedRequest),
+        (part("file", CONTENT, "a.mp4"), errors.MalformedRequest),
+        (f"--{BOUNDARY}\r\nno header\r\n\r\na\r\n--{BOUNDARY}--".encode(), errors.MalformedRequest),
+        (f"--{BOUNDARY}\r\nX-Long: ".encode() + b"a" * 1_000_000, errors.MalformedRequest),
+        (f"--{BOUNDARY}\r\n".encode() + b"a: b\r\n" * 10_000, errors.MalformedRequest),
+        (form(part("tail", b"x" * (MAX_FIELD_BYTES + 1))), errors.InvalidOption),
+        (form(*[part(f"o{n}", b"") for n in range(MAX_FIELDS + 1)]), errors.InvalidOption),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_form_that_is_not_one_video_is_refused(tmp_path: Path, body: bytes, error: type[errors.ServiceError]) -> None:
+    with pytest.raises(error):
+        read(tmp_path, chunks(body))
+
+
+def test_a_part_without_a_name_is_malformed(tmp_path: Path) -> None:
+    nameless = f"--{BOUNDARY}\r\nContent-Type: text/plain\r\n\r\na\r\n".encode()
+    with pytest.raises(errors.MalformedRequest):
+        read(tmp_path, chunks(form(nameless, part("file", b"abc", "a.mp4"))))
+
+
+@pytest.mark.parametrize("boundary", ["", ";", "; boundary=", "; boundary=" + "b" * 71, "; border=b"])
+def test_a_form_without_a_usable_boundary_is_malformed(tmp_path: Path, boundary: str) -> None:
+    with pytest.raises(errors.MalformedRequest):
+        read(tmp_path, chunks(FORM), [("content-type", f"multipart/form-data{boundary}")])
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "multipart/mixed; boundary=b",
+        "application/json",
+        "video",
+        "image/png",
+        "",
+        "/",
+    ],
+)
+def test_another_type_is_unsupported_and_told_what_to_send(tmp_path: Path, media_type: str) -> None:
+    with pytest.raises(errors.UnsupportedMediaType, match="Content-Type: application/octet-stream"):
+        read(tmp_path, chunks(b"abc"), [("content-type", media_type), ("content-length", "3")])
+
+
+@pytest.mark.parametrize("headers", [[], [("content-length", "0")]])
+def test_a_request_with_nothing_in_it_is_told_that_a_video_is_required(tmp_path: Path, headers: Headers) -> None:
+    with pytest.raises(errors.SourceRequired, match=r"curl -F file=@clip\.mp4"):
+        read(tmp_path, chunks(b""), headers)
+
+
+def test_an_empty_raw_body_is_an_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(errors.EmptyFile):
+        read(tmp_path, chunks(b""), OCTETS)
+
+
+@pytest.mark.parametrize("headers", [OCTETS, MULTIPART])
+def test_a_body_over_the_limit_is_refused_at_the_first_byte_too_many(tmp_path: Path, headers: Headers) -> None:
+    messages = iter(chunks(FORM, b"", b"!", b"not read", whole=False))
+    with pytest.raises(errors.BodyTooLarge, match=str(len(FORM))):
+        read(tmp_path, messages, headers, max_bytes=len(FORM))
+    assert [message["body"] for message in messages] == [b"not read"]
+
+
+@pytest.mark.parametrize("headers", [OCTETS, MULTIPART])
+def test_a_body_at_the_limit_is_taken(tmp_path: Path, headers: Headers) -> None:
+    assert read(tmp_path, chunks(FORM), headers, max_bytes=len(FORM))
+
+
+@pytest.mark.parametrize("headers", [OCTETS, MULTIPART])
+@pytest.mark.parametrize("sent", [0, 30, 150, len(FORM)])
+def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(tmp_path: Path, headers: Headers, sent: int) -> None:
+    with pytest.raises(ClientDisconnect):
+        read(tmp_path, [*chunks(FORM[:sent], whole=False), GONE], headers)
+
+
+def test_the_file_is_gone_even_where_its_user_fails(tmp_path: Path) -> None:
+    async def use() -> None:
+        scope = {"type": "http", "headers": [(b"content-type", b"video/mp4")]}
+        async with receive(Request(scope, receiver(chunks(b"abc"))), tmp_path, 10) as source:
+            raise RuntimeError(source.path.read_bytes())
+
+    with pytest.raises(RuntimeError, match="abc"):
+        asyncio.run(use())
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from http_helpers import OCTETS, fake_app, serving
+spool = Path(sys.argv[1])
+with serving(fake_app(spool)) as client:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    answer = client.post("/features", content=bytes(3_000_000), headers=dict(OCTETS))
+    print(answer.status_code, answer.json()["code"], len(list(spool.glob("*/*"))), str(spool) in answer.text)
+    print(client.post("/features", content=b"small", headers=dict(OCTETS)).status_code)
+"""
+
+
+def test_a_full_disk_is_507_and_the_next_request_is_served(tmp_path: Path) -> None:
+    tests = Path(__file__).parent
+    paths = f"import sys; sys.path[:0] = [{str(tests.parent)!r}, {str(tests)!r}]"
+    run = subprocess.run([sys.executable, "-c", paths + FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert run.stdout.split("\n")[:2] == ["507 disk_full 0 False", "422"], run.stderr

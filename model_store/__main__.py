@@ -88,7 +88,7 @@ def _import(directory: Path, options: argparse.Namespace) -> None:
     given = intake.Given(*(getattr(options, field) for field in intake.Given._fields))
     known = manifest.load()
     with lock.hold(directory, _say):
-        puller = pull.Puller(directory, known, Web(answer_s=QUICK_S), sys.stderr)
+        puller = pull.Puller(directory, known, Web(), sys.stderr)
         model = intake.take(directory, given, puller, known, intake.answer_where_possible(_say))
     for note in intake.notes(model):
         _say(note)
@@ -114,11 +114,19 @@ def _verify(directory: Path, options: argparse.Namespace) -> None:
 
     model = store.open_model(directory, options.name)
     verify.report(model, print)
+    if options.video:
+        from model_store import fingerprint
+        from service.network import Network
+
+        fingerprint.report(Network(model), model.labels, options.video, print)
 
 
 def _list(directory: Path, options: argparse.Namespace) -> None:
     for name in store.names(directory):
-        print(_line(store.Model(directory / name)))
+        try:
+            print(_line(store.Model(directory / name)))
+        except StoreError as error:
+            print(f"{name}: {error}")
     if not store.names(directory):
         print(f"There are no models in {directory}. `python -m model_store pull` downloads one.")
 

@@ -50,12 +50,16 @@ class Downloader:
             return final
         self.directory.mkdir(parents=True, exist_ok=True)
         part = Part(self.directory / f"{source.file}.{source.name}.part")
+        resumed = part.size() > 0
         self._receive_all(source, part)
         try:
             _check(part.path, source)
-        except SourceFailed:
+        except SourceFailed as error:
             part.forget()
-            raise
+            if not resumed:
+                raise
+            print(f"{source.file}: {error}; fetching it from the beginning", file=self._out)
+            return self.fetch(source)
         os.replace(part.path, final)
         part.forget()
         return final
@@ -111,19 +115,21 @@ class Downloader:
         most = total or source.size_bytes or MAX_BYTES
         progress = Progress(self._out, source.file, total, had, self._clock)
         since, then = self._clock(), had
-        with part.path.open("ab") as file:
-            while block := _next(lambda: response.read1(BLOCK_BYTES)):
-                have += len(block)
-                if have > most:
-                    raise SourceFailed(f"the server sends more than {most:,} bytes")
-                file.write(block)
-                progress.update(have)
-                seconds = self._clock() - since
-                if seconds >= SLOW_S:
-                    if have - then < SLOW_BYTES_PER_S * seconds:
-                        raise SourceFailed(f"too slow: {(have - then) / seconds:,.0f} bytes/s over {seconds:.0f} s")
-                    since, then = self._clock(), have
-        progress.end(have)
+        try:
+            with part.path.open("ab") as file:
+                while block := _next(lambda: response.read1(BLOCK_BYTES)):
+                    have += len(block)
+                    if have > most:
+                        raise SourceFailed(f"the server sends more than {most:,} bytes")
+                    file.write(block)
+                    progress.update(have)
+                    seconds = self._clock() - since
+                    if seconds >= SLOW_S:
+                        if have - then < SLOW_BYTES_PER_S * seconds:
+                            raise SourceFailed(f"too slow: {(have - then) / seconds:,.0f} bytes/s over {seconds:.0f} s")
+                        since, then = self._clock(), have
+        finally:
+            progress.end(have)
 
 
 def _page(response: Response | None) -> Page | None:

@@ -89,7 +89,7 @@ def add(
 
 def default_name(file: Path) -> str:
     """A model's name from its file's: lower case, letters, digits, ".", "_" and "-"."""
-    name = re.sub(r"[^a-z0-9._-]+", "-", file.name.lower()).strip("._-")
+    name = file.name.lower()
     for ending in (".h5", ".hdf5", ".weights", ".pth", ".pt", ".pickle", ".npz", ".caffemodel"):
         name = name.removesuffix(ending)
-    return name[:64] or "imported"
+    return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "imported"

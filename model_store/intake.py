@@ -34,21 +34,21 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest, answer:
     preprocessing = given.preprocessing or "c3d-sports1m"
     published = _published(given.file, known.weights)
     licence = given.licence or (published.licence if published else "not stated")
-    origin = importer.Origin(_name(given), given.file.name, licence, preprocessing)
+    origin = importer.Origin(name_of(given), given.file.name, licence, preprocessing)
 
     def labels_for(classes: int) -> importer.Labels:
-        return _labels(given.labels, classes, puller, known)
+        return labels_of(given.labels, classes, puller, known)
 
-    return importer.add(directory, given.file, origin, _mean(given, preprocessing, puller, known), labels_for, answer)
+    return importer.add(directory, given.file, origin, mean_of(given.mean, preprocessing, puller, known), labels_for, answer)
 
 
-def answer_where_possible(say: Callable[[str], None]) -> importer.Answer:
+def answer_where_possible(say: Callable[[str], None], run: verify.Run = verify.run_zeros) -> importer.Answer:
     """`verify.answer`, or None where Keras is not installed; ``say`` hears so."""
 
     def answer(model: store.Model) -> int | None:
         say("Running zeros through the network for the known answer ...")
         try:
-            return verify.answer(model)
+            return verify.answer(model, run)
         except ImportError as error:
             say(f"Not proved, since the network cannot run here ({error}). Run `python -m model_store verify` where it can.")
             return None
@@ -74,8 +74,14 @@ def notes(model: store.Model) -> list[str]:
     return said
 
 
-def _name(given: Given) -> str:
+def name_of(given: Given) -> str:
+    """The model's name: what was given, else made from the file's, which never claims to be one of ours.
+
+    Raises StoreError where it cannot be one.
+    """
     name = given.name or importer.default_name(given.file)
+    if not given.name and name in {store.SPORTS1M, store.STAND_IN}:
+        name = f"my-{name}"
     if not store.NAME.fullmatch(name) or name == store.STAND_IN:
         raise StoreError(
             f'"{name}" cannot be a model\'s name: use --name with up to 64 of a-z, 0-9, ".", "_" and "-", beginning with a '
@@ -84,30 +90,27 @@ def _name(given: Given) -> str:
     return name
 
 
-def _published(file: Path, sources: tuple[Source, ...]) -> Source | None:
-    return next((source for source in sources if manifest.is_source(file, source)), None)
-
-
-def _mean(given: Given, preprocessing: store.Preprocessing, puller: Puller, known: Manifest) -> importer.Mean:
-    if given.mean is None:
+def mean_of(given: str | None, preprocessing: store.Preprocessing, puller: Puller, known: Manifest) -> importer.Mean:
+    """The mean in the file or the three numbers given, else the preprocessing's. Raises StoreError where there is none."""
+    if given is None:
         try:
             return puller.mean(preprocessing)
         except store.NoRoom:
             raise
         except StoreError as error:
             raise StoreError(f"{error} Or give a mean with --mean: {mean.FORMS}.") from error
-    file = Path(given.mean)
+    file = Path(given)
     if file.is_file():
         cube = mean.read(file)
         names = (name for name, sources in known.means.items() if _published(file, sources))
         return importer.Mean(cube, next(names, None) or mean.identify(cube) or file.name)
-    numbers = mean.three_numbers(given.mean)
+    numbers = mean.three_numbers(given)
     if numbers is None:
-        raise StoreError(f"--mean {given.mean} is neither a file nor three numbers B,G,R.")
-    return importer.Mean(numbers, given.mean)
+        raise StoreError(f"--mean {given} is neither a file nor three numbers B,G,R.")
+    return importer.Mean(numbers, given)
 
 
-def _labels(file: Path | None, classes: int, puller: Puller, known: Manifest) -> importer.Labels:
+def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) -> importer.Labels:
     """Those given; else Sports-1M's where the number of classes is theirs and they can be had; else numbers."""
     if not classes:
         return importer.Labels((), "none")
@@ -122,3 +125,7 @@ def _labels(file: Path | None, classes: int, puller: Puller, known: Manifest) ->
         except StoreError as error:
             puller.say(f"{error} The classes are numbered instead; --labels FILE names them.")
     return importer.Labels(labels.numbered(classes), "numbered")
+
+
+def _published(file: Path, sources: tuple[Source, ...]) -> Source | None:
+    return next((source for source in sources if manifest.is_source(file, source)), None)

@@ -81,6 +81,5 @@ def _array(content: bytes) -> NDArray[Any] | None:
     if content.startswith(b"\x93NUMPY"):
         array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
         return array
-    if len(content) < 256 and content.isascii():
-        return three_numbers(content.decode())
-    return caffe.mean(content)
+    numbers = three_numbers(content.decode()) if len(content) < 256 and content.isascii() else None
+    return caffe.mean(content) if numbers is None else numbers

@@ -16,6 +16,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -37,8 +38,8 @@ from model_store.tensors import (
 from service import c3d
 
 __all__ = [
-    "CROP_LEFT", "NAME", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "NoRoom", "Preprocessing", "StoreError",
-    "check_labels", "check_mean", "check_tensor", "identity", "names", "num_classes", "open_model", "tensor_sha256",
+    "CROP_LEFT", "NAME", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "NoRoom", "Preprocessing",
+    "StoreError", "check_labels", "check_mean", "check_tensor", "identity", "names", "num_classes", "open_model", "tensor_sha256",
     "write",
 ]  # fmt: skip
 
@@ -63,7 +64,7 @@ class Model:
             self.card = Card.model_validate_json((directory / CARD).read_bytes())
             self.mean: Float32 = np.load(directory / MEAN, allow_pickle=False)
             self.labels = tuple((directory / LABELS).read_text(encoding="utf-8").splitlines())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"The model in {directory} is not whole: {error}") from error
         check_mean(self.mean)
         check_labels(self.labels, self.card.num_classes)
@@ -87,7 +88,7 @@ class Model:
                     check_tensor(name, tensor, shape)
                     update(digest, name, tensor)
                     yield name, tensor
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise StoreError(f"{self.directory / WEIGHTS} cannot be read: {error}. Make the model anew.") from error
         if digest.hexdigest() != self.card.weights_sha256:
             raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. Make the model anew.")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model_store import store
+from model_store.canonical import POOL5
 from model_store.tensors import Float32, StoreError
 from service import c3d
 
@@ -55,8 +56,8 @@ def describe(model: store.Model, found: int) -> str:
         return f"No known answer is recorded for {card.name}: import it again where Keras is installed to record this one."
     if card.weights == store.SPORTS1M:
         return f'{found} ("{model.labels[found]}") is the known answer of the Sports-1M weights: they were read correctly.'
-    kind = "stand-in weights: random numbers, not a trained network" if card.weights == store.STAND_IN else f"{card.name}"
-    return f"{found} is the recorded answer of the {kind}. The answer of the Sports-1M weights is {c3d.KNOWN_ANSWER}."
+    kind = "the stand-in weights: random numbers, not a trained network" if card.weights == store.STAND_IN else card.name
+    return f"{found} is the recorded answer of {kind}. The answer of the Sports-1M weights is {c3d.KNOWN_ANSWER}."
 
 
 class Reread(store.Model):
@@ -70,13 +71,17 @@ class Reread(store.Model):
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """The model's tensors, moved."""
         for name, tensor in super().tensors():
-            if tensor.ndim == 5 and self._flip:
-                yield name, np.ascontiguousarray(tensor[::-1, ::-1, ::-1])
-            elif name == "fc6/kernel" and self._channel_rows:
-                rows = tensor.reshape(-1, 1, 4, 4, tensor.shape[1]).transpose(1, 2, 3, 0, 4)
-                yield name, np.ascontiguousarray(rows).reshape(tensor.shape)
-            else:
-                yield name, tensor
+            yield name, reread(name, tensor, flip=self._flip, channel_rows=self._channel_rows)
+
+
+def reread(name: str, tensor: Float32, *, flip: bool, channel_rows: bool) -> Float32:
+    """A canonical tensor as it would be, had its file been read as `Reread` says. Float32, the same shape."""
+    if tensor.ndim == 5 and flip:
+        return np.ascontiguousarray(tensor[::-1, ::-1, ::-1])
+    if name == "fc6/kernel" and channel_rows:
+        rows = tensor.reshape(-1, *POOL5, tensor.shape[1]).transpose(1, 2, 3, 0, 4)
+        return np.ascontiguousarray(rows).reshape(tensor.shape)
+    return tensor
 
 
 def _refusal(model: store.Model, found: int, expected: int, run: Run) -> str:

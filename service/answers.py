@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import orjson
 from starlette.responses import Response
 
 from service.c3d import ClipOutputs
-from service.errors import ServiceError
-from service.frames import DECODER, VideoInfo
+from service.options import ClassifyOptions, FeaturesOptions
 from service.pipeline import ClipDone, Summary
 from service.pooling import Float32, MeanPool, l2_normalize, top_predictions
 from service.readiness import Serving
-from service.schemas import ClassifyOptions, FeaturesOptions
 from service.source import Source
+from service.video import VideoInfo
+
+DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone
 
 
 class Result(ABC):
@@ -86,13 +88,18 @@ class Descriptor(Result):
 
 def about(serving: Serving, source: Source, info: VideoInfo, summary: Summary) -> dict[str, Any]:
     """The blocks ``model``, ``video`` and ``warnings``."""
-    video = asdict(info)
-    header = video.pop("num_frames_header")
-    video |= {"sha256": source.sha256, "size_bytes": source.size_bytes, "decoder": DECODER}
-    video |= {"variable_frame_rate": summary.variable_frame_rate, "duration_sec": summary.end_sec}
-    video["num_frames"] = {"header": header, "decoded": summary.num_frames_decoded, "used": summary.num_frames_used}
+    end = summary.end
+    assert end is not None  # noqa: S101 (the summary of a video that has passed)
+    keys = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix")
+    video = {key: getattr(info, key) for key in keys} | {"sha256": source.sha256, "size_bytes": source.size_bytes}
+    video |= {"variable_frame_rate": end.variable_frame_rate, "duration_sec": end.end_sec if end.whole else info.duration_sec}
+    counts = {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used}
     notices = [*serving.notices(), *summary.notices]
-    return {"model": serving.model, "video": video, "warnings": [notice._asdict() for notice in notices]}
+    return {
+        "model": serving.model,
+        "video": video | {"num_frames": counts, "decoder": DECODER},
+        "warnings": [notice._asdict() for notice in notices],
+    }
 
 
 def timings(fetch_s: float, summary: Summary, total_s: float) -> dict[str, float]:
@@ -111,17 +118,3 @@ def json_response(content: Any, status: int = 200) -> Response:
     """JSON; arrays and NumPy numbers included."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
     return Response(body, status, media_type="application/json")
-
-
-def problem(error: ServiceError, request_id: str) -> Response:
-    """RFC 9457 problem details. ``type`` is about:blank (section 4.2.1): code and title say what it would."""
-    content = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-        "detail": str(error),
-        "request_id": request_id,
-    }
-    body = orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE)
-    return Response(body, error.status, dict(error.headers), media_type="application/problem+json")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from service import c3d
 from service.errors import Notice
+from service.video import FrameBlock
 
 Tail = Literal["drop", "pad"]
 
@@ -19,7 +22,8 @@ Tail = Literal["drop", "pad"]
 class ClipSpan:
     """Which part of the video a clip is: half-open in frames and in seconds.
 
-    ``end_sec`` is the start of the frame after it, or the end of the video. ``num_padded_frames`` of its 16 repeat the last.
+    ``end_sec`` is the start of the frame after it, or the end of the video. ``num_padded_frames`` of its 16 repeat the last;
+    ``num_damaged_frames`` did not decode as they should.
     """
 
     index: int
@@ -28,6 +32,7 @@ class ClipSpan:
     start_sec: float
     end_sec: float
     num_padded_frames: int
+    num_damaged_frames: int
 
 
 class Clip(NamedTuple):
@@ -37,61 +42,101 @@ class Clip(NamedTuple):
     frames: NDArray[np.uint8]
 
 
+class _Held(NamedTuple):
+    number: int
+    start_sec: float
+    damaged: bool
+    frame: NDArray[np.uint8]
+
+
 class ClipCutter:
     """Cuts clips out of frames as they come, holding at most one clip's frames.
 
     ``stride``: frames between clip starts, 1 or more. ``tail``: "drop" the frames behind the last whole clip, or "pad" one more
-    clip with them by repeating the last frame. A video shorter than a clip is padded to one either way.
+    clip with them by repeating the last frame. A video shorter than a clip is padded to one either way. ``max_clips``: at most
+    so many, evenly spaced; then `expect` must be told the video's length before its first frame.
     """
 
-    def __init__(self, stride: int = c3d.CLIP_STRIDE, tail: Tail = "drop") -> None:
-        self.stride, self.tail = stride, tail
+    def __init__(self, stride: int = c3d.CLIP_STRIDE, tail: Tail = "drop", max_clips: int | None = None) -> None:
+        self._stride, self._tail, self._max_clips = stride, tail, max_clips
         self.num_frames = 0  # seen
-        self.num_clips = 0
         self.num_used = 0  # frames that are in at least one clip
+        self.damaged_clips: list[int] = []  # by index
+        self.num_clips = 0
+        self._num_expected = 0
+        self._starts: Iterator[int] = itertools.count(0, stride)  # in frames seen
+        self._next: int | None = next(self._starts)
         self._covered = 0  # the frame after the last one in a clip
-        self._held: deque[tuple[NDArray[np.uint8], float]] = deque()  # from the next clip's start on
+        self._held: deque[_Held] = deque()  # from the next clip's start on
 
-    def add(self, frames: NDArray[np.uint8], start_sec: NDArray[np.float64]) -> list[Clip]:
-        """Take frames uint8 (n, 112, 112, 3) and their starts (n,) in seconds; the clips whose end is now known."""
+    def expect(self, num_frames: int) -> None:
+        """Choose the clips of a video of about ``num_frames`` frames. Without ``max_clips`` all are chosen anyway."""
+        if self._max_clips is None:
+            return
+        whole = max(0, num_frames - c3d.CLIP_LENGTH) // self._stride + 1
+        padded = self._tail == "pad" and whole * self._stride < num_frames > (whole - 1) * self._stride + c3d.CLIP_LENGTH
+        last = whole - 1 + padded
+        wanted = min(self._max_clips, last + 1)
+        spaced = np.linspace(0, last, wanted).round().astype(int).tolist() if wanted > 1 else [last // 2]
+        self._num_expected = wanted
+        self._starts = iter([index * self._stride for index in spaced])
+        self._next = next(self._starts)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no clip is left to be cut, whatever frames come."""
+        return self._next is None
+
+    def add(self, block: FrameBlock) -> list[Clip]:
+        """Take frames; the clips whose end is now known."""
         clips = []
-        for frame, start in zip(frames, start_sec.tolist(), strict=True):
+        times, damaged = block.start_sec.tolist(), block.damaged.tolist()
+        for offset, (frame, start, is_damaged) in enumerate(zip(block.frames, times, damaged, strict=True)):
             if len(self._held) == c3d.CLIP_LENGTH:
                 clips.append(self._cut(end_sec=start))
-            if self.num_frames >= self.num_clips * self.stride:
-                self._held.append((frame, start))
+            if self._next is not None and self.num_frames >= self._next:
+                self._held.append(_Held(block.first + offset, start, is_damaged, frame))
             self.num_frames += 1
         return clips
 
     def finish(self, end_sec: float) -> list[Clip]:
         """The clips that end with the video, at ``end_sec``."""
         clips = [self._cut(end_sec)] if len(self._held) == c3d.CLIP_LENGTH else []
-        if self._num_left() and (self.tail == "pad" or self.num_clips == 0):
+        if self._num_left() and (self._tail == "pad" or self.num_clips == 0):
             clips.append(self._cut(end_sec))
         return clips
 
-    def notices(self) -> list[Notice]:
+    def notices(self) -> Iterator[Notice]:
         """After `finish`: what of the video's end the answer rests on."""
         if 0 < self.num_frames < c3d.CLIP_LENGTH:
-            text = f"The video has {self.num_frames} frames, a clip {c3d.CLIP_LENGTH}: the last frame was repeated."
-            return [Notice("short_video_padded", text)]
-        if left := self._num_left():
+            text = f"There are {self.num_frames} frames, and a clip has {c3d.CLIP_LENGTH}: the last frame was repeated."
+            yield Notice("short_video_padded", text)
+        elif self.num_clips < self._num_expected:
+            text = (
+                f"{self._num_expected} clips were to be taken, but the video gave {self.num_clips}: it is shorter than it seems."
+            )
+            yield Notice("fewer_clips", text)
+        elif left := self._num_left():
             text = f"The last {left} frames fill no clip and were left out; tail=pad keeps them."
-            return [Notice("tail_frames_dropped", text)]
-        return []
+            yield Notice("tail_frames_dropped", text)
 
     def _num_left(self) -> int:
         """How many frames since the next clip's start are in no clip. Frames that a stride over 16 skips do not count."""
-        return max(0, self.num_frames - max(self._covered, self.num_clips * self.stride))
+        return 0 if self._next is None else max(0, self.num_frames - max(self._covered, self._next))
 
     def _cut(self, end_sec: float) -> Clip:
-        frames = [frame for frame, _ in self._held]
-        padded = c3d.CLIP_LENGTH - len(frames)
-        start = self.num_clips * self.stride
-        span = ClipSpan(self.num_clips, start, start + len(frames), self._held[0][1], end_sec, padded)
-        self.num_used += span.end_frame - max(self._covered, span.start_frame)
-        self._covered = span.end_frame
+        held, start = list(self._held), self._next
+        assert start is not None  # noqa: S101 (frames are held for a next clip only)
+        padded = c3d.CLIP_LENGTH - len(held)
+        num_damaged = sum(each.damaged for each in held)
+        span = ClipSpan(self.num_clips, held[0].number, held[-1].number + 1, held[0].start_sec, end_sec, padded, num_damaged)
+        if num_damaged:
+            self.damaged_clips.append(span.index)
+        self.num_used += start + len(held) - max(self._covered, start)
+        self._covered = start + len(held)
         self.num_clips += 1
-        for _ in range(min(self.stride, len(self._held))):
+        self._next = next(self._starts, None)
+        while self._held and (self._next is None or self.num_frames - len(self._held) < self._next):
             self._held.popleft()
+        frames = [each.frame for each in held]
         return Clip(span, np.stack(frames + frames[-1:] * padded))

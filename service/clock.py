@@ -20,8 +20,8 @@ class Clock:
         self._rate, self._by_index, self._tick_sec = rate, by_index, tick_sec
         self.num_frames = 0
         self.num_estimated = 0
-        self.end_sec = 0.0  # of the last frame: its start plus its duration
-        self._last_sec = -math.inf
+        self.last_sec = -math.inf  # when the last frame starts ...
+        self.end_sec = 0.0  # ... and ends
         self._shortest, self._longest = math.inf, 0.0
 
     def start_of(self, stamp_sec: float | None, duration_sec: float | None) -> float:
@@ -29,14 +29,14 @@ class Clock:
         frame_sec = float(1 / self._rate)
         if self._by_index:
             stamp_sec, duration_sec = float(self.num_frames / self._rate), frame_sec
-        if stamp_sec is None or stamp_sec <= self._last_sec:
+        if stamp_sec is None or stamp_sec <= self.last_sec:
             self.num_estimated += 1
-            stamp_sec = self._last_sec + frame_sec if self.num_frames else 0.0
+            stamp_sec = self.last_sec + frame_sec if self.num_frames else 0.0
         if self.num_frames:
-            self._shortest = min(self._shortest, stamp_sec - self._last_sec)
-            self._longest = max(self._longest, stamp_sec - self._last_sec)
+            self._shortest = min(self._shortest, stamp_sec - self.last_sec)
+            self._longest = max(self._longest, stamp_sec - self.last_sec)
         self.num_frames += 1
-        self._last_sec, self.end_sec = stamp_sec, stamp_sec + (duration_sec or frame_sec)
+        self.last_sec, self.end_sec = stamp_sec, stamp_sec + (duration_sec or frame_sec)
         return stamp_sec
 
     @property

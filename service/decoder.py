@@ -1,59 +1,117 @@
-"""The pool that decodes: a file in, cropped frames with times out, as fast as they are asked for and no faster."""
+"""The pool of decoder processes: a file in, cropped frames with times out, as fast as they are asked for.
+
+A video has a process of its own while it is decoded. One that crashes, hangs or runs out of memory takes that process with
+it and nothing else. Processes live on from video to video; where all are busy, more are started, up to a bound, so that long
+videos, which wait for the network most of their time, do not keep short ones waiting.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Generator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from service.frames import FrameBlock, VideoEnd, VideoInfo, read_video
-
-
-class Decoded(NamedTuple):
-    """One message of `frames.read_video`, and the seconds it took to make."""
-
-    message: VideoInfo | FrameBlock | VideoEnd
-    seconds: float
+from service.slot import Decoded, Slot
+from service.video import Reading
 
 
 class Decoder:
-    """A fixed number of threads; PyAV and OpenCV let go of the interpreter while they work.
+    """The pool. ``kept`` processes live on, ``most`` run at once; each has so much address space and time between messages.
 
-    A video holds a thread only while a block of its frames is made, so long videos do not keep short ones waiting.
+    To be used from one event loop, whose thread must live as long as the processes: they die with it.
     """
 
-    def __init__(self, threads: int, crop_left: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="decoder")
-        self._crop_left = crop_left
+    def __init__(self, kept: int, most: int, address_space_bytes: int, timeout_s: float) -> None:
+        self._kept, self._most = kept, max(kept, most)
+        self._address_space_bytes, self._timeout_s = address_space_bytes, timeout_s
+        self._idle: list[Slot] = []
+        self._count = 0  # of processes, idle or not
+        self._waiting = 0  # videos that wait for one
+        self._changed = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
+        self.num_replaced = 0  # processes that were no good any more
 
-    async def read(self, path: Path) -> AsyncGenerator[Decoded, None]:
-        """Decode a file: VideoInfo, FrameBlocks, VideoEnd. Nothing is decoded ahead of the consumer.
+    async def start(self) -> None:
+        """Start the processes that are kept, so that the first videos need not wait for them."""
+        slots = await asyncio.gather(*(self._take() for _ in range(self._kept)))
+        await asyncio.gather(*(self._give_back(slot) for slot in slots))
 
-        Raises NoVideoStream or UndecodableVideo.
+    async def read(self, path: Path, reading: Reading) -> AsyncGenerator[Decoded, bool | None]:
+        """Decode a file: VideoInfo, FrameBlocks, VideoEnd. A few blocks at most are decoded ahead of the consumer.
+
+        The consumer sends True when it has seen enough; the VideoEnd follows. Raises what `frames.read_video` raises,
+        DecoderFailed, DecodeTimeout.
         """
-        reader = read_video(path, self._crop_left)
-        loop = asyncio.get_running_loop()
-        step: asyncio.Future[Decoded | None] | None = None
+        slot = await self._take()
+        messages = slot.decode(path, reading)
+        enough: bool | None = None
         try:
             while True:
-                step = loop.run_in_executor(self._threads, _next, reader)
-                if (decoded := await asyncio.shield(step)) is None:
+                try:
+                    decoded = await messages.asend(enough)
+                except StopAsyncIteration:
                     return
-                yield decoded
+                enough = yield decoded
         finally:
-            if step is not None:
-                await asyncio.wait([step])  # a reader cannot be closed while a thread is inside
-            await loop.run_in_executor(self._threads, reader.close)
+            await messages.aclose()
+            self._later(self._give_back(slot))  # whoever leaves need not wait for the process to notice
 
-    def close(self) -> None:
-        """Wait for the blocks being decoded, then end the threads."""
-        self._threads.shutdown()
+    async def close(self) -> None:
+        """End all processes. Nothing may be reading any more."""
+        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*(slot.kill() for slot in self._idle))
+        self._count -= len(self._idle)
+        self._idle.clear()
 
+    async def _take(self) -> Slot:
+        async with self._changed:
+            self._waiting += 1
+            try:
+                await self._changed.wait_for(lambda: self._idle or self._count < self._most)
+            finally:
+                self._waiting -= 1
+            dead = None
+            if self._idle:
+                slot = self._idle.pop()
+                if slot.is_usable():
+                    return slot
+                dead = slot  # it died idle; the one that is started now takes its place
+            else:
+                self._count += 1
+        if dead:
+            self.num_replaced += 1
+            await dead.kill()
+        starting = asyncio.create_task(Slot.start(self._address_space_bytes, self._timeout_s))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # the one who waited has left; the process is there for the next
+            self._later(self._adopt(starting))
+            raise
+        except BaseException:
+            await self._forget()
+            raise
 
-def _next(reader: Generator[VideoInfo | FrameBlock | VideoEnd]) -> Decoded | None:
-    started = time.perf_counter()
-    message = next(reader, None)
-    return None if message is None else Decoded(message, time.perf_counter() - started)
+    async def _adopt(self, starting: asyncio.Task[Slot]) -> None:
+        await self._give_back(await starting)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _give_back(self, slot: Slot) -> None:
+        await slot.reset()
+        if slot.is_usable() and (len(self._idle) < self._kept or self._waiting):
+            async with self._changed:
+                self._idle.append(slot)
+                self._changed.notify()
+            return
+        self.num_replaced += not slot.is_usable()
+        await slot.kill()
+        await self._forget()
+
+    async def _forget(self) -> None:
+        async with self._changed:
+            self._count -= 1
+            self._changed.notify()

@@ -11,8 +11,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.answers import problem
 from service.errors import BodyTooLarge, Internal
+from service.problems import problem
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class Door:
         length = headers.get(b"content-length", b"0")
         try:
             if length.isdigit() and int(length) > self._max_body_bytes:
-                detail = f"The body is over {self._max_body_bytes} bytes. Send a shorter or a more compressed video."
-                await problem(BodyTooLarge(detail), request_id)(scope, body, answer)
+                error = BodyTooLarge(f"The body is over {self._max_body_bytes} bytes. Send a shorter or a more compressed video.")
+                await problem(error, request_id)(scope, body, answer)
                 return
             await self._app(scope, body, answer)
         except ClientDisconnect:
@@ -51,8 +51,8 @@ class Door:
         except Exception:
             log.exception("%s failed", request_id)
             if not answer.started:
-                error = Internal("Something went wrong here, not in your request. Report it with the request id.")
-                await problem(error, request_id)(scope, body, answer)
+                sorry = Internal("Something went wrong here, not in your request. Report it with the request id.")
+                await problem(sorry, request_id)(scope, body, answer)
 
 
 class _Body:
@@ -82,7 +82,11 @@ class _Body:
 
 
 class _Answer:
-    """The request's ``send``: adds the request id, and drains what the answer left unread of the body."""
+    """The request's ``send``: adds the request id, and ends an early answer only when the body has been drained.
+
+    The answer itself goes out at once. Were the connection closed behind it with bytes unread, a client that is still
+    sending would see a reset instead.
+    """
 
     def __init__(self, send: Send, body: _Body, request_id: str) -> None:
         self._send = send
@@ -93,7 +97,10 @@ class _Answer:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            await self._body.drain()
             headers: list[Any] = [*message.get("headers", []), self._id]
             message = {**message, "headers": headers}
+        elif not self._body.whole and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._body.drain()
+            message = {"type": "http.response.body"}
         await self._send(message)

@@ -2,8 +2,10 @@
 
     ServiceError                        what a client is told: status, code, title and a sentence that says what to do
     |-- MalformedRequest          400
+    |-- UrlForbidden              403
     |-- NotFound                  404
     |-- MethodNotAllowed          405
+    |-- UploadTimeout             408
     |-- BodyTooLarge              413
     |-- UnsupportedMediaType      415
     |-- BadInput                  422   the request was understood, and there is nothing to compute
@@ -12,10 +14,16 @@
     |   |-- InvalidOption
     |   |-- EmptyFile
     |   |-- NoVideoStream
-    |   `-- UndecodableVideo
+    |   |-- UndecodableVideo
+    |   |-- VideoTooLarge
+    |   |-- VideoTooLong
+    |   |-- TimeRangeOutsideVideo
+    |   |-- DecoderFailed
+    |   `-- DecodeTimeout
     |-- Internal                  500
     |   `-- NonFiniteOutput
     |-- NoClassLayer              501
+    |-- UrlFetchFailed            502
     |-- Unavailable               503   ask again later, or ask another replica
     |   |-- Warming
     |   |-- Draining
@@ -23,6 +31,7 @@
     |   |-- WeightsMissing
     |   |-- KnownAnswerWrong
     |   `-- StartFailed
+    |-- UrlFetchTimeout           504
     `-- DiskFull                  507
 
     PrecisionUnavailable                the start is refused: this device cannot compute so
@@ -52,8 +61,17 @@ class ServiceError(Exception):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
+def printable(text: str, length: int = 64) -> str:
+    """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:length])
+
+
 class MalformedRequest(ServiceError):
     status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class UrlForbidden(ServiceError):
+    status, code, title = 403, "url_forbidden", "The URL may not be fetched"
 
 
 class NotFound(ServiceError):
@@ -62,6 +80,10 @@ class NotFound(ServiceError):
 
 class MethodNotAllowed(ServiceError):
     status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class UploadTimeout(ServiceError):
+    status, code, title = 408, "upload_timeout", "The upload took too long"
 
 
 class BodyTooLarge(ServiceError):
@@ -100,6 +122,26 @@ class UndecodableVideo(BadInput):
     code, title = "undecodable_video", "The file cannot be decoded"
 
 
+class VideoTooLarge(BadInput):
+    code, title = "video_too_large", "Too many pixels"
+
+
+class VideoTooLong(BadInput):
+    code, title = "video_too_long", "Too long, or too many frames"
+
+
+class TimeRangeOutsideVideo(BadInput):
+    code, title = "time_range_outside_video", "No frame in the part asked for"
+
+
+class DecoderFailed(BadInput):
+    code, title = "decoder_failed", "The decoder gave up on this file"
+
+
+class DecodeTimeout(BadInput):
+    code, title = "decode_timeout", "The decoder got stuck in this file"
+
+
 class Internal(ServiceError):
     """The default: 500 internal."""
 
@@ -110,6 +152,10 @@ class NonFiniteOutput(Internal):
 
 class NoClassLayer(ServiceError):
     status, code, title = 501, "no_class_layer", "The loaded weights have no class layer"
+
+
+class UrlFetchFailed(ServiceError):
+    status, code, title = 502, "url_fetch_failed", "The URL could not be fetched"
 
 
 class Unavailable(ServiceError):
@@ -140,6 +186,10 @@ class KnownAnswerWrong(Unavailable):
 
 class StartFailed(Unavailable):
     code, title = "start_failed", "The network could not be loaded"
+
+
+class UrlFetchTimeout(ServiceError):
+    status, code, title = 504, "url_fetch_timeout", "The URL took too long to fetch"
 
 
 class DiskFull(ServiceError):

@@ -1,4 +1,4 @@
-"""A container becomes finished frames: opened and decoded by PyAV, resized by OpenCV, cropped. The only file that knows both.
+"""Packets become finished frames: decoded by PyAV, resized by OpenCV, cropped.
 
 The original resized with cv::resize on OpenCV's BGR frames. Decoding with PyAV and resizing with cv2.resize is bit for bit
 the same on 8-bit video, and tells what cv2.VideoCapture hides: errors, true times, damaged frames.
@@ -6,252 +6,178 @@ the same on 8-bit video, and tells what cv2.VideoCapture hides: errors, true tim
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import cv2
 import numpy as np
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from service import c3d
-from service.errors import Notice, NoVideoStream, UndecodableVideo
+from service.clock import Clock
+from service.container import count_frames, opened, packets, start_sec, video_stream
+from service.errors import UndecodableVideo, VideoTooLarge, VideoTooLong
+from service.ring import BLOCK_LENGTH
+from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
 
 cv2.setNumThreads(0)  # a thread pool costs more than it gains on frames this small, and each thread is address space
 
-BLOCK_LENGTH = 8  # frames handed on at once: half a clip
-FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
-VARIABLE_RATE = 1.5  # longest frame over shortest, from which a video's frame rate is called variable
-# Formats that are one file each. Playlists, scripts and image sequences, which open other files, are not among them. The
-# audio formats are there to be told apart from rubbish: such a file has no video, and the answer can say so.
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,gif,mp3,wav,flac,ogg,aac"
-DECODER = {"name": "PyAV", "version": av.__version__}
-OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-COLOR_MATRICES = {
-    0: "rgb",
-    1: "bt709",
-    4: "fcc",
-    5: "bt470bg",
-    6: "smpte170m",
-    7: "smpte240m",
-    9: "bt2020nc",
-    10: "bt2020c",
-}
+FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
+COLOR_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
+
+Message = VideoInfo | FrameBlock | VideoEnd
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What the container and the first frame say: sizes in pixels, after turning by ``rotation`` degrees."""
-
-    container: str
-    codec: str
-    width: int
-    height: int
-    rotation: int
-    fps: float | None
-    color_matrix: str
-    duration_sec: float | None
-    num_frames_header: int | None  # as claimed; headers lie
-
-
-@dataclass(frozen=True)
-class FrameBlock:
-    """Consecutive frames: ``frames`` uint8 (n, 112, 112, 3) BGR, resized and cropped; ``start_sec`` float64 (n,), rising."""
-
-    frames: NDArray[np.uint8]
-    start_sec: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class VideoEnd:
-    """What decoding found: ``end_sec`` is the last frame's start plus its duration."""
-
-    num_frames: int
-    end_sec: float
-    variable_frame_rate: bool
-    notices: tuple[Notice, ...]
-
-
-def read_video(path: Path, crop_left: int = c3d.CROP_LEFT) -> Generator[VideoInfo | FrameBlock | VideoEnd]:
+def read_video(path: Path, reading: Reading | None = None) -> Generator[Message, bool | None]:
     """Decode the file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
 
-    Holds one block at a time. Raises NoVideoStream where there is nothing to see in the file, UndecodableVideo where it
-    is no video file or gives not one frame.
+    Whoever sends True into the generator has seen enough: the VideoEnd comes next. Holds one block at a time. Raises
+    NoVideoStream where there is nothing to see in the file, UndecodableVideo where it is no video file or gives not one
+    frame, VideoTooLarge and VideoTooLong where a limit of ``reading`` acts.
     """
-    try:
-        with av.open(str(path), options=OPEN_OPTIONS) as container:
-            yield from _read(container, _video_stream(container), crop_left)
-    except av.FFmpegError as error:
-        raise UndecodableVideo(
-            "This is not a video file, or it is of a kind that is not accepted, or its beginning is damaged. Send a whole "
-            "mp4, mov, mkv, webm, avi, ts, mpg or gif file."
-        ) from error
+    reading = reading or Reading()
+    num_in_range = count_frames(path, reading) if reading.count_packets else None
+    with opened(path, reading) as container:
+        yield from _Reader(container, video_stream(container, reading), reading).messages(num_in_range)
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    """The stream FFmpeg thinks best; a cover picture is no video."""
-    moving = [stream for stream in container.streams.video if Disposition.attached_pic not in stream.disposition]
-    if not moving:
-        raise NoVideoStream("The file holds no video, only sound or a still picture. Send a file with a video stream.")
-    best = container.streams.best("video")
-    stream = best if isinstance(best, VideoStream) and best in moving else moving[0]
-    stream.thread_type = "SLICE"
-    stream.codec_context.thread_count = 1  # videos are decoded side by side, so each needs one core
-    return stream
+class _Frame(NamedTuple):
+    number: int
+    start_sec: float
+    damaged: bool
+    picture: NDArray[np.uint8]
 
 
-def _read(container: InputContainer, stream: VideoStream, crop_left: int) -> Iterator[VideoInfo | FrameBlock | VideoEnd]:
-    clock, reformatter, damage = _Clock(container, stream), VideoReformatter(), _Damage()
-    frames: list[NDArray[np.uint8]] = []
-    times: list[float] = []
-    info: VideoInfo | None = None
-    for frame in _decoded(container, stream, damage):
-        if info is None:
-            info = _info(container, stream, frame)
-            yield info
-        frames.append(_finished(frame, reformatter, crop_left))
-        times.append(clock.start_of(frame))
-        if len(frames) == BLOCK_LENGTH:
-            yield FrameBlock(np.stack(frames), np.array(times))
-            frames, times = [], []
-    if info is None:
-        raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
-    if frames:
-        yield FrameBlock(np.stack(frames), np.array(times))
-    notices = (*_notices(info, clock), *damage.notices())
-    yield VideoEnd(clock.num_frames, clock.end_sec, clock.variable, notices)
+class _Reader:
+    """One pass over one stream."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream, reading: Reading) -> None:
+        self._container, self._stream, self._reading = container, stream, reading
+        by_index = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])
+        self._clock = Clock(rate, by_index=by_index, tick_sec=float(stream.time_base or 0))
+        self._reformatter = VideoReformatter()
+        self._num_lost = 0  # packets that did not decode ...
+        self._lost_before = 0  # ... and how many of them the frames so far have been marked for
+        self._num_damaged = 0
+
+    def messages(self, num_in_range: int | None) -> Generator[Message, bool | None]:
+        """What `read_video` gives."""
+        block: list[_Frame] = []
+        info, enough = None, False
+        for decoded in self._decoded():
+            if info is None:
+                info = self._info(decoded, num_in_range)
+                enough = bool((yield info))
+            frame = self._frame(decoded)
+            if frame is not None:
+                block.append(frame)
+            if len(block) == BLOCK_LENGTH:
+                enough = bool((yield _block(block)))
+                block = []
+            if enough or self._past_the_end():
+                break
+        else:
+            if info is None:
+                raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
+        if block:
+            yield _block(block)
+        yield self._end(whole=not enough and not self._past_the_end())
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        """Each frame that decodes. What does not is counted, packet by packet, instead of ending the video."""
+        for packet in packets(self._container, self._stream):
+            try:
+                frames: list[Any] = packet.decode() if packet else []
+                self._num_lost += packet is None or packet.is_corrupt
+            except MemoryError:
+                raise
+            except av.FFmpegError:
+                frames = []
+                self._num_lost += 1
+            yield from frames
+
+    def _frame(self, decoded: VideoFrame) -> _Frame | None:
+        """The frame with its number and time; None outside the part asked for. Raises VideoTooLong, VideoTooLarge."""
+        number, reading = self._clock.num_frames, self._reading
+        lasts = float(decoded.duration * decoded.time_base) if decoded.duration and decoded.time_base else None
+        start = self._clock.start_of(start_sec(self._stream, decoded.pts), lasts)
+        if start > reading.max_video_s:
+            raise VideoTooLong(f"The video is longer than {reading.max_video_s:g} s. Send a part of it.")
+        if number > FPS_GRACE and number > reading.max_fps * self._clock.end_sec:
+            raise VideoTooLong(f"The video has more than {reading.max_fps:g} frames/s, and goes on so for {number} frames.")
+        if decoded.width * decoded.height > reading.max_pixels:
+            raise VideoTooLarge(f"A frame has {decoded.width}x{decoded.height} pixels, over the limit of {reading.max_pixels}.")
+        damaged = bool(decoded.is_corrupt) or self._num_lost > self._lost_before
+        self._lost_before = self._num_lost
+        self._num_damaged += damaged
+        if start < reading.start_sec or self._past_the_end():
+            return None
+        return _Frame(number, start, damaged, self._finished(decoded))
+
+    def _past_the_end(self) -> bool:
+        return self._reading.end_sec is not None and self._clock.last_sec >= self._reading.end_sec
+
+    def _finished(self, decoded: VideoFrame) -> NDArray[np.uint8]:
+        """One decoded frame as the network sees it: BGR, upright, 171x128, cropped to uint8 (112, 112, 3).
+
+        BICUBIC is what OpenCV gives libswscale: it decides how chroma is brought to full size. The resizing is OpenCV's own.
+        """
+        spaces: dict[str, Any] = {}
+        if not self._reading.honour_color_tags:
+            spaces = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601}
+        converted = self._reformatter.reformat(decoded, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1, **spaces)
+        bgr: NDArray[Any] = converted.to_ndarray()
+        if decoded.rotation:
+            bgr = np.ascontiguousarray(np.rot90(bgr, decoded.rotation // 90))
+        resized = cv2.resize(bgr, (c3d.FRAME_SIZE[1], c3d.FRAME_SIZE[0]))  # bilinear, as the original
+        left = self._reading.crop_left
+        return np.asarray(resized[c3d.CROP_TOP :, left:][: c3d.CROP_SIZE, : c3d.CROP_SIZE], np.uint8)
+
+    def _info(self, first: VideoFrame, num_in_range: int | None) -> VideoInfo:
+        container, stream = self._container, self._stream
+        sideways = first.rotation % 180 != 0
+        matrix = COLOR_MATRICES.get(int(first.colorspace), "unspecified")
+        return VideoInfo(
+            container=_container_name(container),
+            codec=stream.codec_context.name,
+            width=first.height if sideways else first.width,
+            height=first.width if sideways else first.height,
+            rotation=first.rotation,
+            fps=float(stream.average_rate) if stream.average_rate else None,
+            color_matrix=matrix if self._reading.honour_color_tags else "bt601 (tags ignored)",
+            ten_bit=any(component.bits > 8 for component in first.format.components),
+            duration_sec=container.duration / av.time_base if container.duration and container.duration > 0 else None,
+            num_frames_header=stream.frames if stream.frames > 0 else None,
+            num_frames_in_range=num_in_range,
+        )
+
+    def _end(self, *, whole: bool) -> VideoEnd:
+        clock = self._clock
+        return VideoEnd(
+            num_frames=clock.num_frames,
+            end_sec=clock.end_sec if whole else clock.last_sec,
+            whole=whole,
+            variable_frame_rate=clock.variable,
+            times_estimated=clock.estimated,
+            num_lost_packets=self._num_lost,
+            num_damaged_frames=self._num_damaged,
+        )
 
 
-def _decoded(container: InputContainer, stream: VideoStream, damage: _Damage) -> Iterator[VideoFrame]:
-    """Each frame that decodes. What does not is counted, packet by packet, instead of ending the video."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)  # after an error of the demuxer itself this is None: that is the video's end
-            if packet is None:
-                return
-            frames = packet.decode()
-        except av.FFmpegError:
-            damage.packets += 1
-            continue
-        for frame in frames:
-            damage.frames += frame.is_corrupt
-            yield frame
-
-
-def _finished(frame: VideoFrame, reformatter: VideoReformatter, crop_left: int) -> NDArray[np.uint8]:
-    """One decoded frame as the network sees it: BGR, upright, 171x128, cropped to uint8 (112, 112, 3).
-
-    BICUBIC is what OpenCV gives libswscale: it decides how chroma is brought to full size. The resizing is OpenCV's own.
-    """
-    converted = reformatter.reformat(frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1)
-    bgr: NDArray[Any] = converted.to_ndarray()
-    if frame.rotation:
-        bgr = np.ascontiguousarray(np.rot90(bgr, frame.rotation // 90))
-    resized = cv2.resize(bgr, (c3d.FRAME_SIZE[1], c3d.FRAME_SIZE[0]))  # bilinear, as the original
-    return np.asarray(resized[c3d.CROP_TOP :, crop_left:][: c3d.CROP_SIZE, : c3d.CROP_SIZE], np.uint8)
-
-
-def _info(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoInfo:
-    sideways = frame.rotation % 180 != 0
-    duration = container.duration / av.time_base if container.duration and container.duration > 0 else None
-    return VideoInfo(
-        container=_container_name(container),
-        codec=stream.codec_context.name,
-        width=frame.height if sideways else frame.width,
-        height=frame.width if sideways else frame.height,
-        rotation=frame.rotation,
-        fps=float(stream.average_rate) if stream.average_rate else None,
-        color_matrix=COLOR_MATRICES.get(int(frame.colorspace), "unspecified"),
-        duration_sec=duration,
-        num_frames_header=stream.frames if stream.frames > 0 else None,
-    )
+def _block(frames: list[_Frame]) -> FrameBlock:
+    numbers, times, damaged, pictures = zip(*frames, strict=True)
+    return FrameBlock(numbers[0], np.stack(pictures), np.array(times), np.array(damaged))
 
 
 def _container_name(container: InputContainer) -> str:
     """One name of the several that FFmpeg gives a demuxer. QuickTime and MP4 share one; the file's brand tells them apart."""
     name = container.format.name.split(",")[0]
     return name if name != "mov" or container.metadata.get("major_brand", "").startswith("qt") else "mp4"
-
-
-@dataclass
-class _Damage:
-    packets: int = 0
-    frames: int = 0
-
-    def notices(self) -> Iterator[Notice]:
-        if self.packets or self.frames:
-            yield Notice(
-                "corrupt_frames",
-                f"The file is damaged: {self.packets} packets could not be decoded, {self.frames} frames are damaged. "
-                "The answer is computed from the frames that decoded.",
-            )
-
-
-@dataclass
-class _Clock:
-    """Start times in seconds from the stream's beginning, by timestamps where they can be trusted.
-
-    An AVI file with B-frames has none that can: there a frame starts at its index / average rate. Elsewhere, where a timestamp
-    is missing or does not rise, a frame starts one average frame after the one before it.
-    """
-
-    container: InputContainer
-    stream: VideoStream
-    num_frames: int = 0
-    num_estimated: int = 0
-    last_sec: float = -math.inf
-    end_sec: float = 0.0
-    shortest: float = math.inf
-    longest: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.rate = self.stream.average_rate or self.stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])
-        self.origin = self.stream.start_time or 0
-        self.by_index = self.container.format.name == "avi" and bool(self.stream.codec_context.has_b_frames)
-
-    def start_of(self, frame: VideoFrame) -> float:
-        """When the frame is shown. To be asked for each frame once, in order."""
-        start = None if frame.pts is None or frame.time_base is None else float((frame.pts - self.origin) * frame.time_base)
-        duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else float(1 / self.rate)
-        if self.by_index:
-            start, duration = float(self.num_frames / self.rate), float(1 / self.rate)
-        elif start is None or start <= self.last_sec:
-            self.num_estimated += 1
-            start = self.last_sec + float(1 / self.rate) if self.num_frames else 0.0
-        if self.num_frames:
-            self.shortest = min(self.shortest, start - self.last_sec)
-            self.longest = max(self.longest, start - self.last_sec)
-        self.num_frames += 1
-        self.last_sec, self.end_sec = start, start + duration
-        return start
-
-    @property
-    def variable(self) -> bool:
-        """Timestamps are whole ticks, so a constant rate may still differ by two of them."""
-        tick = float(self.stream.time_base) if self.stream.time_base else 0.0
-        return self.longest > VARIABLE_RATE * self.shortest and self.longest - self.shortest > 2 * tick
-
-
-def _notices(info: VideoInfo, clock: _Clock) -> Iterator[Notice]:
-    if info.rotation:
-        yield Notice("rotated", f"The file says to turn the picture by {info.rotation} degrees; the frames were turned.")
-    if clock.by_index or clock.num_estimated:
-        yield Notice("times_estimated", "The file has no timestamps that can be trusted; times come from the average frame rate.")
-    if clock.variable:
-        yield Notice("variable_frame_rate", "Frames last differently long; the network was trained on videos of a constant rate.")
-    low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
-    if info.fps and not low <= info.fps <= high:
-        yield Notice("fps_outside_training_range", f"The video has {info.fps:g} frames/s; the network saw about 25 to 30.")
-    if info.num_frames_header and info.num_frames_header != clock.num_frames:
-        text = f"The header claims {info.num_frames_header} frames; {clock.num_frames} were decoded. The file may be cut off."
-        yield Notice("header_frame_count_wrong", text)

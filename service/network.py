@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 # In place before an engine is imported. float32 means float32: else oneDNN may be told from outside to multiply in
@@ -20,12 +19,10 @@ from numpy.typing import NDArray
 
 from model_store.store import Model
 from service import c3d
-from service.errors import PrecisionUnavailable
+from service.engines import ENGINES
 
 # On a CPU a batch of 8 gains little over 1 and holds the device for more than a second; a GPU wants more.
 BATCH_SIZES = {"cpu": (1, 2, 4), "gpu": (1, 2, 4, 8, 16, 32)}
-
-Forward = Callable[[NDArray[Any]], list[Any]]
 
 
 class Network:
@@ -45,8 +42,8 @@ class Network:
         engine = keras.backend.backend()
         self.card, self.labels = model.card, model.labels
         self.precision = precision
-        device = _ENGINES[engine].configure(precision)
-        self.backend = f"{engine} {_ENGINES[engine].version()} on {device}"
+        device = ENGINES[engine].configure(precision)
+        self.backend = f"{engine} {ENGINES[engine].version()} on {device}"
         self.batch_sizes = BATCH_SIZES[device]
         self.traces = 0
         self._behind_mean = _layers(model.card.num_classes, "float32" if precision == "tf32" else precision)
@@ -59,7 +56,7 @@ class Network:
         clips = keras.Input(c3d.CLIP_SHAPE, dtype="uint8", name="clips")
         centred = keras.ops.subtract(keras.ops.cast(clips, "float32"), mean)
         whole = keras.Model(clips, self._behind_mean(centred), name="c3d")
-        self._forward = _ENGINES[engine].compile(whole, self._count_trace)
+        self._forward = ENGINES[engine].compile(whole, self._count_trace)
 
     def __repr__(self) -> str:
         return f"Network({self.card.name!r}, {self.precision}, {self.backend})"
@@ -121,91 +118,3 @@ def _layers(num_classes: int, dtype: str) -> Any:
 def _outputs(tensors: list[Any], num_classes: int) -> c3d.ClipOutputs:
     fc6, fc7, *rest = (keras.ops.convert_to_numpy(tensor) for tensor in tensors)
     return c3d.ClipOutputs(fc6, fc7, rest[0] if num_classes else np.zeros((len(fc6), 0), np.float32))
-
-
-class _TensorFlow:
-    """What Keras leaves to the engine: precision, memory, compiling. Likewise below."""
-
-    @staticmethod
-    def version() -> str:
-        import tensorflow as tf
-
-        return str(tf.__version__)
-
-    @staticmethod
-    def configure(precision: str) -> str:
-        import tensorflow as tf
-
-        gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, enable=True)
-        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-        if precision == "float16" and not gpus:
-            raise PrecisionUnavailable("float16 needs a GPU: TensorFlow cannot pool it on a CPU. Use bfloat16.")
-        return _device(precision, on_gpu=bool(gpus))
-
-    @staticmethod
-    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        import tensorflow as tf
-
-        def forward(clips: Any) -> Any:
-            on_trace()  # Python runs while TensorFlow traces, and not again
-            return model(clips, training=False)
-
-        return tf.function(forward, autograph=False)  # type: ignore[no-any-return]
-
-
-class _Jax:
-    @staticmethod
-    def version() -> str:
-        import jax
-
-        return str(jax.__version__)
-
-    @staticmethod
-    def configure(precision: str) -> str:
-        import jax
-
-        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
-        return _device(precision, on_gpu=jax.default_backend() == "gpu")
-
-    @staticmethod
-    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        import jax
-
-        def forward(trainable: Any, fixed: Any, clips: Any) -> Any:
-            on_trace()
-            return model.stateless_call(trainable, fixed, clips, training=False)[0]
-
-        weights = [[v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)]
-        return partial(jax.jit(forward), *weights)
-
-
-class _Torch:
-    @staticmethod
-    def version() -> str:
-        import torch
-
-        return str(torch.__version__)
-
-    @staticmethod
-    def configure(precision: str) -> str:
-        import torch
-
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        return _device(precision, on_gpu=torch.cuda.is_available())
-
-    @staticmethod
-    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        import torch
-
-        return torch.inference_mode()(partial(model, training=False))  # type: ignore[no-any-return]
-
-
-_ENGINES: dict[str, Any] = {"tensorflow": _TensorFlow, "jax": _Jax, "torch": _Torch}
-
-
-def _device(precision: str, *, on_gpu: bool) -> str:
-    if precision == "tf32" and not on_gpu:
-        raise PrecisionUnavailable("tf32 is a mode of NVIDIA GPUs since Ampere; there is no GPU here. Use float32.")
-    return "gpu" if on_gpu else "cpu"

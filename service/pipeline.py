@@ -6,20 +6,44 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from service.batcher import Batcher, Done, Lane
 from service.c3d import ClipOutputs
-from service.clips import ClipCutter, ClipSpan, Tail
+from service.clips import Clip, ClipCutter, ClipSpan, Tail
 from service.decoder import Decoder
-from service.errors import NonFiniteOutput, Notice
-from service.frames import FrameBlock, VideoEnd, VideoInfo
+from service.errors import NonFiniteOutput, Notice, TimeRangeOutsideVideo, UndecodableVideo
+from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
 
 BATCHES_AHEAD = 2  # of clips of one video: one runs, the next one waits for it. It bounds the memory of a video
+
+
+class Wanted(Protocol):
+    """What a request asks of a video; `options.Options` is the real one."""
+
+    @property
+    def clip_stride(self) -> int:
+        """Frames between clip starts."""
+
+    @property
+    def tail(self) -> Tail:
+        """What becomes of the frames behind the last whole clip."""
+
+    @property
+    def start_sec(self) -> float:
+        """Where the part begins."""
+
+    @property
+    def end_sec(self) -> float | None:
+        """Where it ends."""
+
+    @property
+    def max_clips(self) -> int | None:
+        """How many clips at most."""
 
 
 class ClipDone(NamedTuple):
@@ -33,10 +57,8 @@ class ClipDone(NamedTuple):
 class Summary:
     """What was found once the video had passed. ``decode_s`` and ``model_s`` are busy seconds, ``queue_s`` the longest wait."""
 
-    num_frames_decoded: int = 0
+    end: VideoEnd | None = None
     num_frames_used: int = 0
-    variable_frame_rate: bool = False
-    end_sec: float = 0.0
     notices: list[Notice] = field(default_factory=list)
     decode_s: float = 0.0
     queue_s: float = 0.0
@@ -46,32 +68,32 @@ class Summary:
 class Pipeline:
     """What a video passes through. Holds no video's state, so that any number may pass at once."""
 
-    def __init__(self, decoder: Decoder, batcher: Batcher) -> None:
-        self._decoder = decoder
-        self._batcher = batcher
+    def __init__(self, decoder: Decoder, batcher: Batcher, reading: Reading) -> None:
+        """``reading``: how every file is read, beside what a request asks for."""
+        self._decoder, self._batcher, self._reading = decoder, batcher, reading
         self._ahead = BATCHES_AHEAD * batcher.batch_sizes[-1]
 
     def is_alive(self) -> bool:
         """Whether a video sent now would come out."""
         return self._batcher.is_alive()
 
-    async def run(self, path: Path, stride: int, tail: Tail) -> AsyncGenerator[VideoInfo | ClipDone | Summary, None]:
+    async def run(self, path: Path, wanted: Wanted) -> AsyncGenerator[VideoInfo | ClipDone | Summary, None]:
         """First the VideoInfo, then a ClipDone for each clip in order as it is computed, last the Summary.
 
-        To be closed by its user (`contextlib.aclosing`), which ends the work at once. Raises what the stages raise:
-        NoVideoStream, UndecodableVideo, NonFiniteOutput, Draining, WorkerDown, or what the network raised.
+        To be closed by its user (`contextlib.aclosing`), which ends the work at once. Raises what the stages raise, and
+        TimeRangeOutsideVideo, NonFiniteOutput, or what the network raised.
         """
         summary = Summary()
         lane = self._batcher.open()
         pending: deque[tuple[ClipSpan, asyncio.Future[Done]]] = deque()
         batches: set[int] = set()
         try:
-            async with aclosing(self._clips(path, ClipCutter(stride, tail), lane, summary)) as submitted:
-                async for step in submitted:
-                    if isinstance(step, VideoInfo):
-                        yield step
+            async with aclosing(self._clips(path, wanted, summary)) as clips:
+                async for clip in clips:
+                    if isinstance(clip, VideoInfo):
+                        yield clip
                         continue
-                    pending.append(step)
+                    pending.append((clip.span, _submitted(lane, clip)))
                     while pending and (len(pending) >= self._ahead or pending[0][1].done()):
                         yield await _finished(*pending.popleft(), summary, batches)
             while pending:
@@ -83,26 +105,46 @@ class Pipeline:
                 if not future.cancel() and not future.cancelled():
                     future.exception()  # looked at, so that asyncio does not log what the request was told already
 
-    async def _clips(
-        self, path: Path, cutter: ClipCutter, lane: Lane, summary: Summary
-    ) -> AsyncGenerator[VideoInfo | tuple[ClipSpan, asyncio.Future[Done]], None]:
-        """The VideoInfo, then each clip's span and the future of its outputs: it is queued as it is yielded."""
-        async with aclosing(self._decoder.read(path)) as decoded:
-            async for message, seconds in decoded:
+    async def _clips(self, path: Path, wanted: Wanted, summary: Summary) -> AsyncGenerator[VideoInfo | Clip, None]:
+        """The VideoInfo, then the clips as they are cut."""
+        cutter = ClipCutter(wanted.clip_stride, wanted.tail, wanted.max_clips)
+        count = wanted.max_clips is not None
+        reading = replace(self._reading, start_sec=wanted.start_sec, end_sec=wanted.end_sec, count_packets=count)
+        async with aclosing(self._decoder.read(path, reading)) as messages:
+            info, enough = None, None
+            while summary.end is None:
+                message, seconds = await messages.asend(enough)
                 summary.decode_s += seconds
+                clips: list[Clip] = []
                 match message:
                     case VideoInfo():
+                        info = message
+                        cutter.expect(message.num_frames_in_range or 0)
                         yield message
-                        continue
-                    case FrameBlock(frames=frames, start_sec=start_sec):
-                        clips = cutter.add(frames, start_sec)
+                    case FrameBlock():
+                        clips = cutter.add(message)
                     case VideoEnd():
                         clips = cutter.finish(message.end_sec)
-                        summary.variable_frame_rate, summary.end_sec = message.variable_frame_rate, message.end_sec
-                        summary.notices += [*message.notices, *cutter.notices()]
+                        summary.end = message
                 for clip in clips:
-                    yield clip.span, asyncio.wrap_future(lane.submit(clip.frames))
-        summary.num_frames_decoded, summary.num_frames_used = cutter.num_frames, cutter.num_used
+                    yield clip
+                enough = cutter.is_done
+        assert info is not None  # noqa: S101 (it came first)
+        if not cutter.num_clips:
+            raise _no_clip(wanted, summary.end)
+        summary.num_frames_used = cutter.num_used
+        summary.notices += [*info.notices(), *summary.end.notices(info, cutter.damaged_clips), *cutter.notices()]
+
+
+def _no_clip(wanted: Wanted, end: VideoEnd) -> TimeRangeOutsideVideo | UndecodableVideo:
+    if wanted.start_sec or wanted.end_sec is not None:
+        where = f"; the video ends at {end.end_sec:.2f} s" if end.whole else ""
+        return TimeRangeOutsideVideo(f"No frame starts in the part asked for{where}.")
+    return UndecodableVideo("The video has far fewer frames than its packets promise. Ask without max_clips, or repair it.")
+
+
+def _submitted(lane: Lane, clip: Clip) -> asyncio.Future[Done]:
+    return asyncio.wrap_future(lane.submit(clip.frames))
 
 
 async def _finished(span: ClipSpan, future: asyncio.Future[Done], summary: Summary, batches: set[int]) -> ClipDone:

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from service import errors
 from service.answers import json_response
-from service.api import problems
+from service.problems import responses
 from service.readiness import Readiness
 from service.schemas import InfoOut, StatusOut
 
 router = APIRouter(tags=["service"])
-NOT_READY = problems(
+NOT_READY = responses(
     errors.Warming,
     errors.Draining,
     errors.WorkerDown,
@@ -21,12 +21,15 @@ NOT_READY = problems(
 )
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", summary="Is the process alive?", response_model=StatusOut)
 async def livez() -> Response:
     """200 as long as a restart would not help."""
     return json_response({"status": "alive"})
 
 
+@router.head("/readyz", include_in_schema=False)
+@router.head("/health", include_in_schema=False)
 @router.get("/readyz", summary="Can it answer now?", response_model=StatusOut, responses=NOT_READY)
 @router.get("/health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
 async def readyz(request: Request) -> Response:

@@ -46,7 +46,8 @@ class Readiness:
 
     def warming(self, share: float) -> None:
         """Say how much of the warm-up is done, 0..1."""
-        self._reason = Warming(f"The network is warming up, {share:.0%} done. Ask again in a few seconds.")
+        if isinstance(self._reason, Warming):  # and not the news, come late, of a start that failed or was broken off
+            self._reason = Warming(f"The network is warming up, {share:.0%} done. Ask again in a few seconds.")
 
     def serve(self, serving: Serving) -> None:
         """Requests can be answered from now on."""

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.video import CODECS, CONTAINERS
+
 VERSION = "0.1.0"  # of the service; pyproject.toml says the same
 MIB = 1024 * 1024
 PREFIX = "C3D_"
@@ -18,7 +20,7 @@ PREFIX = "C3D_"
 class Settings(BaseSettings):
     """Taken from the environment: ``host`` is C3D_HOST, and so on. An unknown or impossible value refuses the start."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 keeps the service to this machine.")  # noqa: S104
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and logs it.")
@@ -29,12 +31,34 @@ class Settings(BaseSettings):
         description="What the network computes in. float32 gives the published numbers; the others are faster.",
     )
     decoders: int = Field(
-        min(4, os.cpu_count() or 1),
-        ge=1,
-        le=64,
-        description="Videos decoded at the same moment: one per core, at most 4.",
+        min(4, os.cpu_count() or 1), ge=1, le=64, description="Decoder processes that are kept: one per core, at most 4."
+    )
+    max_decoders: int = Field(16, ge=1, le=256, description="Decoder processes at once, started where the kept ones are busy.")
+    decoder_memory_bytes: int = Field(
+        1536 * MIB, ge=512 * MIB, description="Address space of a decoder process; 4K H.264 needs about half of the default."
+    )
+    decoder_timeout_s: float = Field(20, gt=0, le=3600, description="Seconds a decoder may take to give the next frames.")
+    max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels.")
+    max_video_s: float = Field(7200, gt=0, description="Longest video, in seconds.")
+    max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
+    containers: str = Field(CONTAINERS, description="FFmpeg's names of the formats that are accepted, with commas.")
+    codecs: str = Field(CODECS, description="FFmpeg's names of the codecs that are accepted, with commas.")
+    color_tags: Literal["honour", "ignore"] = Field(
+        "honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
     )
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
+    urls: Literal["public", "private", "off"] = Field(
+        "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."
+    )
+    url_hosts: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9_.:-]*(,[A-Za-z0-9_.:-]+)*$",
+        description="Hosts that may be fetched from, with commas; .example.com is that name and all below it; empty: any.",
+    )
+    url_ports: str = Field(
+        "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
+    )
+    url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
     spool_dir: Path | None = Field(None, description="Directory for the videos of running requests; empty: the system's own.")
     drain_timeout_s: int = Field(30, ge=0, le=3600, description="Seconds that running requests get to finish after SIGTERM.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What goes to the log.")
@@ -47,4 +71,4 @@ class Settings(BaseSettings):
 def unknown_names(environment: Iterable[str]) -> list[str]:
     """Those that look like settings and are none: misspelt ones would otherwise do nothing, in silence."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)

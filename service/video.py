@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from service.errors import Notice
 
 FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
 TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off
+MAX_CLIPS_NAMED = 20  # in a warning; each clip's entry says it too
 # FFmpeg's names of formats that are one file each. Playlists, scripts and image sequences, which open other files, are not
 # among them. The audio formats are there to be told apart from rubbish: they hold no video, and the answer can say so.
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,gif,mp3,wav,flac,ogg,aac"
@@ -92,8 +93,14 @@ class VideoEnd:
     num_lost_packets: int
     num_damaged_frames: int
 
-    def notices(self, info: VideoInfo) -> Iterator[Notice]:
-        """What is odd after all."""
+    def notices(self, info: VideoInfo, damaged_clips: Sequence[int]) -> Iterator[Notice]:
+        """What is odd after all, given the indices of the clips that hold damaged frames."""
+        if self.num_lost_packets or self.num_damaged_frames:
+            clips = ", ".join(map(str, damaged_clips[:MAX_CLIPS_NAMED])) + (
+                ", ..." if len(damaged_clips) > MAX_CLIPS_NAMED else ""
+            )
+            text = f"{self.num_lost_packets} packets could not be decoded, {self.num_damaged_frames} frames are damaged. "
+            yield Notice("corrupt_frames", text + (f"They are in the clips {clips}." if damaged_clips else "No clip holds them."))
         if self.times_estimated:
             text = "The file has no timestamps that can be trusted; times come from the average frame rate."
             yield Notice("times_estimated", text)

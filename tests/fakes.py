@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,9 @@ from numpy.typing import NDArray
 from model_store import standin
 from model_store.store import Card
 from service import c3d
+from service.frames import read_video
+from service.slot import Decoded
+from service.video import Reading
 
 WAVES = np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE)))
 LABELS = tuple(f"class {i}" for i in range(c3d.NUM_CLASSES))
@@ -44,7 +49,7 @@ class FakeNetwork:
         self.labels = LABELS[: self.card.num_classes]
         self.precision = "float32"
         self.backend = "fake 1.0 on cpu"
-        self.batch_sizes = (1, 2, 4)
+        self.batch_sizes: tuple[int, ...] = (1, 2, 4)
         self.batches: list[int] = []
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
@@ -59,3 +64,19 @@ def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -
     logits = fc6[:, :num_classes] / 500
     powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=0))
     return c3d.ClipOutputs(fc6, fc6[:, ::-1] * 2, powers / powers.sum(axis=1, keepdims=True))
+
+
+class InlineDecoder:
+    """A decoder in this process and thread."""
+
+    async def read(self, path: Path, reading: Reading) -> AsyncGenerator[Decoded, bool | None]:
+        reader = read_video(path, reading)
+        try:
+            message = next(reader)
+            while True:
+                enough = yield Decoded(message, 0.001)
+                message = reader.send(enough)
+        except StopIteration:
+            return
+        finally:
+            reader.close()

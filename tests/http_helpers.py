@@ -69,10 +69,11 @@ class Exchange:
         self.said: list[Message] = []
 
     async def receive(self) -> Message:
-        """The next message. A server would wait for ever behind the last one, so asking for more is a mistake."""
+        """The next message; behind the last one the client stays, and nothing comes."""
         message = next(self._messages, None)
         if message is None:
-            raise AssertionError("the application reads on behind the end of the request")
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError("nothing can have come")
         self.num_received += 1
         return message
 

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 
 from fakes import LABELS, FakeNetwork, fake_outputs
 from http_helpers import fake_app, serving
-from service.answers import json_response, problem
+from service.answers import json_response
 from service.c3d import ClipOutputs
-from service.errors import InvalidOption, NoVideoStream, Warming
-from service.frames import FrameBlock, read_video
+from service.frames import read_video
+from service.video import FrameBlock
 from videos import write_video
 
 
@@ -191,22 +191,3 @@ def test_float32_numbers_are_read_back_exactly() -> None:
     assert np.array_equal(np.array(content["descriptor"], np.float32), row)
     assert np.float32(content["score"]) == row[0]
     assert body.endswith(b"\n")
-
-
-def test_a_problem_says_its_status_code_title_and_what_to_do() -> None:
-    response = problem(InvalidOption("top_k: give a number of 1 or more."), "an-id")
-    assert response.status_code == 422
-    assert response.headers["content-type"] == "application/problem+json"
-    assert json.loads(bytes(response.body)) == {
-        "type": "about:blank",
-        "title": "Invalid option",
-        "status": 422,
-        "code": "invalid_option",
-        "detail": "top_k: give a number of 1 or more.",
-        "request_id": "an-id",
-    }
-
-
-@pytest.mark.parametrize(("error", "expected"), [(Warming("Wait."), "5"), (NoVideoStream("None."), None)])
-def test_a_problem_carries_its_headers(error: Any, expected: str | None) -> None:
-    assert problem(error, "an-id").headers.get("retry-after") == expected

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from service.clips import Clip, ClipCutter, Tail
+from service.video import FrameBlock
 
 FPS = 25
 
@@ -18,13 +19,37 @@ def frames_of(num_frames: int) -> NDArray[np.uint8]:
     return values.reshape(-1, 1, 1, 2)
 
 
-def cut(num_frames: int, stride: int = 8, tail: Tail = "drop", block: int = 8) -> tuple[list[Clip], ClipCutter]:
-    cutter, clips = ClipCutter(stride, tail), []
-    frames, times = frames_of(num_frames), np.arange(num_frames) / FPS
-    for start in range(0, num_frames, block):
-        clips += cutter.add(frames[start : start + block], times[start : start + block])
-    clips += cutter.finish(num_frames / FPS)
+def blocks_of(num_frames: int, block: int = 8, first: int = 0, damaged: frozenset[int] = frozenset()) -> list[FrameBlock]:
+    """Frames ``first`` and on, at 25/s, some of them damaged."""
+    frames, numbers = frames_of(first + num_frames), np.arange(first + num_frames)
+    marks = np.isin(numbers, list(damaged))
+    parts = (slice(start, min(start + block, first + num_frames)) for start in range(first, first + num_frames, block))
+    return [FrameBlock(part.start, frames[part], numbers[part] / FPS, marks[part]) for part in parts]
+
+
+def cut(
+    num_frames: int,
+    stride: int = 8,
+    tail: Tail = "drop",
+    *,
+    block: int = 8,
+    max_clips: int | None = None,
+    expected: int | None = None,
+    first: int = 0,
+    damaged: frozenset[int] = frozenset(),
+) -> tuple[list[Clip], ClipCutter]:
+    cutter, clips = ClipCutter(stride, tail, max_clips), []
+    cutter.expect(num_frames if expected is None else expected)
+    for each in blocks_of(num_frames, block, first, damaged):
+        clips += cutter.add(each)
+        if cutter.is_done:
+            break
+    clips += cutter.finish((first + num_frames) / FPS)
     return clips, cutter
+
+
+def codes(cutter: ClipCutter) -> list[str]:
+    return [notice.code for notice in cutter.notices()]
 
 
 def indices(clip: Clip) -> list[int]:
@@ -66,7 +91,7 @@ def test_pad_adds_one_clip_with_what_is_left(num_frames: int, stride: int, last:
     assert clips[-1].span.end_frame == num_frames
     assert indices(clips[-1]) == [*range(last, num_frames), *[num_frames - 1] * padded]
     assert clips[-1].span.end_sec == num_frames / FPS
-    assert cutter.notices() == []
+    assert codes(cutter) == []
     assert cutter.num_used == num_frames
 
 
@@ -80,7 +105,7 @@ def test_pad_adds_nothing_where_nothing_is_left(num_frames: int) -> None:
 def test_frames_that_a_long_stride_skips_are_no_tail(num_frames: int, tail: Tail) -> None:
     clips, cutter = cut(num_frames, 40, tail)
     assert len(clips) == 1
-    assert cutter.notices() == []
+    assert codes(cutter) == []
 
 
 @pytest.mark.parametrize("num_frames", [1, 15])
@@ -89,13 +114,13 @@ def test_a_short_video_is_padded_to_one_clip_and_says_so(num_frames: int, tail: 
     clips, cutter = cut(num_frames, tail=tail)
     assert [indices(clip) for clip in clips] == [[*range(num_frames), *[num_frames - 1] * (16 - num_frames)]]
     assert clips[0].span.end_frame == num_frames
-    assert [notice.code for notice in cutter.notices()] == ["short_video_padded"]
+    assert codes(cutter) == ["short_video_padded"]
 
 
 def test_no_frames_make_no_clip() -> None:
     clips, cutter = cut(0)
     assert clips == []
-    assert cutter.notices() == []
+    assert codes(cutter) == []
 
 
 def test_clips_tile_without_gaps_at_stride_16() -> None:
@@ -105,8 +130,70 @@ def test_clips_tile_without_gaps_at_stride_16() -> None:
     assert ends[-1] == 500 / FPS
 
 
+def test_a_part_keeps_the_videos_own_numbers_and_times() -> None:
+    clips, _ = cut(40, first=100)
+    assert [clip.span.start_frame for clip in clips] == [100, 108, 116, 124]
+    assert clips[0].span.start_sec == 100 / FPS
+    assert indices(clips[1]) == list(range(108, 124))
+
+
+@pytest.mark.parametrize(
+    ("max_clips", "starts"),
+    [
+        (1, [72]),
+        (2, [0, 144]),
+        (3, [0, 72, 144]),
+        (4, [0, 48, 96, 144]),
+        (19, list(range(0, 145, 8))),
+        (500, list(range(0, 145, 8))),
+    ],
+)
+def test_max_clips_are_evenly_spaced_from_the_first_to_the_last(max_clips: int, starts: list[int]) -> None:
+    clips, cutter = cut(164, max_clips=max_clips)
+    assert [clip.span.start_frame for clip in clips] == starts
+    assert [clip.span.index for clip in clips] == list(range(len(starts)))
+    assert all(indices(clip) == list(range(start, start + 16)) for clip, start in zip(clips, starts, strict=True))
+    assert "fewer_clips" not in codes(cutter)
+
+
+def test_max_clips_ends_the_reading_early() -> None:
+    cutter = ClipCutter(max_clips=1)
+    cutter.expect(1000)
+    fed = 0
+    for block in blocks_of(1000):
+        fed += len(block.frames)
+        cutter.add(block)
+        if cutter.is_done:
+            break
+    assert fed < 530
+
+
+def test_max_clips_of_a_padded_tail() -> None:
+    clips, _ = cut(30, 16, "pad", max_clips=2)
+    assert [(clip.span.start_frame, clip.span.num_padded_frames) for clip in clips] == [(0, 0), (16, 2)]
+
+
+def test_a_shortfall_is_told() -> None:
+    clips, cutter = cut(60, max_clips=4, expected=164)
+    assert len(clips) < 4
+    assert codes(cutter) == ["fewer_clips"]
+
+
+@pytest.mark.parametrize("max_clips", [1, 5])
+def test_a_short_video_is_one_clip_whatever_was_asked(max_clips: int) -> None:
+    assert [clip.span.num_padded_frames for clip in cut(10, max_clips=max_clips)[0]] == [6]
+
+
+def test_damaged_frames_are_counted_where_they_are() -> None:
+    clips, cutter = cut(40, damaged=frozenset({9, 10, 30}))
+    assert [clip.span.num_damaged_frames for clip in clips] == [2, 2, 1, 1]
+    assert cutter.damaged_clips == [0, 1, 2, 3]
+    assert cut(40, damaged=frozenset({39}))[1].damaged_clips == [3]
+    assert cut(40, damaged=frozenset())[1].damaged_clips == []
+
+
 def test_holds_no_more_than_one_clip() -> None:
     cutter = ClipCutter()
-    for i in range(1000):
-        cutter.add(frames_of(1), np.array([i / FPS]))
+    for block in blocks_of(1000, block=1):
+        cutter.add(block)
         assert len(cutter._held) <= 16

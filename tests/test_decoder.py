@@ -1,82 +1,302 @@
-"""The decoder hands on what read_video gives, only when asked, and ends with its reader."""
+"""The pool of real processes: what it hands on, how it ends a video, and what a bad one costs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import os
+import signal
+import struct
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from service.decoder import Decoded, Decoder
-from service.errors import UndecodableVideo
-from service.frames import FrameBlock, VideoEnd, VideoInfo, read_video
+from conftest import SHARED
+from service.decoder import Decoder
+from service.errors import DecoderFailed, DecodeTimeout, ServiceError, UndecodableVideo
+from service.frames import read_video
+from service.slot import Decoded
+from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from videos import write_video
+
+GIB = 1024**3
+ENOUGH = True
 
 
-@pytest.fixture
-def decoder() -> Iterator[Decoder]:
-    made = Decoder(threads=2, crop_left=29)
-    yield made
-    made.close()
+def with_decoder(work: Callable[[Decoder], Awaitable[Any]], kept: int = 1, most: int = 4, timeout_s: float = 60) -> Any:
+    """Run ``work`` with a pool that is closed afterwards; all its processes must then be gone."""
+
+    async def run() -> Any:
+        decoder = Decoder(kept, most, 3 * GIB // 2, timeout_s)
+        await decoder.start()
+        try:
+            return await work(decoder)
+        finally:
+            pids = [slot.pid for slot in decoder._idle]
+            await decoder.close()
+            assert decoder._count == 0
+            assert not any(is_running(pid) for pid in pids)
+
+    return asyncio.run(run())
 
 
-async def everything(decoder: Decoder, path: Path) -> list[Decoded]:
-    async with aclosing(decoder.read(path)) as decoded:
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def everything(decoder: Decoder, path: Path, **reading: Any) -> list[Decoded]:
+    async with aclosing(decoder.read(path, Reading(**reading))) as decoded:
         return [each async for each in decoded]
 
 
-def frames_in(decoded: list[Decoded]) -> list[bytes]:
-    return [each.message.frames.tobytes() for each in decoded if isinstance(each.message, FrameBlock)]
+def frames_in(decoded: list[Decoded]) -> bytes:
+    return b"".join(each.message.frames.tobytes() for each in decoded if isinstance(each.message, FrameBlock))
 
 
-def test_gives_what_the_file_holds(decoder: Decoder, clip_mp4: Path) -> None:
-    decoded = asyncio.run(everything(decoder, clip_mp4))
+def test_gives_what_the_file_holds(clip_mp4: Path) -> None:
+    decoded = with_decoder(lambda decoder: everything(decoder, clip_mp4))
     assert [type(each.message) for each in decoded] == [VideoInfo, *[FrameBlock] * 5, VideoEnd]
-    assert frames_in(decoded) == [m.frames.tobytes() for m in read_video(clip_mp4) if isinstance(m, FrameBlock)]
+    for ours, theirs in zip(decoded, read_video(clip_mp4), strict=True):
+        if not isinstance(theirs, FrameBlock):
+            assert ours.message == theirs
+            continue
+        assert ours.message.first == theirs.first
+        for name in ("frames", "start_sec", "damaged"):
+            assert np.array_equal(getattr(ours.message, name), getattr(theirs, name))
     assert all(each.seconds > 0 for each in decoded)
 
 
-def test_many_videos_at_once_do_not_mix(decoder: Decoder, clip_mp4: Path, tmp_path: Path) -> None:
-    from videos import write_video
+def test_many_videos_at_once_do_not_mix(clip_mp4: Path, tmp_path: Path) -> None:
+    paths = [clip_mp4, *(write_video(tmp_path / f"{seed}.mp4", 60, seed=seed) for seed in range(1, 5))] * 2
 
-    paths = [clip_mp4, *(write_video(tmp_path / f"{seed}.mp4", 20, seed=seed) for seed in range(1, 5))] * 2
-
-    async def all_at_once() -> list[list[Decoded]]:
+    async def all_at_once(decoder: Decoder) -> list[list[Decoded]]:
         return await asyncio.gather(*(everything(decoder, path) for path in paths))
 
-    for path, decoded in zip(paths, asyncio.run(all_at_once()), strict=True):
-        expected = [m.frames for m in read_video(path) if isinstance(m, FrameBlock)]
-        assert np.array_equal(np.concatenate(expected).tobytes(), b"".join(frames_in(decoded)))
+    for path, decoded in zip(paths, with_decoder(all_at_once, kept=2, most=3), strict=True):
+        assert frames_in(decoded) == b"".join(m.frames.tobytes() for m in read_video(path) if isinstance(m, FrameBlock))
 
 
-def test_errors_reach_the_reader(decoder: Decoder, tmp_path: Path) -> None:
+def test_a_refused_file_does_not_cost_its_process(tmp_path: Path, clip_mp4: Path) -> None:
     (tmp_path / "video").write_bytes(b"no video")
-    with pytest.raises(UndecodableVideo):
-        asyncio.run(everything(decoder, tmp_path / "video"))
+
+    async def work(decoder: Decoder) -> None:
+        [slot] = decoder._idle
+        with pytest.raises(UndecodableVideo):
+            await everything(decoder, tmp_path / "video")
+        assert len(await everything(decoder, clip_mp4)) == 7
+        await asyncio.gather(*decoder._tasks)
+        assert decoder._idle == [slot]
+        assert decoder.num_replaced == 0
+
+    with_decoder(work)
 
 
-def test_nothing_is_decoded_for_a_reader_that_left(decoder: Decoder, clip_mp4: Path) -> None:
-    async def leave_at_once() -> int:
-        seen = 0
-        async with aclosing(decoder.read(clip_mp4)) as decoded:
-            async for _ in decoded:
-                seen += 1
-                if seen == 2:
-                    break
-        return seen
+def test_leaving_in_the_middle_frees_the_process_for_the_next(tmp_path: Path, clip_mp4: Path) -> None:
+    long = write_video(tmp_path / "long.mp4", 600)
 
-    assert asyncio.run(leave_at_once()) == 2
+    async def work(decoder: Decoder) -> None:
+        for _ in range(3):
+            async with aclosing(decoder.read(long, Reading())) as messages:
+                assert isinstance((await anext(messages)).message, VideoInfo)
+                assert isinstance((await anext(messages)).message, FrameBlock)
+            assert len(await everything(decoder, clip_mp4)) == 7
+        await asyncio.gather(*decoder._tasks)
+        assert decoder.num_replaced == 0
+
+    with_decoder(work)
 
 
-def test_a_cancelled_reader_is_closed_while_a_thread_is_inside(decoder: Decoder, clip_mp4: Path) -> None:
-    async def cancel_in_the_middle() -> None:
-        task = asyncio.create_task(everything(decoder, clip_mp4))
-        await asyncio.sleep(0)  # it has asked for its first message
-        task.cancel()
+def test_enough_is_enough(tmp_path: Path) -> None:
+    long = write_video(tmp_path / "long.mp4", 600)
+
+    async def work(decoder: Decoder) -> None:
+        async with aclosing(decoder.read(long, Reading())) as messages:
+            await anext(messages)
+            message: Any = (await messages.asend(ENOUGH)).message
+            while isinstance(message, FrameBlock):
+                message = (await anext(messages)).message
+        assert isinstance(message, VideoEnd)
+        assert message.num_frames < 100
+        assert not message.whole
+
+    with_decoder(work)
+
+
+def test_nothing_is_decoded_far_ahead_of_the_reader(tmp_path: Path) -> None:
+    """A reader that stands still costs no more decoding: the process sleeps in its pipe."""
+    long = write_video(tmp_path / "long.mp4", 2000)
+
+    async def work(decoder: Decoder) -> None:
+        slot = decoder._idle[-1]  # the one that will be taken
+        async with aclosing(decoder.read(long, Reading())) as messages:
+            await anext(messages)
+            spent = -1
+            while spent != (now := cpu_ticks(slot.pid)) or now == 0:
+                spent = now
+                await everything(decoder, long, end_sec=4.0)  # time for it to go on, if it would
+            rest = [each async for each in messages]
+            assert isinstance(rest[-1].message, VideoEnd)
+            assert cpu_ticks(slot.pid) > spent
+
+    with_decoder(work, kept=2)
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_crash_costs_its_own_video_only(tmp_path: Path, clip_mp4: Path, number: signal.Signals) -> None:
+    long = write_video(tmp_path / "long.mp4", 600)
+
+    async def work(decoder: Decoder) -> None:
+        first, second = decoder._idle
+        async with aclosing(decoder.read(long, Reading())) as doomed, aclosing(decoder.read(long, Reading())) as neighbour:
+            await anext(doomed)
+            await anext(neighbour)
+            [victim] = [slot for slot in (first, second) if slot is second]  # the last one idle is the first one taken
+            os.kill(victim.pid, number)
+            with pytest.raises(DecoderFailed):
+                async for _ in doomed:
+                    pass
+            rest = [each async for each in neighbour]
+        assert isinstance(rest[-1].message, VideoEnd)
+        assert len(await everything(decoder, clip_mp4)) == 7
+        await asyncio.gather(*decoder._tasks)
+        assert decoder.num_replaced == 1
+
+    with_decoder(work, kept=2)
+
+
+def test_a_process_that_died_idle_costs_nobody(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        [slot] = decoder._idle
+        os.kill(slot.pid, signal.SIGKILL)
+        await slot._process.wait()
+        assert len(await everything(decoder, clip_mp4)) == 7
+
+    with_decoder(work)
+
+
+def test_a_stuck_process_is_ended(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        [slot] = decoder._idle
+        os.kill(slot.pid, signal.SIGSTOP)
+        slot._timeout_s = 0.05
+        with pytest.raises(DecodeTimeout):
+            await everything(decoder, clip_mp4)
+        assert len(await everything(decoder, clip_mp4)) == 7
+
+    with_decoder(work)
+
+
+def claims_many_samples(path: Path, source: Path) -> Path:
+    """The mp4 with a sample table that claims 400 million equal samples in a few bytes: an index of gigabytes."""
+    data = source.read_bytes()
+    place = data.index(b"stsz")
+    table = struct.pack(">4sIII", b"stsz", 0, 1, 400_000_000)
+    size = struct.unpack(">I", data[place - 4 : place])[0]
+    padded = table + bytes(size - 4 - len(table))
+    data = data[:place] + padded + data[place + len(padded) :]
+    place = data.index(b"stts")
+    path.write_bytes(data[: place + 12] + struct.pack(">I", 400_000_000) + data[place + 16 :])
+    return path
+
+
+def test_running_out_of_memory_fails_one_video(tmp_path: Path, clip_mp4: Path) -> None:
+    bomb = claims_many_samples(tmp_path / "bomb.mp4", clip_mp4)
+
+    async def work(decoder: Decoder) -> None:
+        with pytest.raises(ServiceError) as caught:
+            await everything(decoder, bomb)
+        assert caught.value.code in {"decoder_failed", "undecodable_video"}
+        assert len(await everything(decoder, clip_mp4)) == 7
+
+    with_decoder(work)
+
+
+@pytest.mark.parametrize("name", ["editlist_bomb.mp4", "same_chunk_60k.mp4", "huge_16000_h264.mp4", "mp4_claims_1e7.mp4"])
+def test_bombs_end_within_their_limits(name: str, clip_mp4: Path) -> None:
+    if not SHARED.exists():
+        pytest.skip("../shared/data is not here")
+
+    async def work(decoder: Decoder) -> None:
+        try:
+            decoded = await everything(decoder, SHARED / "badvideos" / name)
+        except ServiceError as error:
+            assert error.status == 422  # noqa: PT017
+        else:
+            assert isinstance(decoded[-1].message, VideoEnd)
+        assert len(await everything(decoder, clip_mp4)) == 7
+
+    with_decoder(work)
+
+
+def test_waits_for_a_process_where_all_are_taken(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        async with aclosing(decoder.read(clip_mp4, Reading())) as holding:
+            await anext(holding)
+            waiting = asyncio.create_task(everything(decoder, clip_mp4))
+            gone = asyncio.create_task(everything(decoder, clip_mp4))
+            await asyncio.sleep(0)
+            gone.cancel()
+            assert not waiting.done()
+        assert len(await waiting) == 7
         with pytest.raises(asyncio.CancelledError):
-            await task
+            await gone
 
-    asyncio.run(cancel_in_the_middle())
-    assert len(asyncio.run(everything(decoder, clip_mp4))) == 7
+    with_decoder(work, most=1)
+
+
+def test_closing_in_the_middle_of_the_start_leaves_no_process() -> None:
+    async def run() -> None:
+        decoder = Decoder(3, 3, 3 * GIB // 2, 60)
+        starting = asyncio.create_task(decoder.start())
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting])
+        await decoder.close()
+        assert decoder._count == 0
+
+    asyncio.run(run())
+
+
+def test_more_processes_are_started_and_ended_again(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
+        await asyncio.gather(*decoder._tasks)
+        assert len(decoder._idle) <= 2
+        assert decoder._count == len(decoder._idle)
+
+    with_decoder(work, kept=1, most=4)
+
+
+def test_confined_and_alone() -> None:
+    """Limits, no inherited secrets, and death with the parent are what the processes have."""
+
+    async def work(decoder: Decoder) -> None:
+        [slot] = decoder._idle
+        proc = Path(f"/proc/{slot.pid}")
+        await everything_started(decoder)
+        limits = proc.joinpath("limits").read_text()
+        assert str(3 * GIB // 2) in limits
+        assert "NoNewPrivs:\t1" in proc.joinpath("status").read_text()
+        names = {entry.split(b"=")[0] for entry in proc.joinpath("environ").read_bytes().split(b"\0") if entry}
+        assert names == {
+            b"OPENBLAS_NUM_THREADS",
+            b"OMP_NUM_THREADS",
+            b"MALLOC_TRIM_THRESHOLD_",
+            b"MALLOC_MMAP_THRESHOLD_",
+            b"PYTHONPATH",
+        }
+
+    with_decoder(work)
+
+
+async def everything_started(decoder: Decoder) -> None:
+    with pytest.raises(UndecodableVideo):
+        await everything(decoder, Path("/dev/null"))

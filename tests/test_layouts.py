@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +93,7 @@ def test_random_damage_is_refused_or_read(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", layout_writers.ALL)
+@pytest.mark.parametrize("form", ["keras 2", "keras 1, theano", "keras 3 weights", "caffe", "npz", "pytorch zip, mmaction2"])
 def test_full_size(form: str, path: Path, full: dict[str, NDArray[np.float32]]) -> None:
     layout_writers.ALL[form](full, path)
     assert tensor_sha256(layouts.read(path).tensors) == tensor_sha256(full)
@@ -100,3 +102,22 @@ def test_full_size(form: str, path: Path, full: dict[str, NDArray[np.float32]]) 
 @pytest.fixture(scope="module")
 def full() -> dict[str, NDArray[np.float32]]:
     return layout_writers.seeded(c3d.weight_shapes())
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from model_store import layouts
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+layouts.read(Path(sys.argv[1]))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["caffe", "keras 1, theano", "pytorch zip, DavideA", "pytorch legacy, jfzhang95"])
+def test_never_more_than_two_copies_in_memory(form: str, tmp_path: Path) -> None:
+    layout_writers.ALL[form](layout_writers.seeded(c3d.weight_shapes()), tmp_path / "w")
+    command = [sys.executable, "-c", MEMORY, str(tmp_path / "w")]
+    peak = int(subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parent.parent).stdout)
+    assert peak < 2 * 4 * c3d.NUM_PARAMETERS

@@ -22,7 +22,8 @@ from model_store.store import Model
 from service import c3d
 from service.batcher import Batcher, Done
 from service.clips import ClipCutter
-from service.frames import FrameBlock, read_video
+from service.frames import read_video
+from service.video import FrameBlock
 
 pytestmark = pytest.mark.slow
 Floats = NDArray[np.float32]
@@ -33,7 +34,7 @@ def clips_of(path: Path, stride: int = 8) -> Iterator[Uint8]:
     cutter = ClipCutter(stride)
     for message in read_video(path):
         if isinstance(message, FrameBlock):
-            yield from (clip.frames for clip in cutter.add(message.frames, message.start_sec))
+            yield from (clip.frames for clip in cutter.add(message))
 
 
 def error(ours: NDArray[Any], theirs: NDArray[Any]) -> float:

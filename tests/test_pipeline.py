@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakes import FakeNetwork, fake_outputs
-from service import c3d
+from fakes import FakeNetwork, InlineDecoder, fake_outputs
 from service.batcher import Batcher
-from service.clips import Tail
-from service.decoder import Decoder
-from service.errors import NonFiniteOutput
-from service.frames import FrameBlock, VideoInfo, read_video
+from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
+from service.frames import read_video
+from service.options import Options
 from service.pipeline import BATCHES_AHEAD, ClipDone, Pipeline, Summary
+from service.video import FrameBlock, Reading, VideoInfo
 from videos import write_video
 
 Run = Callable[[NDArray[Any]], Any]
@@ -30,20 +29,19 @@ MakePipeline = Callable[[Run], Pipeline]
 @pytest.fixture
 def make() -> Iterator[MakePipeline]:
     """Pipelines that are stopped after the test."""
-    opened: list[tuple[Batcher, Decoder]] = []
+    opened: list[Batcher] = []
 
     def build(run: Run) -> Pipeline:
-        opened.append((Batcher(run, (1, 2, 4)), Decoder(2, c3d.CROP_LEFT)))
-        return Pipeline(opened[-1][1], opened[-1][0])
+        opened.append(Batcher(run, (1, 2, 4)))
+        return Pipeline(InlineDecoder(), opened[-1], Reading())  # type: ignore[arg-type]
 
     yield build
-    for batcher, decoder in opened:
+    for batcher in opened:
         batcher.stop()
-        decoder.close()
 
 
-async def everything(pipeline: Pipeline, path: Path, stride: int = 8, tail: Tail = "drop") -> list[Any]:
-    async with aclosing(pipeline.run(path, stride, tail)) as steps:
+async def everything(pipeline: Pipeline, path: Path, **wanted: Any) -> list[Any]:
+    async with aclosing(pipeline.run(path, Options(**wanted))) as steps:
         return [step async for step in steps]
 
 
@@ -62,7 +60,8 @@ def test_gives_info_then_clips_in_order_then_summary(make: MakePipeline, clip_mp
         expected = fake_outputs(frames[done.span.start_frame :][:16][None])
         for ours, theirs in zip(done.outputs, expected, strict=True):
             assert np.array_equal(ours, theirs[0])
-    assert (summary.num_frames_decoded, summary.num_frames_used, summary.end_sec) == (40, 40, 1.6)
+    assert summary.end
+    assert (summary.end.num_frames, summary.num_frames_used, summary.end.end_sec) == (40, 40, 1.6)
     assert summary.decode_s > 0
     assert summary.model_s > 0
 
@@ -107,10 +106,10 @@ class Stuck:
 def test_is_never_far_ahead_of_the_network(tmp_path: Path) -> None:
     """A long video waits for the network: what is decoded of it is bounded, whatever its length."""
     path = write_video(tmp_path / "long.mp4", 400)
-    stuck, decoder = Stuck(), Decoder(2, c3d.CROP_LEFT)
+    stuck = Stuck()
 
     async def watch() -> None:
-        task = asyncio.create_task(everything(Pipeline(decoder, stuck), path))  # type: ignore[arg-type]
+        task = asyncio.create_task(everything(Pipeline(InlineDecoder(), stuck, Reading()), path))  # type: ignore[arg-type]
         before = -1
         while before != len(stuck.taken) or not before:  # until nothing moves, with every chance to
             before = len(stuck.taken)
@@ -120,7 +119,6 @@ def test_is_never_far_ahead_of_the_network(tmp_path: Path) -> None:
             await task
 
     asyncio.run(watch())
-    decoder.close()
     assert len(stuck.taken) == BATCHES_AHEAD * 4
     assert all(future.cancelled() for future in stuck.taken)
 
@@ -162,7 +160,7 @@ def test_leaving_in_the_middle_ends_the_work(make: MakePipeline, tmp_path: Path)
     path = write_video(tmp_path / "long.mp4", 800)
 
     async def leave_after_the_first_clip() -> None:
-        async with aclosing(pipeline.run(path, 8, "drop")) as steps:
+        async with aclosing(pipeline.run(path, Options())) as steps:
             async for step in steps:
                 if isinstance(step, ClipDone):
                     return
@@ -173,5 +171,46 @@ def test_leaving_in_the_middle_ends_the_work(make: MakePipeline, tmp_path: Path)
 
 def test_stride_and_tail_reach_the_cutter(make: MakePipeline, tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", 50)
-    steps = asyncio.run(everything(make(FakeNetwork().run), path, 16, "pad"))
+    steps = asyncio.run(everything(make(FakeNetwork().run), path, clip_stride=16, tail="pad"))
     assert [(s.span.start_frame, s.span.num_padded_frames) for s in steps[1:-1]] == [(0, 0), (16, 0), (32, 0), (48, 14)]
+
+
+def test_a_part_is_half_open_by_start_times(make: MakePipeline, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 100)
+    _, *clips, summary = asyncio.run(everything(make(FakeNetwork().run), path, start_sec=1.0, end_sec=2.0))
+    assert [(s.span.start_frame, s.span.start_sec) for s in clips] == [(25, 1.0), (33, 1.32)]
+    assert clips[0].span.end_sec == 41 / 25
+    assert (summary.end.whole, summary.end.num_frames) == (False, 51)  # one frame past the end tells that it is there
+    assert {notice.code for notice in summary.notices} == {"tail_frames_dropped"}
+
+
+def test_a_part_behind_the_video_is_an_error(make: MakePipeline, clip_mp4: Path) -> None:
+    with pytest.raises(TimeRangeOutsideVideo, match=r"1\.60 s"):
+        asyncio.run(everything(make(FakeNetwork().run), clip_mp4, start_sec=5))
+    with pytest.raises(TimeRangeOutsideVideo):
+        asyncio.run(everything(make(FakeNetwork().run), clip_mp4, start_sec=0.01, end_sec=0.02))
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi", "a.ts", "a.mkv"])
+def test_max_clips_reads_no_further_than_it_must(make: MakePipeline, tmp_path: Path, name: str) -> None:
+    codec = "mpeg4" if name == "a.avi" else "libx264"
+    path = write_video(tmp_path / name, 164, codec=codec)
+    _, *clips, summary = asyncio.run(everything(make(FakeNetwork().run), path, max_clips=3))
+    assert [s.span.start_frame for s in clips] == [0, 72, 144]
+    _, *one, summary = asyncio.run(everything(make(FakeNetwork().run), path, max_clips=1))
+    assert [s.span.start_frame for s in one] == [72]
+    assert summary.end.num_frames < 100
+    assert summary.notices == []
+
+
+def test_a_video_that_ends_before_its_only_clip_is_an_error(make: MakePipeline, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.ts", 100, options={"g": "10"}, size=(240, 320))
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 5 // 188 * 188, len(data), 188):
+        data[place + 30 : place + 188] = bytes(158)
+    path.write_bytes(data)
+    try:
+        steps = asyncio.run(everything(make(FakeNetwork().run), path, max_clips=1))
+    except UndecodableVideo:
+        return
+    assert {notice.code for notice in steps[-1].notices} & {"corrupt_frames", "fewer_clips"}

@@ -21,7 +21,8 @@ def pooled(rows: NDArray[np.float32]) -> MeanPool:
 def fc6() -> NDArray[np.float32]:
     """Clips of very different length, where the order of mean and norm shows."""
     random = np.random.default_rng(0)
-    return (np.maximum(random.normal(size=(7, 4096)), 0) * np.array([[1], [9], [2], [30], [1], [5], [100]])).astype(np.float32)
+    lengths = np.array([[1], [9], [2], [30], [1], [5], [100]])
+    return np.asarray(np.maximum(random.normal(size=(7, 4096)), 0) * lengths, np.float32)
 
 
 def test_descriptor_is_the_mean_then_l2(fc6: NDArray[np.float32]) -> None:

@@ -19,7 +19,8 @@ import uvicorn
 from conftest import ROOT
 from fakes import FakeNetwork
 from service.app import create_app
-from service.schemas import ClassifyAnswer, ClassifyOptions, FeaturesOptions
+from service.options import ClassifyOptions, FeaturesOptions
+from service.schemas import ClassifyAnswer
 from service.settings import Settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -101,7 +102,14 @@ def test_options_are_those_of_the_endpoints() -> None:
     table = README.split("Options go into")[1].split("An answer holds")[0]
     listed = dict(re.findall(r"^\| `(\w+)` \| ?`?(\w*)`? ?\|", table, flags=re.MULTILINE))
     fields = ClassifyOptions.model_fields | FeaturesOptions.model_fields
-    assert listed == {name: "" if field.default == [] else str(field.default) for name, field in fields.items()}
+    assert listed == {
+        name: ""
+        if field.default in ([], None)
+        else f"{field.default:g}"
+        if isinstance(field.default, float)
+        else str(field.default)
+        for name, field in fields.items()
+    }
 
 
 def test_warnings_are_all_listed() -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from fakes import FakeNetwork
 from http_helpers import fake_app, serving
-from service import errors, schemas
+from service import errors, options, schemas
 
 METHODS = {"get", "post"}
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -215,10 +215,10 @@ def test_info_shows_the_whole_card(client: TestClient, field: str) -> None:
 
 @pytest.mark.parametrize("value", [["clips,clips"], ["clips", "clips"], ["clips"]])
 def test_include_may_be_a_list_or_repeated(value: list[str]) -> None:
-    assert set(schemas.ClassifyOptions.model_validate({"include": value}).include) == {"clips"}
+    assert set(options.ClassifyOptions.model_validate({"include": value}).include) == {"clips"}
 
 
 def test_options_default_to_what_the_paper_says() -> None:
-    classify, features = schemas.ClassifyOptions(), schemas.FeaturesOptions()
+    classify, features = options.ClassifyOptions(), options.FeaturesOptions()
     assert (classify.clip_stride, classify.tail, classify.include, classify.top_k) == (8, "drop", [], 5)
     assert (features.layer, features.normalize) == ("fc6", "l2")

@@ -16,7 +16,8 @@ from starlette.types import Message, Receive
 
 from http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
 from service import errors
-from service.source import MAX_FIELD_BYTES, MAX_FIELDS, WRITE_BYTES, receive
+from service.form import MAX_FIELD_BYTES, MAX_FIELDS
+from service.source import WRITE_BYTES, receive
 
 # All that a parser may take for a boundary and that is none, and bytes that are no text.
 CONTENT = f"\r\n--{BOUNDARY[:-1]}\r\n--\r\n\r--{BOUNDARY}\n--{BOUNDARY}\r\n-".encode() + bytes(range(256))

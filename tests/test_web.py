@@ -60,22 +60,29 @@ def test_dead_host_is_tried_once() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/file"
         web = Web()
-        with pytest.raises(SourceFailed, match="cannot be reached: .*refused"):
+        with pytest.raises(SourceFailed, match=r"cannot be reached: .*refused"):
             web.get(url, {})
-    with pytest.raises(SourceFailed, match="cannot be reached: .*refused"):
+    with pytest.raises(SourceFailed, match=r"cannot be reached: .*refused"):
         web.get("http://" + url.split("/")[2] + "/other", {})
 
 
 def test_host_that_never_answers(server: loopback.Server) -> None:
     quiet = threading.Event()
-    server.files["/never"] = lambda request: None if quiet.wait() else None
+
+    def never(_: loopback.Request) -> None:
+        quiet.wait()
+
+    server.files["/never"] = never
     with pytest.raises(SourceFailed, match=r"cannot be reached: no answer in 0.05 s"):
         Web(answer_s=0.05).get(server.url("/never"), {})
     quiet.set()
 
 
 def test_not_http(server: loopback.Server) -> None:
-    server.files["/odd"] = lambda request: request.wfile.write(b"\x00\x01 nonsense\r\n\r\n") and None
+    def odd(request: loopback.Request) -> None:
+        request.wfile.write(b"\x00\x01 nonsense\r\n\r\n")
+
+    server.files["/odd"] = odd
     with pytest.raises(SourceFailed, match="cannot be reached"):
         Web().get(server.url("/odd"), {})
 

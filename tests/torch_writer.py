@@ -59,7 +59,7 @@ def name(module: str, attribute: str) -> bytes:
 
 def tensor(array: NDArray[Any], key: str, *, legacy: bool) -> bytes:
     """torch._utils._rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())."""
-    strides = [step // array.itemsize for step in np.ascontiguousarray(array).strides]
+    strides = [step // array.itemsize for step in array.strides]
     storage = text("storage") + name("torch", STORAGES[array.dtype.name]) + text(key) + text("cpu") + number(array.size)
     persistent = b"(" + storage + (b"N" if legacy else b"") + b"tQ"
     axes = b"".join(b"(" + b"".join(map(number, sizes)) + b"t" for sizes in (array.shape, strides))
@@ -81,6 +81,7 @@ def program(content: Mapping[str, Any], *, legacy: bool) -> tuple[bytes, dict[st
                 return text(value)
             case bytes():
                 return value  # opcodes, as they are
+        value = value if value.flags.forc else np.ascontiguousarray(value)
         storages[str(len(storages))] = value
         return tensor(value, str(len(storages) - 1), legacy=legacy)
 
@@ -94,7 +95,7 @@ def save_zip(content: Mapping[str, Any], path: Path) -> None:
         archive.writestr("archive/data.pkl", pickled)
         archive.writestr("archive/byteorder", "little")
         for key, array in storages.items():
-            archive.writestr(f"archive/data/{key}", np.ascontiguousarray(array).tobytes())
+            archive.writestr(f"archive/data/{key}", array.tobytes("A"))
         archive.writestr("archive/version", "3\n")
 
 
@@ -108,4 +109,4 @@ def save_legacy(content: Mapping[str, Any], path: Path) -> None:
         file.write(pickled)
         pickle.dump(keys, file, protocol=2)
         for key in keys:
-            file.write(storages[key].size.to_bytes(8, "little") + np.ascontiguousarray(storages[key]).tobytes())
+            file.write(storages[key].size.to_bytes(8, "little") + storages[key].tobytes("A"))

@@ -1,0 +1,115 @@
+"""What Keras leaves to the engine below it: version, precision and memory, compiling. Each is imported only where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import PrecisionUnavailable
+
+Forward = Callable[[NDArray[np.uint8]], list[Any]]
+
+
+class TensorFlow:
+    """The default."""
+
+    @staticmethod
+    def version() -> str:
+        """Of the library."""
+        import tensorflow as tf
+
+        return str(tf.__version__)
+
+    @staticmethod
+    def configure(precision: str) -> str:
+        """Set the precision; "gpu" or "cpu". Raises PrecisionUnavailable where the device cannot."""
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, enable=True)
+        tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
+        if precision == "float16" and not gpus:
+            raise PrecisionUnavailable("float16 needs a GPU: TensorFlow cannot pool it on a CPU. Use bfloat16.")
+        return _device(precision, on_gpu=bool(gpus))
+
+    @staticmethod
+    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
+        """The Keras model as one compiled function; ``on_trace`` is called whenever it is traced."""
+        import tensorflow as tf
+
+        def forward(clips: Any) -> Any:
+            on_trace()  # Python runs while TensorFlow traces, and not again
+            return model(clips, training=False)
+
+        return tf.function(forward, autograph=False)  # type: ignore[no-any-return]
+
+
+class Jax:
+    """JAX."""
+
+    @staticmethod
+    def version() -> str:
+        """Of the library."""
+        import jax
+
+        return str(jax.__version__)
+
+    @staticmethod
+    def configure(precision: str) -> str:
+        """Set the precision; "gpu" or "cpu". Raises PrecisionUnavailable where the device cannot."""
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
+        return _device(precision, on_gpu=jax.default_backend() == "gpu")
+
+    @staticmethod
+    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
+        """The Keras model as one compiled function; ``on_trace`` is called whenever it is traced."""
+        import jax
+
+        def forward(trainable: Any, fixed: Any, clips: Any) -> Any:
+            on_trace()
+            return model.stateless_call(trainable, fixed, clips, training=False)[0]
+
+        weights = [[v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)]
+        return partial(jax.jit(forward), *weights)
+
+
+class Torch:
+    """PyTorch."""
+
+    @staticmethod
+    def version() -> str:
+        """Of the library."""
+        import torch
+
+        return str(torch.__version__)
+
+    @staticmethod
+    def configure(precision: str) -> str:
+        """Set the precision; "gpu" or "cpu". Raises PrecisionUnavailable where the device cannot."""
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        return _device(precision, on_gpu=torch.cuda.is_available())
+
+    @staticmethod
+    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
+        """The Keras model as one compiled function; ``on_trace`` is called whenever it is traced."""
+        import torch
+
+        return torch.inference_mode()(partial(model, training=False))  # type: ignore[no-any-return]
+
+
+ENGINES: dict[str, Any] = {"tensorflow": TensorFlow, "jax": Jax, "torch": Torch}
+
+
+def _device(precision: str, *, on_gpu: bool) -> str:
+    if precision == "tf32" and not on_gpu:
+        raise PrecisionUnavailable("tf32 is a mode of NVIDIA GPUs since Ampere; there is no GPU here. Use float32.")
+    return "gpu" if on_gpu else "cpu"

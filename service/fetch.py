@@ -1,0 +1,181 @@
+"""A URL becomes the bytes of one file. The only file that knows an HTTP client.
+
+What a stranger names is asked for by us, from where we stand: behind the firewall. So each hop, redirects included, goes
+
+    URL -> may it be asked for? -> ONE look-up -> are ALL its addresses allowed? -> a connection to one of THESE addresses
+
+and a name that would answer otherwise a second time (DNS rebinding) is never asked again. The connection is made here and
+httpcore2 speaks HTTP/1.1 over it, since httpx2's client looks names up itself, writes whole URLs into the log, and leaves a
+connection open that is cancelled during its TLS handshake. Without that client there are no proxies, cookies or .netrc either.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from functools import partial
+
+import anyio
+import httpcore2
+import httpx2
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from service import addresses
+from service.errors import BodyTooLarge, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
+from service.fetch_policy import FetchPolicy, host_of, joined, port_of
+
+log = logging.getLogger(__name__)
+logging.getLogger("httpcore2").setLevel(logging.INFO)  # at debug it writes headers, and with them URLs, into the log
+
+REDIRECTS = {301, 302, 303, 307, 308}
+MAX_REDIRECTS = 3
+MAX_ADDRESSES = 4  # of a host, tried in turn
+CONNECT_S = 10.0  # for one of them, and as long again for its TLS handshake
+HTML = {"text/html", "application/xhtml+xml"}
+HEADERS = [("User-Agent", "c3d-service"), ("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Connection", "close")]
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+Write = Callable[[bytes], Awaitable[None]]
+
+
+async def look_up(host: str) -> list[str]:
+    """The host's addresses, as the system knows them. Also turns ``127.1`` and ``0x7f000001`` into what they mean."""
+    ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
+    # A limiter of its own: slow name servers must not take the threads that write files.
+    found = await to_thread.run_sync(ask, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
+    return [str(where[0]) for *_, where in found]
+
+
+class Fetcher:
+    """Fetches URLs as the policy allows. Holds no connection between two of them, so there is nothing to close."""
+
+    def __init__(
+        self,
+        policy: FetchPolicy,
+        resolve: Resolve = look_up,
+        is_public: Callable[[str], bool] = addresses.is_public,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._policy = policy
+        self._resolve = resolve
+        self._is_public = is_public
+        self._tls = tls or ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+
+    async def fetch(self, url: str, write: Write) -> None:
+        """Give the file behind the URL to ``write``, piece by piece, at most 64 KiB each; no piece where it is empty.
+
+        Raises UrlForbidden, UrlFetchFailed, UrlFetchTimeout, BodyTooLarge, and what ``write`` raises.
+        """
+        if not self._policy.enabled:
+            raise UrlForbidden("This service fetches no URLs. Send the file itself.")
+        # anyio's deadline, not asyncio's: it waits for a thread that `write` keeps busy, so that nobody closes that one's file.
+        with anyio.move_on_after(self._policy.timeout_s):
+            await self._follow(url, write)
+            return
+        raise UrlFetchTimeout(f"The file did not come within {self._policy.timeout_s:g} s. Send it yourself, or a shorter one.")
+
+    async def _follow(self, text: str, write: Write) -> None:
+        url = httpx2.URL()
+        for _ in range(MAX_REDIRECTS + 1):
+            url = joined(url, text)
+            self._policy.check(url)
+            host = host_of(url)
+            allowed = await self._addresses(host)
+            with _in_our_words(host):
+                async with self._asked(url, allowed) as answer:
+                    headers = httpx2.Headers(answer.headers)
+                    if answer.status not in REDIRECTS or "location" not in headers:
+                        self._check(answer.status, headers, host)
+                        await self._take(answer, write)
+                        return
+            text = headers["location"]
+        raise UrlFetchFailed(f"The URL is redirected more than {MAX_REDIRECTS} times. Give the one it leads to.")
+
+    async def _addresses(self, host: str) -> list[str]:
+        """All addresses of the host, or none: one that may not be asked condemns the others."""
+        try:
+            found = list(dict.fromkeys(await self._resolve(host)))
+        except (OSError, UnicodeError) as error:
+            log.info("no address of %s: %s", host, type(error).__name__)
+            found = []
+        if not found:
+            raise UrlFetchFailed(f"The host '{host}' was not found. Check how it is written.")
+        for address in found:
+            if not self._is_public(address) and not (self._policy.allow_private and addresses.is_private(address)):
+                raise UrlForbidden(f"The host '{host}' has an address that may not be fetched from. Send the file itself.")
+        return found
+
+    @asynccontextmanager
+    async def _asked(self, url: httpx2.URL, allowed: list[str]) -> AsyncIterator[httpcore2.Response]:
+        """The answer to one GET, its body not yet read, over a connection that ends with the context."""
+        tcp = await _connected(allowed, port_of(url))
+        try:
+            stream = tcp
+            if url.scheme == "https":
+                stream = await tcp.start_tls(self._tls, host_of(url), CONNECT_S)
+            target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+            headers = [("Host", url.netloc.decode()), *HEADERS]
+            connection = httpcore2.AsyncHTTP11Connection(target.origin, stream)  # takes at most 164 kB of headers
+            yield await connection.handle_async_request(httpcore2.Request("GET", target, headers=headers))
+        finally:
+            await tcp.aclose()
+
+    def _check(self, status: int, headers: httpx2.Headers, host: str) -> None:
+        """Raise for an answer that is no file, or too large a one."""
+        if status != 200:  # nor another 2xx: 206 is a part that nobody asked for, 204 is nothing
+            raise UrlFetchFailed(f"'{host}' answered with status {status} instead of a file.")
+        if headers.get("content-type", "").partition(";")[0].strip().lower() in HTML:
+            raise UrlFetchFailed(f"What '{host}' gave is a web page, not a video file. Give the URL of the file itself.")
+        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise UrlFetchFailed(f"'{host}' sent the file compressed, which it was asked not to do. Send the file itself.")
+        if int(headers.get("content-length", "0")) > self._policy.max_bytes:  # digits: h11 refuses all else
+            raise self._too_large()
+
+    async def _take(self, answer: httpcore2.Response, write: Write) -> None:
+        received = 0
+        async with aclosing(answer.aiter_stream()) as chunks:
+            async for chunk in chunks:
+                received += len(chunk)
+                if received > self._policy.max_bytes:
+                    raise self._too_large()
+                await write(chunk)
+                await checkpoint()  # a read of one-byte chunks would hold up everybody else for 0.2 s
+
+    def _too_large(self) -> BodyTooLarge:
+        return BodyTooLarge(f"The file is over {self._policy.max_bytes} bytes. Give a shorter or a more compressed video.")
+
+
+async def _connected(allowed: list[str], port: int) -> httpcore2.AsyncNetworkStream:
+    """A connection to the first of the addresses that takes one."""
+    backend = httpcore2.AnyIOBackend()
+    *others, last = allowed[:MAX_ADDRESSES]
+    for address in others:
+        try:
+            return await backend.connect_tcp(address, port, CONNECT_S)
+        except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+            log.debug("one of several addresses takes no connection: %s", type(error).__name__)
+    return await backend.connect_tcp(last, port, CONNECT_S)
+
+
+@contextmanager
+def _in_our_words(host: str) -> Iterator[None]:
+    """The client's errors as ours. Their text may quote what the other side sent, so not even the log gets more than names."""
+    try:
+        yield
+    except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException, ssl.SSLError) as error:
+        cause: BaseException = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        log.info("no file from %s: %s", host, type(cause).__name__)
+        if isinstance(error, httpcore2.TimeoutException):
+            raise UrlFetchTimeout(f"'{host}' took no connection within {CONNECT_S:g} s. Try again later.") from None
+        if isinstance(cause, ssl.SSLError):
+            raise UrlFetchFailed(f"'{host}' shows no certificate that is trusted here, or does not speak TLS.") from None
+        if isinstance(error, httpcore2.ConnectError):
+            raise UrlFetchFailed(f"'{host}' takes no connection. Check the URL, or try again later.") from None
+        raise UrlFetchFailed(f"'{host}' broke off, or gave no proper HTTP answer. Try again, or send the file itself.") from None

@@ -1,0 +1,111 @@
+"""From settings to a network that is loaded, warm, proven and at work; or to the reason why there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.store import SPORTS1M, Card, ModelMissing, StoreError, open_model
+from service import c3d, errors
+from service.batcher import Batcher
+from service.decoder import Decoder
+from service.pipeline import Pipeline
+from service.readiness import Readiness, Serving
+from service.settings import VERSION, Settings
+from service.video import Reading
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[float], None]
+
+
+class LoadedNetwork(Protocol):
+    """What the service needs of a network; `network.Network` is the real one."""
+
+    card: Card
+    labels: tuple[str, ...]
+    precision: str
+    backend: str  # engine, version, device
+    batch_sizes: tuple[int, ...]
+
+    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
+        """One forward pass."""
+
+
+LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
+
+
+def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
+    """Load the network, warm it up, and prove it by the known answer. Takes seconds, so it runs in a thread.
+
+    Raises StoreError, PrecisionUnavailable, KnownAnswerWrong.
+    """
+    model = open_model(settings.model_store, settings.model)
+    from service.network import Network  # imports TensorFlow
+
+    network = Network(model, settings.precision)
+    network.warm_up(progress)
+    expected = c3d.KNOWN_ANSWER if model.card.weights == SPORTS1M else model.card.known_answer
+    answer = network.known_answer()
+    if answer is not None and expected is not None and answer[0] != expected:
+        raise errors.KnownAnswerWrong(
+            f"These weights see class {answer[0]} in a clip of zeros, not {expected}: they were read in a wrong layout or are "
+            "not what they claim to be. Get them anew with `python -m model_store pull`."
+        )
+    log.info("%r is ready; zeros give %s", network, answer)
+    return network
+
+
+async def start(
+    settings: Settings, load: LoadNetwork, readiness: Readiness, decoder: Decoder, on_refusal: Callable[[str], None]
+) -> Batcher | None:
+    """Load the network in a thread and set it to work; ``readiness`` says how it goes. The batcher is to be stopped."""
+    loop = asyncio.get_running_loop()
+
+    def progress(share: float) -> None:
+        loop.call_soon_threadsafe(readiness.warming, share)
+
+    try:
+        network = await asyncio.to_thread(load, settings, progress)
+        await decoder.start()
+    except ModelMissing as error:
+        log.error("%s", error)  # noqa: TRY400 (the sentence says all)
+        readiness.refuse(errors.WeightsMissing("There are no weights. Run `python -m model_store pull` on the server."))
+    except errors.KnownAnswerWrong as error:
+        log.error("%s", error)  # noqa: TRY400
+        readiness.refuse(error)
+    except Exception as error:
+        expected = isinstance(error, StoreError | errors.PrecisionUnavailable)
+        if not expected:
+            log.exception("the network could not be loaded")
+        readiness.refuse(errors.StartFailed("The network could not be loaded. The server's log says why."))
+        on_refusal(str(error) if expected else "The network could not be loaded; the log above says why.")
+    else:
+        batcher = Batcher(network.run, network.batch_sizes)
+        readiness.serve(_serving(network, Pipeline(decoder, batcher, _reading(settings, network.card))))
+        return batcher
+    return None
+
+
+def _reading(settings: Settings, card: Card) -> Reading:
+    return Reading(
+        crop_left=card.crop_left,
+        containers=settings.containers,
+        codecs=settings.codecs,
+        honour_color_tags=settings.color_tags == "honour",
+        max_pixels=settings.max_pixels,
+        max_video_s=settings.max_video_s,
+        max_fps=settings.max_fps,
+    )
+
+
+def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
+    run = {"precision": network.precision, "backend": network.backend, "version": VERSION}
+    keys = ("name", "weights", "weights_sha256", "preprocessing", "mean")
+    info = {"model": network.card.model_dump(), "batch_sizes": list(network.batch_sizes), **run}
+    return Serving(pipeline, {key: getattr(network.card, key) for key in keys} | run, info, network.labels)

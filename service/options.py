@@ -1,0 +1,100 @@
+"""What a request may ask for, with the descriptions that become the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from service import c3d
+from service.clips import Tail
+from service.errors import InvalidOption, printable
+
+AnyOptions = TypeVar("AnyOptions", bound="Options")
+
+
+class Options(BaseModel):
+    """What both endpoints take, in the query or as form fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    clip_stride: int = Field(
+        c3d.CLIP_STRIDE,
+        ge=1,
+        le=100_000,
+        description="Frames between clip starts. The paper's 16-frame clips overlap by 8 frames.",
+    )
+    tail: Tail = Field(
+        "drop",
+        description="The frames behind the last whole clip: `drop` them, or `pad` one more clip by repeating the last frame.",
+    )
+    start_sec: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="Only the part from here on, in seconds from the first frame."
+    )
+    end_sec: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Only the part before here: half-open, by the frames' start times.",
+        examples=[12.5],
+    )
+    max_clips: int | None = Field(
+        None, ge=1, le=1_000_000, description="At most so many clips, evenly spaced over the part asked for.", examples=[32]
+    )
+    include: list[Literal["clips"]] = Field([], description="`clips` adds one entry for each clip.")
+
+    @field_validator("include", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """``include=a,b`` is ``include=a&include=b``."""
+        return [part for item in value for part in item.split(",")] if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _has_a_part(self) -> Self:
+        if self.end_sec is not None and self.end_sec <= self.start_sec:
+            raise ValueError("end_sec must be after start_sec")
+        return self
+
+
+class ClassifyOptions(Options):
+    """What POST /classify takes."""
+
+    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, most probable first.")
+
+
+class FeaturesOptions(Options):
+    """What POST /features takes."""
+
+    layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
+    normalize: Literal["l2", "none"] = Field(
+        "l2",
+        description="`l2`: the mean over clips, divided by its L2 norm. `none`: the plain mean. Clips are never normalised.",
+    )
+
+
+def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> AnyOptions:
+    """Options from the query and the body together.
+
+    Raises InvalidOption for an unknown name, a value out of range, or one name with two values.
+    """
+    values: dict[str, Any] = {}
+    for name, value in given:
+        if name == "include":
+            values.setdefault(name, []).append(value)
+        elif values.setdefault(name, value) != value:
+            raise InvalidOption(f"{printable(name)} was given twice, with different values. Give it once.")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise invalid_option(error.errors()) from None
+
+
+def invalid_option(found: Iterable[Any]) -> InvalidOption:
+    """What pydantic found wrong, in one sentence for each option."""
+    sentences = []
+    for each in found:
+        name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
+        reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
+        sentences.append(f"{printable(name)}: {reason}.")
+    return InvalidOption(" ".join(sentences))

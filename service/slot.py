@@ -1,0 +1,149 @@
+"""One decoder process, as its parent sees it: commands in, messages and frames out, until it is no good any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service import errors, ring
+from service.errors import DecoderFailed, DecodeTimeout
+from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+
+# Each thread of a thread pool costs address space. The two malloc settings keep frames from being mapped and unmapped one by
+# one, which costs up to 3 ms a frame of 1080p; they only help together. Nothing else of our environment is a decoder's business.
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "PYTHONPATH": str(Path(__file__).parent.parent),
+}
+CRASHED = "The file made the decoder crash. It is damaged or malicious: repair or convert it."
+STUCK = "The decoder found no frame for too long. The file is probably damaged: repair or convert it."
+
+
+class Decoded(NamedTuple):
+    """One message of `frames.read_video`, and the seconds until it came."""
+
+    message: VideoInfo | FrameBlock | VideoEnd
+    seconds: float
+
+
+def _by_code(code: str) -> type[errors.ServiceError]:
+    """The class with this code. Raises KeyError where there is none."""
+    classes, found = [errors.ServiceError], {}
+    while classes:
+        found[classes[-1].code] = classes[-1]
+        classes += classes.pop().__subclasses__()
+    return found[code]
+
+
+class Slot:
+    """A decoder process and the ring it writes into. One video at a time."""
+
+    def __init__(self, process: Process, descriptor: int, timeout_s: float) -> None:
+        assert process.stdin is not None  # noqa: S101 (it was started with pipes)
+        assert process.stdout is not None  # noqa: S101
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._timeout_s = timeout_s
+        self._ring = ring.attach(descriptor)
+        self._open = False  # whether messages of a video are still to come
+        self._broken = False
+
+    @classmethod
+    async def start(cls, address_space_bytes: int, timeout_s: float) -> Slot:
+        """A fresh process with so much address space, that has to say something every ``timeout_s`` while it is asked to."""
+        descriptor = ring.create()
+        try:
+            command = (sys.executable, "-m", "service.decoder_process", str(descriptor), str(address_space_bytes))
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=PIPE, stdout=PIPE, env=ENVIRONMENT, pass_fds=(descriptor,)
+            )
+            return cls(process, descriptor, timeout_s)
+        finally:
+            os.close(descriptor)  # the mapping keeps the memory
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def is_usable(self) -> bool:
+        """Whether another video can be given to it."""
+        return not self._broken and self._process.returncode is None and not self._stdout.at_eof()
+
+    async def decode(self, path: Path, reading: Reading) -> AsyncGenerator[Decoded, bool | None]:
+        """As `frames.read_video`; the consumer sends True when it has seen enough.
+
+        Raises what that raises; DecoderFailed where the process fails or dies, DecodeTimeout where it gets stuck.
+        """
+        self._open = True
+        self._command(json.dumps({"path": str(path), "reading": asdict(reading)}))
+        ended = False
+        while not ended:
+            started = time.perf_counter()
+            message = self._parsed(await self._message())
+            ended = isinstance(message, VideoEnd)
+            if (yield Decoded(message, time.perf_counter() - started)):
+                self._command("stop")
+
+    async def reset(self) -> None:
+        """Have the process let go of its video, if it is in the middle of one."""
+        if self._open:
+            self._command("stop")
+        with suppress(errors.ServiceError):  # whoever that concerned has left, and `is_usable` knows
+            while self._open:
+                await self._message()
+
+    async def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._broken = True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.communicate()
+
+    def _command(self, line: str) -> None:
+        self._stdin.write(line.encode() + b"\n")  # to a dead process it does nothing: that is found out by listening
+
+    async def _message(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                line = await self._stdout.readline()
+            message: dict[str, Any] = json.loads(line)
+        except TimeoutError as error:
+            self._break()
+            raise DecodeTimeout(STUCK) from error
+        except ValueError as error:  # a line cut off by death, or one that no healthy process writes
+            self._break()
+            raise DecoderFailed(CRASHED) from error
+        self._open = not message.keys() & {"end", "error"}
+        if "error" in message:
+            self._broken = message["error"] == DecoderFailed.code
+            raise _by_code(message["error"])(message["detail"]) from RuntimeError(message["cause"])
+        return message
+
+    def _break(self) -> None:
+        self._open, self._broken = False, True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _parsed(self, message: dict[str, Any]) -> VideoInfo | FrameBlock | VideoEnd:
+        if "info" in message:
+            return VideoInfo(**message["info"])
+        if "end" in message:
+            return VideoEnd(**message["end"])
+        times = np.array(message["start_sec"])
+        frames = self._ring[message["block"] % ring.RING_LENGTH, : len(times)].copy()
+        self._command("more")
+        return FrameBlock(message["first"], frames, times, np.array(message["damaged"]))

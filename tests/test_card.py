@@ -1,0 +1,34 @@
+"""What a card may say."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+import store_fakes
+from model_store.card import CROP_LEFT, Card
+
+
+def test_card_survives_its_file() -> None:
+    card = store_fakes.card("mine", known_answer=7)
+    assert Card.model_validate_json(card.model_dump_json()) == card
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights_sha256": "abc"},
+        {"crop_left": 60},
+        {"preprocessing": "mine"},
+        {"channel_order": "RGB"},
+        {"num_classes": -1},
+        {"x": 1},
+    ],
+)
+def test_what_no_card_says(change: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        store_fakes.card("mine", **change)
+
+
+def test_crop_columns() -> None:
+    assert CROP_LEFT == {"c3d-sports1m": 29, "c3d-ucf101-mean": 30}

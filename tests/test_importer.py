@@ -1,0 +1,81 @@
+"""A file becomes a model; its card says what it is, and a claim that is wrong changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import layout_writers
+import store_fakes
+from model_store import importer, mean, store
+from model_store.labels import numbered
+from model_store.tensors import Float32, StoreError, identity
+from service import c3d
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("C3D_Sport1M_weights_keras_2.2.4.h5", "c3d_sport1m_weights_keras_2.2.4"),
+        ("model.weights.h5", "model"),
+        ("conv3d_deepnetA_sport1m_iter_1900000", "conv3d_deepneta_sport1m_iter_1900000"),
+        ("Mein Modell (neu).pth", "mein-modell-neu"),
+        ("é.npz", "imported"),
+        ("x" * 99, "x" * 64),
+    ],
+)
+def test_default_name(file: str, name: str) -> None:
+    assert importer.default_name(Path(file)) == name
+    assert store.NAME.fullmatch(name)
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Float32]:
+    return {name: np.zeros(shape, np.float32) for name, shape in c3d.weight_shapes().items()}
+
+
+def add(directory: Path, weights: dict[str, Float32], name: str, answer: int | None) -> store.Model:
+    file = directory / "w.npz"
+    layout_writers.npz(weights, file)
+    origin = importer.Origin(name, "w.npz", "mine", "c3d-ucf101-mean")
+
+    def labels_for(classes: int) -> importer.Labels:
+        return importer.Labels(numbered(classes), "numbered")
+
+    means = importer.Mean(store_fakes.cube(), "test")
+    return importer.add(directory / "store", file, origin, means, labels_for, lambda _: answer)
+
+
+@pytest.mark.slow
+def test_card(tmp_path: Path, weights: dict[str, Float32]) -> None:
+    card = add(tmp_path, weights, "mine", 7).card
+    assert card.weights_sha256 == identity(weights)
+    assert card.file_sha256 == hashlib.sha256((tmp_path / "w.npz").read_bytes()).hexdigest()
+    assert card.mean_sha256 == mean.sha256(store_fakes.cube())
+    assert (card.name, card.weights, card.num_classes, card.known_answer) == ("mine", "mine", 487, 7)
+    assert (card.form, card.source, card.licence) == ("npz", "w.npz", "mine")
+    assert (card.preprocessing, card.crop_left, card.mean, card.labels) == ("c3d-ucf101-mean", 30, "test", "numbered")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "answer", "whose", "known"),
+    [("mine", None, "mine", None), ("mine", 184, "sports1m", 184), ("sports1m", None, "sports1m", 184)],
+)
+def test_whose_weights(
+    name: str, answer: int | None, whose: str, known: int | None, tmp_path: Path, weights: dict[str, Float32]
+) -> None:
+    """Those that give Sports-1M's answer are its; those that claim to be are taken at their word until they are run."""
+    card = add(tmp_path, weights, name, answer).card
+    assert (card.weights, card.known_answer) == (whose, known)
+
+
+@pytest.mark.slow
+def test_other_number_of_classes_cannot_claim(tmp_path: Path, weights: dict[str, Float32]) -> None:
+    fine_tuned = {**weights, "fc8/kernel": np.ones((4096, 3), np.float32), "fc8/bias": np.ones(3, np.float32)}
+    with pytest.raises(StoreError, match="has 3 classes, Sports-1M 487: give it another --name"):
+        add(tmp_path, fine_tuned, "sports1m", None)
+    assert add(tmp_path, fine_tuned, "mine", 184).card.weights == "mine"

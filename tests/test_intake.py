@@ -1,0 +1,120 @@
+"""What `import` was given, and what stands in for what it was not. Without weights: those are test_importer's."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import layout_writers
+import loopback
+import store_fakes
+from model_store import intake, manifest, pull, store
+from model_store.manifest import Manifest
+from model_store.tensors import StoreError
+from model_store.web import Web
+
+
+def offline(directory: Path) -> tuple[pull.Puller, Manifest, io.StringIO]:
+    """A puller whose sources are all gone."""
+    known, out = manifest.load(), io.StringIO()
+    source = known.labels[0].model_copy(update={"url": "http://127.0.0.1:9/gone"})  # the discard port: nobody listens
+    known = known.model_copy(update={"labels": (source,), "means": dict.fromkeys(known.means, (source,))})
+    return pull.Puller(directory, known, Web(), out), known, out
+
+
+def take(directory: Path, given: intake.Given) -> store.Model:
+    puller, known, _ = offline(directory)
+    return intake.take(directory, given, puller, known, lambda _: None)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Small weights: the last thing that is refused."""
+    layout_writers.npz(layout_writers.seeded(layout_writers.small_shapes()), tmp_path / "w.npz")
+    return tmp_path / "w.npz"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"name": "Big"}, '"Big" cannot be a model\'s name'),
+        ({"name": "../up"}, '"../up" cannot be a model\'s name'),
+        ({"name": "stand-in"}, '"stand-in" cannot be a model\'s name'),
+        ({"mean": "nowhere.npy"}, "--mean nowhere.npy is neither a file nor three numbers"),
+        ({}, "No source delivers the mean cube sports1m .* Or give a mean with --mean: a Caffe binaryproto"),
+        ({"mean": "101,108,108"}, "conv1/kernel has the shape"),
+    ],
+)
+def test_refusals(given: dict[str, str], said: str, tmp_path: Path, file: Path) -> None:
+    with pytest.raises(StoreError, match=said):
+        take(tmp_path, intake.Given(file, **given))  # type: ignore[arg-type]
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="There is no file"):
+        take(tmp_path, intake.Given(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("name", ["sports1m.npz", "Stand-In.h5"])
+def test_a_files_name_claims_nothing(name: str, tmp_path: Path) -> None:
+    assert intake.name_of(intake.Given(tmp_path / name)) == "my-" + name.lower().rsplit(".", 1)[0]
+    assert intake.name_of(intake.Given(tmp_path / name, name="sports1m")) == "sports1m"
+
+
+def test_means(tmp_path: Path) -> None:
+    puller, known, _ = offline(tmp_path)
+    np.save(tmp_path / "my_mean.npy", store_fakes.cube())
+    from_file = intake.mean_of(str(tmp_path / "my_mean.npy"), "c3d-sports1m", puller, known)
+    np.testing.assert_array_equal(from_file.cube, store_fakes.cube())
+    numbers = intake.mean_of("101,108,107", "c3d-sports1m", puller, known)
+    assert (from_file.name, numbers.name) == ("my_mean.npy", "101,108,107")
+    assert numbers.cube[:, 3, 50, 60].tolist() == [101, 108, 107]
+
+
+def test_labels(tmp_path: Path) -> None:
+    puller, known, out = offline(tmp_path)
+    (tmp_path / "l.txt").write_text("a\nb\nc\n")
+    assert intake.labels_of(tmp_path / "l.txt", 3, puller, known) == (("a", "b", "c"), "l.txt")
+    assert intake.labels_of(None, 2, puller, known) == (("class 0", "class 1"), "numbered")
+    assert intake.labels_of(tmp_path / "l.txt", 0, puller, known) == ((), "none")
+    assert out.getvalue() == ""
+    assert intake.labels_of(None, 487, puller, known).name == "numbered"
+    assert "The classes are numbered instead; --labels FILE names them." in out.getvalue()
+
+
+def test_487_classes_are_labelled_as_sports1m(tmp_path: Path) -> None:
+    content = "".join(f"sport {i}\n" for i in range(487)).encode()
+    with loopback.serve({"/labels": loopback.File(content)}) as server:
+        known = manifest.load()
+        source = known.labels[0].model_copy(update={"url": server.url("/labels"), "hash": None, "size_bytes": None})
+        known = known.model_copy(update={"labels": (source,)})
+        labels = intake.labels_of(None, 487, pull.Puller(tmp_path, known, Web(), io.StringIO()), known)
+    assert (labels.labels[486], labels.name) == ("sport 486", "sports1m")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"known_answer": 3}, "Note: zeros give class 3. The Sports-1M weights, which have 487 classes too, give 184."),
+        ({"num_classes": 0}, "Note: there is no class layer"),
+        ({"mean": "ucf101"}, "Note: the mean is UCF101's cube, with the crop from column 29."),
+    ],
+)
+def test_notes(changes: dict[str, object], said: str, tmp_path: Path) -> None:
+    assert intake.notes(store_fakes.model(tmp_path / "plain", "mine", known_answer=184)) == []
+    (note,) = intake.notes(store_fakes.model(tmp_path, "mine", **changes))
+    assert note.startswith(said)
+
+
+def test_where_keras_is_missing_nothing_is_proved(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def run(_: store.Model) -> tuple[int, float]:
+        raise ModuleNotFoundError("No module named 'keras'")
+
+    answer = intake.answer_where_possible(said.append, run)
+    assert answer(store_fakes.model(tmp_path, "mine")) is None
+    assert said[-1].startswith("Not proved, since the network cannot run here (No module named 'keras').")

@@ -1,0 +1,110 @@
+"""The command line: exit statuses, one sentence per error, and the whole way of a file into the store and through the network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import layout_writers
+import store_fakes
+from model_store import manifest, pull, store
+from model_store.__main__ import main
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store of the commands; nothing else of the environment counts."""
+    monkeypatch.setenv("C3D_MODEL_STORE", str(tmp_path / "store"))
+    monkeypatch.delenv("C3D_MODEL", raising=False)
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def dead(tmp_path: Path) -> str:
+    """A manifest of addresses where nobody listens."""
+    content = json.loads(manifest.SHIPPED.read_text())
+    for sources in (content["weights"], content["labels"], *content["means"].values()):
+        for source in sources:
+            source["url"] = "http://127.0.0.1:9/gone"
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    return str(tmp_path / "m.json")
+
+
+@pytest.mark.parametrize("arguments", [[], ["fetch"], ["import"], ["pull", "--preprocessing", "mine"], ["list", "--all"]])
+def test_senseless_command_lines(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+
+
+def test_pull_offline_fails_with_a_sentence(directory: Path, dead: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pull", "--manifest", dead]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("model_store: No source delivers the mean cube sports1m")
+    assert store.names(directory) == []
+
+
+def test_pull_of_what_is_there(directory: Path, dead: str, capsys: pytest.CaptureFixture[str]) -> None:
+    model = store_fakes.model(directory, "sports1m")
+    with (model.directory / store.WEIGHTS).open("wb") as file:
+        file.truncate(pull.MODEL_BYTES + 1)
+    assert main(["pull", "--manifest", dead]) == 0
+    assert capsys.readouterr().out.startswith("Already there: sports1m: sports1m weights 000000000000, 487 classes")
+    assert main(["pull", "--manifest", dead, "--preprocessing", "c3d-ucf101-mean"]) == 1
+
+
+def test_list(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert "There are no models" in capsys.readouterr().out
+    store_fakes.model(directory, "mine", num_classes=0)
+    broken = store_fakes.model(directory, "broken")
+    (broken.directory / store.LABELS).write_text("one\n")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "broken: There are 1 labels for 487 classes."
+    assert lines[1].startswith("mine: mine weights 000000000000, descriptors only, c3d-sports1m (mean test, columns from 29)")
+
+
+@pytest.mark.parametrize("more", [[], ["--name", "mine"]])
+def test_verify_without_models(more: list[str], directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", *more]) == 1
+    assert capsys.readouterr().err.startswith("model_store: There ")
+
+
+def test_import_of_nothing(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", "nowhere.h5"]) == 1
+    assert capsys.readouterr().err == "model_store: There is no file nowhere.h5.\n"
+
+
+def test_store_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("C3D_MODEL_STORE", str(tmp_path / "file" / "store"))
+    assert main(["import", "x"]) == 1
+    assert capsys.readouterr().err.startswith("model_store: Not a directory: ")
+
+
+@pytest.mark.slow
+def test_import_and_verify(directory: Path, stand_in: store.Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A Caffe file with the stand-in weights: the same identity, the same answer, and no claim to be Sports-1M."""
+    layout_writers.caffe(dict(stand_in.tensors()), tmp_path / "deepnetA")
+    (tmp_path / "mean").write_bytes(layout_writers.blob(stand_in.mean))
+    (tmp_path / "labels").write_text("".join(f"sport {i}\n" for i in range(487)))
+    given = [str(tmp_path / "deepnetA"), "--mean", str(tmp_path / "mean"), "--labels", str(tmp_path / "labels")]
+    assert main(["import", *given, "--name", "sports1m"]) == 1
+    assert "Zeros behind the mean give class 396; the Sports-1M weights give 184. Likely causes: " in capsys.readouterr().err
+    assert store.names(directory) == []
+
+    assert main(["import", *given]) == 0
+    assert "Note: zeros give class 396." in capsys.readouterr().err
+    model = store.open_model(directory)
+    assert (model.card.name, model.card.form, model.card.known_answer) == ("deepneta", "caffe", 396)
+    assert model.card.weights_sha256 == stand_in.card.weights_sha256
+    np.testing.assert_array_equal(model.mean, stand_in.mean)
+
+    assert main(["verify"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "Success, predicted class index is: 396"
+    assert said[1].startswith("396 is the recorded answer of deepneta.")

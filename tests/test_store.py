@@ -1,0 +1,115 @@
+"""Models in the store: written whole or not at all, read with their hashes, chosen by a rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import store_fakes
+from model_store import store, tensors
+from model_store.labels import numbered
+from service import c3d
+
+
+@pytest.mark.parametrize(
+    ("present", "asked", "chosen"),
+    [
+        (["stand-in"], "", "stand-in"),
+        (["stand-in", "mine"], "", "mine"),
+        (["stand-in", "mine", "sports1m", "other"], "", "sports1m"),
+        (["stand-in", "mine", "sports1m"], "stand-in", "stand-in"),
+    ],
+)
+def test_choice(present: list[str], asked: str, chosen: str, tmp_path: Path) -> None:
+    for name in present:
+        store_fakes.model(tmp_path, name)
+    assert store.open_model(tmp_path, asked).card.name == chosen
+
+
+def test_no_model_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(store.ModelMissing, match="Run `python -m model_store pull`"):
+        store.open_model(tmp_path / "nowhere")
+    store_fakes.model(tmp_path, "mine")
+    with pytest.raises(store.ModelMissing, match="there are: mine"):
+        store.open_model(tmp_path, "other")
+
+
+def test_open_choice_is_an_error(tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        store_fakes.model(tmp_path, name)
+    with pytest.raises(store.StoreError, match="set C3D_MODEL to one of mine, other"):
+        store.open_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "A", "a" * 65])
+def test_names_that_are_no_directory(name: str) -> None:
+    with pytest.raises(ValueError, match="name"):
+        store_fakes.card(name)
+
+
+@pytest.mark.parametrize("file", [store.CARD, store.MEAN, store.LABELS])
+def test_damaged_model_is_said(file: str, tmp_path: Path) -> None:
+    model = store_fakes.model(tmp_path, "mine")
+    (model.directory / file).write_bytes(b"\xff")
+    with pytest.raises(store.StoreError):
+        store.Model(model.directory)
+
+
+def test_mean_of_another_model_is_said(tmp_path: Path) -> None:
+    model = store_fakes.model(tmp_path, "mine")
+    np.save(model.directory / store.MEAN, store_fakes.cube(50))
+    with pytest.raises(store.StoreError, match="is not the mean that its card names"):
+        store.Model(model.directory)
+
+
+def test_room(tmp_path: Path) -> None:
+    store.check_room(tmp_path, 0)
+    with pytest.raises(store.NoRoom, match=r"needs 953,674,316 MiB .* set C3D_MODEL_STORE to a directory on a larger disk"):
+        store.check_room(tmp_path, 10**15)
+
+
+def zeros(classes: int = 3) -> dict[str, tensors.Float32]:
+    return {name: np.zeros(shape, np.float32) for name, shape in c3d.weight_shapes(classes).items()}
+
+
+def write(directory: Path, weights: dict[str, tensors.Float32], answer: int | None = None) -> store.Model:
+    card = store_fakes.card("mine", num_classes=3, weights_sha256=tensors.identity(weights))
+
+    def prove(model: store.Model) -> store.Card:
+        assert model.directory.parent == directory
+        assert dict(model.tensors()).keys() == weights.keys()
+        if answer is None:
+            raise store.StoreError("wrong")
+        return model.card.model_copy(update={"known_answer": answer})
+
+    return store.write(directory, card, weights, store_fakes.cube(), numbered(3), prove)
+
+
+@pytest.mark.slow
+def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
+    weights = zeros()
+    weights["fc8/bias"] += [1, 2, 3]
+    assert write(tmp_path, weights, answer=2).card.known_answer == 2
+    with pytest.raises(store.StoreError, match="wrong"):
+        write(tmp_path, zeros())
+    model = store.open_model(tmp_path)
+    for name, tensor in model.tensors():
+        np.testing.assert_array_equal(tensor, weights[name])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert model.directory.stat().st_mode & 0o777 == 0o755
+
+    damaged = bytearray((model.directory / store.WEIGHTS).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (model.directory / store.WEIGHTS).write_bytes(damaged)
+    with pytest.raises(store.StoreError, match="Make the model anew"):
+        list(model.tensors())
+
+
+@pytest.mark.slow
+def test_weights_that_are_not_the_cards(tmp_path: Path) -> None:
+    card = store_fakes.card("mine", num_classes=3)
+    with pytest.raises(store.StoreError, match="other weights than its card names"):
+        store.write(tmp_path, card, zeros(), store_fakes.cube(), numbered(3))
+    assert list(tmp_path.iterdir()) == []

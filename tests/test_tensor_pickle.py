@@ -1,0 +1,105 @@
+"""Pickles that want to run something, and damaged ones, get nowhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import torch_writer
+from model_store import layouts, tensor_pickle
+from model_store.tensor_pickle import load
+from model_store.tensors import StoreError
+
+
+class Evil:
+    """What everybody tries: a command as a constructor."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("save", [torch_writer.save_zip, torch_writer.save_legacy])
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_command_in_a_state_dict_does_not_run(save: Any, protocol: int, tmp_path: Path) -> None:
+    attack = pickle.dumps(Evil(f"touch {tmp_path / 'ran'}"), protocol)
+    body = attack.removeprefix(b"\x80\x02")[:-1] if protocol < 4 else attack[11:-1]
+    save({"state_dict": {"conv1.weight": np.zeros((2, 3, 3, 3, 3), np.float32), "conv1.bias": body}}, tmp_path / "w")
+    with pytest.raises(StoreError, match=r"asks for posix.system, which weights do not need and which might run code: refused"):
+        layouts.read(tmp_path / "w")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "attribute"),
+    [
+        ("builtins", "eval"),
+        ("builtins", "getattr"),
+        ("os", "system"),
+        ("torch", "load"),
+        ("torch.hub", "load"),
+        ("torch.jit", "load"),
+        ("numpy", "load"),
+        ("model_store.tensor_pickle", "load"),
+        ("collections", "OrderedDict.__init__"),
+        ("collections", "namedtuple"),
+        ("c3d", "C3D"),
+    ],
+)
+def test_only_a_handful_of_names_is_known(module: str, attribute: str) -> None:
+    with pytest.raises(StoreError, match="refused"):
+        load(io.BytesIO(b"\x80\x02" + torch_writer.name(module, attribute) + b"."))
+
+
+@pytest.mark.parametrize("target", sorted(tensor_pickle.ALLOWED))
+@pytest.mark.parametrize("state", [b"}X\x01\x00\x00\x00aK\x01s", b"N}X\x09\x00\x00\x00_functionNs\x86", b"(K\x01K\x02K\x03t"])
+def test_what_a_pickle_gets_it_cannot_change(target: tuple[str, str], state: bytes) -> None:
+    before = repr(tensor_pickle.ALLOWED[target])
+    with pytest.raises((AttributeError, pickle.UnpicklingError, TypeError)):
+        load(io.BytesIO(b"\x80\x02" + torch_writer.name(*target) + state + b"b."))
+    assert repr(tensor_pickle.ALLOWED[target]) == before
+
+
+STORAGE = (
+    b"(" + torch_writer.text("storage") + torch_writer.name("torch", "FloatStorage") + torch_writer.text("0")
+    + torch_writer.text("cpu") + b"K\x06tQ"
+)  # fmt: skip
+
+
+def rebuilt(offset: bytes, shape: bytes, strides: bytes, storage: bytes = STORAGE) -> bytes:
+    start = b"\x80\x02" + torch_writer.name("torch._utils", "_rebuild_tensor_v2")
+    return start + b"(" + storage + offset + b"(" + shape + b"t(" + strides + b"t\x89NtR."
+
+
+def test_tensor() -> None:
+    seen: dict[str, tensor_pickle.Storage] = {}
+    tensor = load(io.BytesIO(rebuilt(b"K\x01", b"K\x02K\x02", b"K\x02K\x01")), seen)
+    assert tensor == tensor_pickle.Tensor(seen["0"], 1, (2, 2), (2, 1))
+    assert seen["0"] == ("0", np.dtype(np.float32), 6)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        rebuilt(b"K\x03", b"K\x02K\x02", b"K\x02K\x01"),  # beyond the storage
+        rebuilt(b"J\xff\xff\xff\xff", b"K\x02", b"K\x01"),  # before it
+        rebuilt(b"K\x00", b"K\x02", b"J\xff\xff\xff\xff"),  # backwards
+        rebuilt(b"K\x00", b"K\x02K\x02", b"K\x01"),  # axes without strides
+        rebuilt(b"K\x00", b"G?\xf0\x00\x00\x00\x00\x00\x00", b"K\x01"),  # a float for a length
+        rebuilt(b"K\x00", b"K\x02", b"K\x01", storage=b"N"),
+        b"\x80\x02(X\x07\x00\x00\x00storageX\x02\x00\x00\x00f4X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x06tQ.",
+        b"\x80\x02K\x01Q.",
+        b"\x80\x02",
+    ],
+)
+def test_impossible_tensors_are_errors(program: bytes) -> None:
+    with pytest.raises((pickle.UnpicklingError, TypeError, ValueError, EOFError)):
+        load(io.BytesIO(program))

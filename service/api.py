@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import aclosing
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.requests import ClientDisconnect
 
 from service import answers, errors
 from service.errors import NoClassLayer, ServiceError
@@ -19,10 +17,9 @@ from service.problems import responses
 from service.readiness import Readiness, Serving
 from service.schemas import ClassifyAnswer, FeaturesAnswer
 from service.settings import Settings
-from service.source import Source, receive
+from service.source import Source, receive, unless_left
 from service.video import VideoInfo
 
-Done = TypeVar("Done")
 router = APIRouter(tags=["video"])
 
 VIDEO_ERRORS: tuple[type[ServiceError], ...] = (
@@ -41,16 +38,19 @@ def _body(options: type[Options]) -> dict[str, Any]:
     video = {"type": "string", "format": "binary", "description": "The video file."}
     fields = {"file": video, **options.model_json_schema()["properties"]}
     form = {"type": "object", "required": ["file"], "properties": fields}
+    url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
+    by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **options.model_json_schema()["properties"]}}
     raw = {"schema": video, "example": "the bytes of clip.mp4"}
     content = {
         "multipart/form-data": {"schema": form, "example": {"file": "the bytes of clip.mp4"}},
         "application/octet-stream": raw,
         "video/*": raw,
+        "application/json": {"schema": by_url, "example": {"url": "https://example.com/clip.mp4"}},
     }
     return {
         "requestBody": {
             "required": True,
-            "description": "One video, as a form's `file` or as the body.",
+            "description": "One video: a form's `file`, the body, or a URL.",
             "content": content,
         }
     }
@@ -93,34 +93,16 @@ async def _answer(
     request: Request, serving: Serving, kind: type[AnyOptions], result_of: Callable[[AnyOptions], answers.Result]
 ) -> Response:
     started = time.perf_counter()
-    settings: Settings = request.app.state.settings
-    async with receive(request, request.app.state.spool_dir, settings.max_upload_bytes) as source:
+    state = request.app.state
+    settings: Settings = state.settings
+    async with receive(request, state.spool_dir, settings.max_upload_bytes, state.fetcher) as source:
         fetch_s = time.perf_counter() - started
         options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
         result = result_of(options)
-        info, summary = await _unless_left(request, _analyse(serving, source, options, result))
+        info, summary = await unless_left(request, _analyse(serving, source, options, result))
     timings = answers.timings(fetch_s, summary, time.perf_counter() - started)
     about = answers.about(serving, source, info, summary)
     return answers.json_response(result.body() | about | {"timings_ms": timings})
-
-
-async def _unless_left(request: Request, work: Coroutine[Any, Any, Done]) -> Done:
-    """Do the work; end it at once where the client leaves, which raises ClientDisconnect."""
-
-    async def left() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass  # the body was read to its end before
-
-    working, leaving = asyncio.create_task(work), asyncio.create_task(left())
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 async def _analyse(serving: Serving, source: Source, options: Options, result: answers.Result) -> tuple[VideoInfo, Summary]:

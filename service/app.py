@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from service import api, errors, loading, probes, problems, spool
 from service.decoder import Decoder
 from service.door import Door
+from service.fetch import Fetcher
 from service.loading import LoadNetwork, load_network
 from service.readiness import Readiness
 from service.settings import VERSION, Settings
@@ -47,8 +48,9 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         redoc_url=None,
     )
     app.state.settings, app.state.readiness = settings, readiness
+    app.state.fetcher = Fetcher(loading.fetch_policy(settings))
     app.include_router(api.router)
     app.include_router(probes.router)
-    app.add_middleware(Door, max_body_bytes=settings.max_upload_bytes)
+    app.add_middleware(Door, settings=settings)
     problems.install(app)
     return app

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import c3d
-from service.errors import Notice
-from service.video import FrameBlock
+from service.video import FrameBlock, Notice
 
 Tail = Literal["drop", "pad"]
 

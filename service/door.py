@@ -11,8 +11,9 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, Internal
+from service.errors import BodyTooLarge, Internal, UploadTimeout
 from service.problems import problem
+from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +25,8 @@ DRAIN_S = 10.0
 class Door:
     """Wraps the application. Sets ``request.state.request_id``."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
-        self._app = app
-        self._max_body_bytes = max_body_bytes
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app, self._settings = app, settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -37,12 +37,13 @@ class Door:
         given = headers.get(b"x-request-id", b"")
         request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
-        body = _Body(receive, headers)
+        body = _Body(receive, headers, self._settings)
         answer = _Answer(send, body, request_id)
         length = headers.get(b"content-length", b"0")
+        limit = self._settings.max_upload_bytes
         try:
-            if length.isdigit() and int(length) > self._max_body_bytes:
-                error = BodyTooLarge(f"The body is over {self._max_body_bytes} bytes. Send a shorter or a more compressed video.")
+            if length.isdigit() and int(length) > limit:
+                error = BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
                 await problem(error, request_id)(scope, body, answer)
                 return
             await self._app(scope, body, answer)
@@ -56,18 +57,27 @@ class Door:
 
 
 class _Body:
-    """The request's ``receive``, which knows whether the body has been read to its end."""
+    """The request's ``receive``: with deadlines, and knowing whether the body has been read to its end."""
 
-    def __init__(self, receive: Receive, headers: dict[bytes, bytes]) -> None:
-        self._receive = receive
+    def __init__(self, receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> None:
+        self._receive, self._settings = receive, settings
         self.whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
         # A client that asked for leave to send its body has not begun to: there is nothing to drain.
         self._unasked = headers.get(b"expect", b"").lower() == b"100-continue"
+        self._deadline = asyncio.get_running_loop().time() + settings.upload_timeout_s
 
     async def __call__(self) -> Message:
+        if self.whole:
+            return await self._receive()  # nothing comes but the client's leaving, for which there is no deadline
         self._unasked = False
-        message = await self._receive()
-        self.whole = self.whole or message["type"] != "http.request" or not message.get("more_body", False)
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(min(self._deadline, loop.time() + self._settings.upload_idle_s)):
+                message = await self._receive()
+        except TimeoutError as error:
+            self.whole = True  # as far as we care: it is not waited for any more
+            raise UploadTimeout("The body came too slowly, or not at all. Send it again, over a better connection.") from error
+        self.whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def drain(self) -> None:
@@ -77,7 +87,7 @@ class _Body:
             async with asyncio.timeout(DRAIN_S):
                 while not self.whole and left > 0:
                     left -= len((await self()).get("body", b""))
-        except TimeoutError:
+        except (TimeoutError, UploadTimeout):
             log.debug("a refused body was still being sent")
 
 

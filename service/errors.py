@@ -37,19 +37,12 @@
     PrecisionUnavailable                the start is refused: this device cannot compute so
 
 Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's
-text: that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a Notice.
+text: that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a
+`video.Notice`.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
-
-
-class Notice(NamedTuple):
-    """One entry of an answer's ``warnings``: a stable code and a sentence. Their list is in the README."""
-
-    code: str
-    message: str
 
 
 class ServiceError(Exception):
@@ -84,6 +77,7 @@ class MethodNotAllowed(ServiceError):
 
 class UploadTimeout(ServiceError):
     status, code, title = 408, "upload_timeout", "The upload took too long"
+    headers = MappingProxyType({"Connection": "close"})  # or the rest would be waited for
 
 
 class BodyTooLarge(ServiceError):

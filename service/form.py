@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired, printable
+from service.sink import Sink
 
 MAX_FIELDS = 64  # beside the file
 MAX_FIELD_BYTES = 4096
@@ -16,17 +16,10 @@ MAX_BOUNDARY_BYTES = 70  # RFC 2046, section 5.1.1
 FILE_FIELD = "file"
 
 
-class BytesSink(Protocol):
-    """Where the file's bytes go."""
-
-    def write(self, data: bytes) -> None:
-        """Take some."""
-
-
 class Form:
     """A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into the sink, the rest into ``fields``."""
 
-    def __init__(self, sink: BytesSink, boundary: bytes) -> None:
+    def __init__(self, sink: Sink, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
             raise MalformedRequest("The Content-Type header names no usable boundary. Let your HTTP client set that header.")
         self._sink = sink

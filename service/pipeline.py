@@ -16,8 +16,8 @@ from service.batcher import Batcher, Done, Lane
 from service.c3d import ClipOutputs
 from service.clips import Clip, ClipCutter, ClipSpan, Tail
 from service.decoder import Decoder
-from service.errors import NonFiniteOutput, Notice, TimeRangeOutsideVideo, UndecodableVideo
-from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
+from service.video import FrameBlock, Notice, Reading, VideoEnd, VideoInfo
 
 BATCHES_AHEAD = 2  # of clips of one video: one runs, the next one waits for it. It bounds the memory of a video
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import Notice, ServiceError, Warming, WorkerDown
+from service.errors import ServiceError, Warming, WorkerDown
 from service.pipeline import Pipeline
+from service.video import Notice
 
 STAND_IN_NOTICE = Notice(
     "stand_in_weights",

@@ -47,6 +47,8 @@ class Settings(BaseSettings):
         "honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
     )
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
+    upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request's head or body.")
+    upload_timeout_s: float = Field(600, gt=0, le=86400, description="Seconds that a body may take in all.")
     urls: Literal["public", "private", "off"] = Field(
         "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."
     )

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-import hashlib
+import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Literal, TypeVar
 
-from anyio import to_thread
 from python_multipart.multipart import parse_options_header
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyTooLarge, DiskFull, EmptyFile, SourceRequired, UnsupportedMediaType
+from service.errors import (
+    BodyTooLarge,
+    DiskFull,
+    EmptyFile,
+    InvalidOption,
+    MalformedRequest,
+    SourceConflict,
+    SourceRequired,
+    UnsupportedMediaType,
+)
+from service.fetch import Fetcher
 from service.form import Form
+from service.sink import Sink
 
-WRITE_BYTES = 1024 * 1024  # collected before a thread writes them: a hop to a thread costs more than a small write
+Done = TypeVar("Done")
+MAX_JSON_BYTES = 64 * 1024
 FILE_NAME = "video"  # no suffix, no digits: FFmpeg must judge by content, and must not take it for an image sequence
 HOW_TO_SEND = (
     "Send it as multipart/form-data in the field 'file' (curl -F file=@clip.mp4), or as the raw body with the header "
-    "Content-Type: application/octet-stream (curl -H 'Content-Type: application/octet-stream' --data-binary @clip.mp4)."
+    "Content-Type: application/octet-stream (curl -H 'Content-Type: application/octet-stream' --data-binary @clip.mp4), "
+    "or as a URL in JSON "
+    '(curl --json \'{"url": "https://example.com/clip.mp4"}\').'
 )
 
 
@@ -37,24 +51,26 @@ class Source:
 
 
 @asynccontextmanager
-async def receive(request: Request, spool_dir: Path, max_bytes: int) -> AsyncIterator[Source]:
-    """Write the request's video to a file that lives as long as the context; never more than WRITE_BYTES of it in memory.
+async def receive(request: Request, spool_dir: Path, max_bytes: int, fetcher: Fetcher) -> AsyncIterator[Source]:
+    """Write the request's video to a file that lives as long as the context; about a MiB of it in memory.
 
     Raises UnsupportedMediaType, SourceRequired, SourceConflict, EmptyFile, BodyTooLarge, MalformedRequest, InvalidOption,
-    DiskFull; starlette's ClientDisconnect where the client leaves.
+    DiskFull, and what the fetcher raises; starlette's ClientDisconnect where the client leaves.
     """
-    boundary = _boundary(request)
+    kind, boundary = _kind(request)
     with _private_directory(spool_dir) as directory:
         path = Path(directory) / FILE_NAME
         with _disk_full(), path.open("xb", buffering=0) as file:
             sink = Sink(file)
-            form = None if boundary is None else Form(sink, boundary)
-            await _read(request, sink, form, max_bytes)
-        if form and not form.num_files:
-            raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
+            if kind == "json":
+                url, fields = _url_and_options(await _small_body(request))
+                await unless_left(request, fetcher.fetch(url, sink.take))
+            else:
+                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None, max_bytes)
+            await sink.flush()
         if not sink.size_bytes:
             raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-        yield Source(path, sink.size_bytes, sink.digest.hexdigest(), form.fields if form else [])
+        yield Source(path, sink.size_bytes, sink.digest.hexdigest(), fields)
 
 
 def _private_directory(spool_dir: Path) -> tempfile.TemporaryDirectory[str]:
@@ -73,53 +89,80 @@ def _disk_full() -> Iterator[None]:
         raise DiskFull("The service has no room left for this upload. Try again later or at another instance.") from error
 
 
-def _boundary(request: Request) -> bytes | None:
-    """The boundary of a multipart body, None for a raw one. Raises where the request holds neither."""
+def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
+    """What the body is, and a form's boundary. Raises where it can hold no video."""
     media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
     if media_type == b"multipart/form-data":
-        return parameters.get(b"boundary", b"")
+        return "form", parameters.get(b"boundary", b"")
     if media_type.startswith(b"video/") or media_type == b"application/octet-stream":
-        return None
+        return "raw", b""
+    if media_type == b"application/json":
+        return "json", b""
     if not media_type and request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         raise SourceRequired("The request holds no video. " + HOW_TO_SEND)
     raise UnsupportedMediaType(HOW_TO_SEND)
 
 
-async def _read(request: Request, sink: Sink, form: Form | None, max_bytes: int) -> None:
+async def _upload(request: Request, sink: Sink, form: Form | None, max_bytes: int) -> list[tuple[str, str]]:
+    """Put the video into the sink; the form's other fields."""
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > max_bytes:
             raise BodyTooLarge(f"The body is over {max_bytes} bytes. Send a shorter or a more compressed video.")
         if form:
-            form.write(chunk)
-        else:
-            sink.write(chunk)
-        if len(sink.waiting) >= WRITE_BYTES:
-            await to_thread.run_sync(sink.flush)
-    await to_thread.run_sync(sink.flush)
-    if form:
-        form.finish()
+            form.write(chunk)  # which gives the file's part of it to the sink
+        await sink.take(b"" if form else chunk)
+    if form is None:
+        return []
+    form.finish()
+    if not form.num_files:
+        raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
+    if any(name == "url" for name, _ in form.fields):
+        raise SourceConflict("The form holds a file and a URL. Send one of them.")
+    return form.fields
 
 
-class Sink:
-    """Collects the video's bytes; `flush`, to be called in a thread, hashes and writes them."""
+async def _small_body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_JSON_BYTES:
+            raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. It holds a URL and options, and no video.")
+    return bytes(body)
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.waiting = bytearray()
-        self.digest = hashlib.sha256()
-        self.size_bytes = 0  # written
 
-    def write(self, data: bytes) -> None:
-        """Collect some."""
-        self.waiting += data
+def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
+    """What ``{"url": "https://...", "top_k": 3, "include": ["clips"]}`` says: options as a form would hold them."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise MalformedRequest('The body is no JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
+    if "url" not in content:
+        raise SourceRequired('The JSON names no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
+    url = content.pop("url")
+    options = [(name, each) for name, value in content.items() for each in (value if isinstance(value, list) else [value])]
+    if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
+        raise InvalidOption("The URL and the options are strings, numbers, or lists of them.")
+    return url, [(name, str(value)) for name, value in options]
 
-    def flush(self) -> None:
-        """Hash and write what was collected. Raises OSError where the disk refuses."""
-        self.digest.update(self.waiting)
-        view = memoryview(self.waiting)
-        while view:
-            view = view[self._file.write(view) :]
-        self.size_bytes += len(self.waiting)
-        self.waiting = bytearray()
+
+async def unless_left(request: Request, work: Coroutine[Any, Any, Done]) -> Done:
+    """Do the work of a request whose body is whole; end it at once where the client leaves, which raises ClientDisconnect."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass  # nothing else comes behind a body
+
+    working, leaving = asyncio.create_task(work), asyncio.create_task(left())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service import c3d
-from service.errors import Notice
 
 FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
 TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off
@@ -21,6 +21,13 @@ CODECS = (
     "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,mpeg2video,mpeg1video,mjpeg,prores,gif,h263,h263p,"
     "flv1,wmv1,wmv2,wmv3,vc1,theora,dvvideo,ffv1,huffyuv,rawvideo,png"
 )
+
+
+class Notice(NamedTuple):
+    """One entry of an answer's ``warnings``: a stable code and a sentence. Their list is in the README."""
+
+    code: str
+    message: str
 
 
 @dataclass(frozen=True)

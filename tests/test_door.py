@@ -15,10 +15,15 @@ from starlette.types import Message
 
 from http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
 from service.door import DRAIN_BYTES, Door
+from service.errors import UploadTimeout
+from service.settings import Settings
 
 LIMIT = 1000
 CAUSE = "/srv/secret: the stack of it"
 CHUNKED = ("transfer-encoding", "chunked")
+
+
+SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -39,7 +44,7 @@ async def fail(scope: Any, receive: Any, send: Any) -> None:
 
 
 def through_door(app: Any, messages: Any = ({"type": "http.request"},), *headers: tuple[str, str]) -> Exchange:
-    return asyncio.run(ask(Door(app, LIMIT), messages, headers))
+    return asyncio.run(ask(Door(app, SETTINGS), messages, headers))
 
 
 @pytest.mark.parametrize("given", ["a", "0f4c2b7d", "Trace-1.2_3", "x" * 128])
@@ -98,7 +103,7 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
     exchange = Stalled([])
     scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(Door(refuse, LIMIT)(scope, exchange.receive, exchange.send))
+        runner.run(Door(refuse, SETTINGS)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
 
 
@@ -159,3 +164,39 @@ def test_what_is_no_http_passes_untouched() -> None:
     scope: dict[str, Any] = {"type": "lifespan"}
     asyncio.run(Door(lifespan, LIMIT)(scope, refuse, echo))  # type: ignore[arg-type]
     assert seen == [({"type": "lifespan"}, refuse, echo)]
+
+
+class Dripping(Exchange):
+    """A client that sends a byte each ``pause_s`` seconds, for ever."""
+
+    def __init__(self, pause_s: float) -> None:
+        super().__init__([])
+        self._pause_s = pause_s
+
+    async def receive(self) -> Message:
+        await asyncio.sleep(self._pause_s)  # on a clock that jumps
+        self.num_received += 1
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+
+@pytest.mark.parametrize(("pause_s", "most"), [(31.0, 0), (29.0, 21)])
+def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most: int) -> None:
+    """30 s without a byte, or 600 s in all."""
+    caught: list[UploadTimeout] = []
+
+    async def read(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            while True:
+                await receive()
+        except UploadTimeout as error:
+            caught.append(error)
+        await PlainTextResponse("late", 408)(scope, receive, send)
+
+    exchange = Dripping(pause_s)
+    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        runner.run(Door(read, SETTINGS)(scope, exchange.receive, exchange.send))
+    assert len(caught) == 1
+    assert caught[0].headers["Connection"] == "close"
+    assert most - 1 <= exchange.num_received <= most
+    assert exchange.status == 408

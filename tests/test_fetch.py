@@ -6,6 +6,7 @@ import asyncio
 import errno
 import gzip
 import logging
+import os
 import shutil
 import ssl
 import subprocess
@@ -537,6 +538,15 @@ def test_a_certificate_for_another_name_is_refused(tls: Any) -> None:
 def test_a_certificate_of_nobody_is_refused(tls: Any) -> None:
     run = fetched({"/clip": FILE}, f"https://{NAME}:PORT/clip", tls=(tls[0], None))
     assert "certificate" in error_of(run, UrlFetchFailed)
+
+
+def test_a_tls_connection_that_breaks_is_no_file(tls: Any) -> None:
+    async def break_it(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"abc", content_length="40000"))
+        await writer.drain()
+        os.write(writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))  # a record nobody sealed
+
+    assert error_of(fetched({"/clip": break_it}, f"https://{NAME}:PORT/clip", tls=tls), UrlFetchFailed)
 
 
 def test_what_speaks_no_tls_is_refused() -> None:

@@ -9,6 +9,8 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,27 @@ COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in b
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def example_com(clip_mp4: Path) -> Iterator[int]:
+    """The port of a server on this machine that has the clip: the README's example.com."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(clip_mp4.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, example_com: int) -> Iterator[str]:
     """A real server with a network of ten lines."""
     ready = threading.Event()
 
     def load(settings: Any, progress: Any) -> FakeNetwork:
         return FakeNetwork()
 
-    app = create_app(Settings(spool_dir=tmp_path_factory.mktemp("spool")), load)
+    settings = Settings(spool_dir=tmp_path_factory.mktemp("spool"), urls="private", url_ports=str(example_com))
+    app = create_app(settings, load)
     original = app.state.readiness.serve
 
     def serve(serving: Any) -> None:
@@ -62,8 +77,9 @@ def directory(tmp_path: Path, clip_mp4: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("curl")])
-def test_curl_commands_are_answered(command: str, address: str, directory: Path) -> None:
-    words = shlex.split(command.replace("localhost:8000", address))
+def test_curl_commands_are_answered(command: str, address: str, directory: Path, example_com: int) -> None:
+    here = command.replace("localhost:8000", address).replace("https://example.com", f"http://127.0.0.1:{example_com}")
+    words = shlex.split(here)
     done = subprocess.run([*words, "--fail-with-body", "-sS"], cwd=directory, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout
     assert {"model", "video", "warnings", "timings_ms"} < json.loads(done.stdout).keys()

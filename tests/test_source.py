@@ -16,8 +16,11 @@ from starlette.types import Message, Receive
 
 from http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
 from service import errors
+from service.fetch import Fetcher
+from service.fetch_policy import FetchPolicy
 from service.form import MAX_FIELD_BYTES, MAX_FIELDS
-from service.source import WRITE_BYTES, receive
+from service.sink import WRITE_BYTES
+from service.source import receive
 
 # All that a parser may take for a boundary and that is none, and bytes that are no text.
 CONTENT = f"\r\n--{BOUNDARY[:-1]}\r\n--\r\n\r--{BOUNDARY}\n--{BOUNDARY}\r\n-".encode() + bytes(range(256))
@@ -26,11 +29,16 @@ FIELDS = [("top_k", "3"), ("tail", "pad")]
 Headers = Iterable[tuple[str, str]]
 
 
+FETCHER = Fetcher(FetchPolicy(max_bytes=10_000_000))
+JSON = (("content-type", "application/json"),)
+
+
 def receiver(messages: Iterable[Message]) -> Receive:
     waiting = iter(messages)
 
     async def next_message() -> Message:
-        return next(waiting)
+        message = next(waiting, None)
+        return message or await asyncio.get_running_loop().create_future()  # the client stays, and sends no more
 
     return next_message
 
@@ -38,7 +46,7 @@ def receiver(messages: Iterable[Message]) -> Receive:
 async def received(spool: Path, messages: Iterable[Message], headers: Headers, max_bytes: int = 10_000_000) -> tuple[bytes, Any]:
     """The bytes of the file that the request became, and the Source as it was."""
     scope = {"type": "http", "method": "POST", "headers": [(name.encode(), value.encode()) for name, value in headers]}
-    async with receive(Request(scope, receiver(messages)), spool, max_bytes) as source:
+    async with receive(Request(scope, receiver(messages)), spool, max_bytes, FETCHER) as source:
         assert spool in source.path.parents
         return source.path.read_bytes(), source
 
@@ -159,7 +167,6 @@ def test_a_form_without_a_usable_boundary_is_malformed(tmp_path: Path, boundary:
         "application/x-www-form-urlencoded",
         "text/plain",
         "multipart/mixed; boundary=b",
-        "application/json",
         "video",
         "image/png",
         "",
@@ -205,7 +212,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(tmp_path: Path
 def test_the_file_is_gone_even_where_its_user_fails(tmp_path: Path) -> None:
     async def use() -> None:
         scope = {"type": "http", "headers": [(b"content-type", b"video/mp4")]}
-        async with receive(Request(scope, receiver(chunks(b"abc"))), tmp_path, 10) as source:
+        async with receive(Request(scope, receiver(chunks(b"abc"))), tmp_path, 10, FETCHER) as source:
             raise RuntimeError(source.path.read_bytes())
 
     with pytest.raises(RuntimeError, match="abc"):
@@ -231,3 +238,61 @@ def test_a_full_disk_is_507_and_the_next_request_is_served(tmp_path: Path) -> No
     paths = f"import sys; sys.path[:0] = [{str(tests.parent)!r}, {str(tests)!r}]"
     run = subprocess.run([sys.executable, "-c", paths + FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.stdout.split("\n")[:2] == ["507 disk_full 0 False", "422"], run.stderr
+
+
+def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) -> None:
+    async def run() -> tuple[bytes, Any]:
+        content = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"video" * 600_000
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(content)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        fetcher = Fetcher(FetchPolicy(max_bytes=10_000_000, allow_private=True, allowed_ports=frozenset({port})))
+        body = f'{{"url": "http://127.0.0.1:{port}/clip.mp4", "top_k": 3, "include": ["clips"], "tail": "pad"}}'.encode()
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+        messages = iter(chunks(body[:9], body[9:]))
+
+        async def next_message() -> Message:
+            message = next(messages, None)
+            return message or await asyncio.get_running_loop().create_future()
+
+        async with server, receive(Request(scope, next_message), tmp_path, 10_000_000, fetcher) as source:
+            return source.path.read_bytes(), source
+
+    content, source = asyncio.run(run())
+    assert content == b"video" * 600_000
+    assert source.sha256 == hashlib.sha256(content).hexdigest()
+    assert source.fields == [("top_k", "3"), ("include", "clips"), ("tail", "pad")]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"", errors.MalformedRequest),
+        (b"[1]", errors.MalformedRequest),
+        (b'{"url": ', errors.MalformedRequest),
+        (b"{}", errors.SourceRequired),
+        (b'{"url": 3}', errors.InvalidOption),
+        (b'{"url": "http://127.0.0.1/", "top_k": {}}', errors.InvalidOption),
+        (b'{"url": "http://127.0.0.1/", "top_k": true}', errors.InvalidOption),
+        (b'{"url": "http://127.0.0.1/"}', errors.UrlForbidden),
+        (b'{"url": "file:///etc/passwd"}', errors.UrlForbidden),
+        (b" " * 70_000, errors.BodyTooLarge),
+    ],
+)
+def test_json_that_names_no_file_is_refused(tmp_path: Path, body: bytes, error: type[errors.ServiceError]) -> None:
+    with pytest.raises(error):
+        asyncio.run(received(tmp_path, chunks(body), JSON))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_and_a_url_are_in_conflict(tmp_path: Path) -> None:
+    body = form(part("file", CONTENT, "clip.mp4"), part("url", b"https://example.com/clip.mp4"))
+    with pytest.raises(errors.SourceConflict):
+        read(tmp_path, chunks(body), MULTIPART)

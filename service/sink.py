@@ -1,0 +1,48 @@
+"""Where a video's bytes go as they come: hashed and written to its file by threads, a MiB at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import BinaryIO
+
+from anyio import to_thread
+
+WRITE_BYTES = 1024 * 1024  # collected before a thread writes them: a hop to a thread costs more than a small write
+
+
+class Sink:
+    """Collects bytes for ``file``, which must stay open until `flush` has returned."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting = bytearray()
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0  # written
+
+    def write(self, data: bytes) -> None:
+        """Collect some."""
+        self._waiting += data
+
+    async def take(self, data: bytes) -> None:
+        """Collect some, and write what waits as soon as that is worth a thread."""
+        self.write(data)
+        if len(self._waiting) >= WRITE_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Hash and write what waits. Raises OSError where the disk refuses."""
+        writing = asyncio.create_task(to_thread.run_sync(self._flush))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])  # whoever is cancelled closes the file: not while a thread writes to it
+            raise
+
+    def _flush(self) -> None:
+        self.digest.update(self._waiting)
+        view = memoryview(self._waiting)
+        while view:
+            view = view[self._file.write(view) :]
+        self.size_bytes += len(self._waiting)
+        self._waiting = bytearray()

@@ -99,6 +99,10 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
     from model_store import standin
 
     with lock.hold(directory, _say):
+        if model := standin.present(directory):
+            _say(standin.WARNING)
+            print(f"Already there: {_line(model)}")
+            return
         try:
             labels = pull.Puller(directory, manifest.load(), Web(answer_s=QUICK_S), sys.stderr).labels().labels
         except StoreError as error:

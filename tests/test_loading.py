@@ -1,0 +1,91 @@
+"""From settings to what is served, or to the reason why nothing is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import FakeNetwork
+from model_store.store import ModelMissing, StoreError
+from service import loading
+from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
+from service.readiness import Readiness
+from service.settings import Settings
+
+
+class NoDecoder:
+    """A pool without processes."""
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+
+def start(load: Any, **settings: Any) -> tuple[Readiness, list[str], Any]:
+    readiness, refusals = Readiness(), list[str]()
+
+    async def run() -> Any:
+        return await loading.start(Settings(**settings), load, readiness, NoDecoder(), refusals.append)  # type: ignore[arg-type]
+
+    return readiness, refusals, asyncio.run(run())
+
+
+def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
+    readiness, refusals, batcher = start(lambda settings, progress: FakeNetwork())
+    serving = readiness.serving()
+    batcher.stop()
+    assert refusals == []
+    assert serving.model == {
+        "name": "stand-in",
+        "weights": "stand-in",
+        "weights_sha256": FakeNetwork().card.weights_sha256,
+        "preprocessing": "c3d-sports1m",
+        "mean": "stand-in",
+        "precision": "float32",
+        "backend": "fake 1.0 on cpu",
+        "version": serving.info["version"],
+    }
+    assert [notice.code for notice in serving.notices()] == ["stand_in_weights"]
+    assert len(serving.labels) == 487
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "fatal"),
+    [
+        (ModelMissing("nothing is there"), WeightsMissing, False),
+        (KnownAnswerWrong("class 3"), KnownAnswerWrong, False),
+        (StoreError("damaged"), StartFailed, True),
+        (PrecisionUnavailable("no GPU"), StartFailed, True),
+        (RuntimeError("a secret"), StartFailed, True),
+    ],
+)
+def test_a_reason_why_not(error: Exception, reason: type[ServiceError], *, fatal: bool) -> None:
+    def load(settings: Settings, progress: Any) -> Any:
+        raise error
+
+    readiness, refusals, batcher = start(load)
+    assert batcher is None
+    with pytest.raises(reason) as caught:
+        readiness.serving()
+    assert "secret" not in str(caught.value)
+    assert bool(refusals) == fatal
+
+
+def test_reading_is_as_the_settings_and_the_model_have_it() -> None:
+    settings = Settings(max_pixels=7, max_video_s=8.0, max_fps=9.0, codecs="vp9", containers="avi", color_tags="ignore")
+    reading = loading._reading(settings, FakeNetwork(preprocessing="c3d-ucf101-mean", crop_left=30).card)
+    assert (reading.max_pixels, reading.max_video_s, reading.max_fps) == (7, 8.0, 9.0)
+    assert (reading.codecs, reading.containers, reading.honour_color_tags, reading.crop_left) == ("vp9", "avi", False, 30)
+
+
+@pytest.mark.parametrize(
+    ("urls", "enabled", "private"), [("public", True, False), ("private", True, True), ("off", False, False)]
+)
+def test_the_fetch_policy_is_as_the_settings_have_it(urls: Any, *, enabled: bool, private: bool) -> None:
+    policy = loading.fetch_policy(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
+    assert (policy.enabled, policy.allow_private, policy.timeout_s) == (enabled, private, 5)
+    assert policy.allowed_hosts == {"example.com", ".example.org"}
+    assert policy.allowed_ports == {80, 8080}
+    assert loading.fetch_policy(Settings()).allowed_hosts == frozenset()

@@ -1,0 +1,53 @@
+"""Options from the query, a form or JSON, judged alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.errors import InvalidOption
+from service.options import ClassifyOptions, FeaturesOptions, Options, read_options
+
+
+def test_defaults_are_the_papers() -> None:
+    options = read_options(FeaturesOptions, [])
+    assert (options.clip_stride, options.layer, options.normalize, options.tail) == (8, "fc6", "l2", "drop")
+    assert (options.start_sec, options.end_sec, options.max_clips, options.include) == (0, None, None, [])
+    assert read_options(ClassifyOptions, []).top_k == 5
+
+
+@pytest.mark.parametrize("given", [[("top_k", "3")], [("top_k", "3"), ("top_k", "3")]])
+def test_the_same_twice_is_once(given: list[tuple[str, str]]) -> None:
+    assert read_options(ClassifyOptions, given).top_k == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([("top_k", "3"), ("top_k", "4")], "top_k was given twice"),
+        ([("top_k", "0")], "top_k: "),
+        ([("top_k", "488")], "top_k: "),
+        ([("top_k", "three")], "top_k: "),
+        ([("layer", "fc6")], "layer: there is no such option"),
+        ([("start_sec", "nan")], "start_sec: "),
+        ([("start_sec", "-1")], "start_sec: "),
+        ([("end_sec", "inf")], "end_sec: "),
+        ([("start_sec", "2"), ("end_sec", "2")], "end_sec must be after start_sec"),
+        ([("max_clips", "0")], "max_clips: "),
+        ([("clip_stride", "0")], "clip_stride: "),
+        ([("include", "clips,frames")], "include: "),
+        ([("tail", "keep")], "tail: "),
+        ([("x\nforged", "1")], "x?forged: there is no such option"),
+    ],
+)
+def test_what_is_no_option_is_told_by_its_name(given: list[tuple[str, str]], said: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_options(ClassifyOptions, given)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given", [[("include", "clips")], [("include", "clips,clips")], [("include", "clips"), ("include", "clips")]]
+)
+def test_include_is_a_list(given: list[tuple[str, str]]) -> None:
+    assert set(read_options(Options, given).include) == {"clips"}

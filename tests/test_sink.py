@@ -1,0 +1,85 @@
+"""Bytes reach the file, whole and hashed, and no thread writes to a file that is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.sink import WRITE_BYTES, Sink
+
+
+def test_what_is_taken_is_written_and_hashed(tmp_path: Path) -> None:
+    pieces = [bytes([n]) * size for n, size in enumerate((0, 1, WRITE_BYTES - 1, 3 * WRITE_BYTES, 5))]
+
+    async def run() -> Sink:
+        with (tmp_path / "file").open("xb", buffering=0) as file:
+            sink = Sink(file)
+            for piece in pieces:
+                await sink.take(piece)
+            await sink.flush()
+            return sink
+
+    sink, content = asyncio.run(run()), b"".join(pieces)
+    assert (tmp_path / "file").read_bytes() == content
+    assert sink.size_bytes == len(content)
+    assert sink.digest.hexdigest() == hashlib.sha256(content).hexdigest()
+
+
+class Short:
+    """A file that takes a few bytes at a time, then is full."""
+
+    def __init__(self, room: int) -> None:
+        self.room, self.content = room, b""
+
+    def write(self, data: Any) -> int:
+        if len(self.content) >= self.room:
+            raise OSError(errno.ENOSPC, "full")
+        taken = bytes(data[:7])
+        self.content += taken
+        return len(taken)
+
+
+def test_short_writes_go_on_and_a_full_disk_is_told() -> None:
+    async def run(room: int) -> bytes:
+        file = Short(room)
+        sink = Sink(file)  # type: ignore[arg-type]
+        sink.write(b"0123456789" * 5)
+        await sink.flush()
+        return file.content
+
+    assert asyncio.run(run(100)) == b"0123456789" * 5
+    with pytest.raises(OSError, match="full"):
+        asyncio.run(run(20))
+
+
+def test_a_cancelled_writer_waits_for_its_thread() -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    written: list[bytes] = []
+
+    class Slow:
+        def write(self, data: Any) -> int:
+            inside.set()
+            go_on.wait()
+            written.append(bytes(data))
+            return len(data)
+
+    async def run() -> None:
+        sink = Sink(Slow())  # type: ignore[arg-type]
+        sink.write(b"data")
+        task = asyncio.create_task(sink.flush())
+        await asyncio.to_thread(inside.wait)
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert written == [b"data"]
+
+    asyncio.run(run())

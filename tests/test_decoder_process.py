@@ -75,7 +75,7 @@ def test_a_refusal_is_said_and_the_next_video_is_read(tmp_path: Path, clip_mp4: 
 
 
 def test_whatever_else_goes_wrong_is_that_files_failure(clip_mp4: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(json.dumps({"path": str(clip_mp4), "reading": asdict(Reading()) | {"crop_left": 170}}), job(clip_mp4, end_sec=0.2))
+    run = Run(json.dumps({"path": str(clip_mp4), "reading": asdict(Reading()) | {"crop_left": 100}}), job(clip_mp4, end_sec=0.2))
     assert run.kinds() == ["info", "error", "info", "block", "end"]
     assert run.said[1]["error"] == "decoder_failed"
     assert "Traceback" in capsys.readouterr().err

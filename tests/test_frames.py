@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import SHARED
+from conftest import ROOT, SHARED
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
 from service.frames import read_video
 from service.ring import BLOCK_LENGTH
@@ -263,3 +264,54 @@ def test_needs_no_network_and_no_framework() -> None:
     program = "import sys, service.frames; print(sorted({'tensorflow', 'keras', 'fastapi', 'starlette'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
+
+
+SCRIPTS = {
+    "ffconcat": b"ffconcat version 1.0\nfile sibling\n",
+    "hls": b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nsibling\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
+    "sdp": b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    "dash": b'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>sibling</BaseURL></MPD>',
+    "imf": b'<?xml version="1.0"?><CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-3/2016">sibling</CompositionPlaylist>',
+}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+@pytest.mark.parametrize("name", [*SCRIPTS, "gab2_hls.avi"])
+def test_nothing_is_opened_but_the_upload(tmp_path: Path, clip_mp4: Path, name: str) -> None:
+    """Seen from the kernel: of this directory only the one file, and no socket at all."""
+    (tmp_path / "sibling").write_bytes(clip_mp4.read_bytes())
+    (tmp_path / "sibling.ts").write_bytes(clip_mp4.read_bytes())
+    if name in SCRIPTS:
+        (tmp_path / "video").write_bytes(SCRIPTS[name])
+    elif SHARED.exists():
+        (tmp_path / "video").write_bytes((SHARED / "badvideos" / name).read_bytes())
+    else:
+        pytest.skip("../shared/data is not here")
+    program = """
+import sys
+from pathlib import Path
+from service.errors import ServiceError
+from service.frames import read_video
+try:
+    print(sum(1 for _ in read_video(Path(sys.argv[1]))))
+except ServiceError as error:
+    print(error.code)
+"""
+    log = tmp_path / "strace.log"
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        "trace=%file,%network",
+        "-o",
+        str(log),
+        sys.executable,
+        "-c",
+        program,
+        str(tmp_path / "video"),
+    ]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=60)
+    calls = [line for line in log.read_text().splitlines() if str(tmp_path) in line and "execve" not in line]
+    assert calls
+    assert all(f'"{tmp_path}/video"' in line for line in calls)
+    assert not any("sibling" in line or "socket(" in line or "connect(" in line for line in log.read_text().splitlines())

@@ -1,7 +1,7 @@
 """Clips of many requests become batches. One thread owns what runs them; it knows neither video nor Keras.
 
-Each request opens a `Lane` and puts clips into it. Whenever the device is free, the thread takes what waits, one clip from
-each lane in turn, up to the largest batch: nobody waits for a batch to fill, and a long video delays others by one batch.
+Each request puts its clips into a lane of its own. Whenever the device is free, the thread takes what waits, one clip from each
+lane in turn, up to the largest batch: nobody waits for a batch to fill, and a long video delays others by one batch.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import Draining, WorkerDown
+from service.lanes import Lanes
 
 log = logging.getLogger(__name__)
 
+RATE_WEIGHT = 0.1  # of the latest batch in the measured rate
+STOPPING = partial(Draining, "The service is shutting down. Send the request again; another instance will take it.")
+DOWN = partial(
+    WorkerDown, "The worker that runs the network has stopped. Send the request again, to another instance if you can."
+)
 Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # a batch (b, ...) to outputs, each (b, ...)
 
 
@@ -47,139 +53,140 @@ class _Job(NamedTuple):
     since: float  # time.monotonic
 
 
-class Lane:
-    """One request's place in the queue. Its items run in the order they came."""
-
-    def __init__(self, batcher: Batcher) -> None:
-        self._batcher = batcher
-        self.jobs: deque[_Job] = deque()  # the batcher's, under its lock
-
-    def submit(self, item: NDArray[Any]) -> Future[Done]:
-        """Queue one item. Its future ends with Done, with what ``run`` raised on it alone, or with Draining or WorkerDown."""
-        return self._batcher.submit(self, item)
-
-    def close(self) -> None:
-        """Drop what still waits: for a request that is over, well or not."""
-        self._batcher.drop(self)
-
-
 class Batcher:
     """The queue and its thread.
 
-    ``run`` is called by that thread alone, with one of ``batch_sizes`` items stacked: what waits is split into sizes the
-    device has been warmed up for, never padded. 1 must be among them.
+    ``run`` is called by that thread alone, with one of ``batch_sizes`` items stacked: what waits is split into sizes the device
+    has been warmed up for, never padded. 1 must be among them. ``on_batch`` hears of each pass that went well.
+
+    Attributes: ``items_per_s`` lately, 0 before the first batch; ``failures``, batches in a row that raised.
     """
 
-    def __init__(self, run: Run, batch_sizes: Sequence[int]) -> None:
+    def __init__(self, run: Run, batch_sizes: Sequence[int], on_batch: Callable[[BatchRun], None] = lambda run: None) -> None:
         if 1 not in batch_sizes:
             raise ValueError("batch sizes must include 1, or a lone clip could not run")
-        self._run = run
+        self._run, self._on_batch = run, on_batch
         self.batch_sizes = tuple(sorted(batch_sizes))
-        self._lanes: deque[Lane] = deque()  # those with something waiting; the next in turn is first
-        self._changed = threading.Condition()
-        self._closed: type[Draining | WorkerDown] | None = None
+        self.items_per_s, self.failures = 0.0, 0
+        self._waiting: Lanes[_Job] = Lanes()
+        self._running: list[_Job] = []
+        self._retrying: list[_Job] = []  # those of a batch that raised which are still to be run by themselves
+        self._since = time.monotonic()  # when the batch that runs began, or the last one ended
+        self._changed = threading.Condition()  # guards the above, and
+        self._closed: partial[Draining] | partial[WorkerDown] | None = None
         self._numbers = itertools.count()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
         self._thread.start()
-
-    def open(self) -> Lane:
-        """A place in the queue for one request."""
-        return Lane(self)
 
     def is_alive(self) -> bool:
         """Whether anything put into a lane will be run."""
         return self._closed is None and self._thread.is_alive()
 
-    def stop(self) -> None:
-        """Finish the batch that runs, answer everything that waits with Draining, end the thread."""
-        self._end(Draining)
-        self._thread.join()
+    def num_waiting(self) -> int:
+        """Items that wait for a batch."""
+        return len(self._waiting)
 
-    def submit(self, lane: Lane, item: NDArray[Any]) -> Future[Done]:
-        """What `Lane.submit` says. Raises Draining or WorkerDown where nothing will be run any more."""
+    def seconds(self) -> tuple[float, float]:
+        """For how long the batch that runs has been running, and for how long none has; one of them is 0."""
+        with self._changed:
+            elapsed = time.monotonic() - self._since
+            return (elapsed, 0.0) if self._running else (0.0, elapsed)
+
+    def stop(self, *, wait: bool = True) -> None:
+        """Finish the batch that runs; answer all that waits, and all that comes from now on, with Draining. End the thread."""
+        self._end(STOPPING)
+        if wait:
+            self._thread.join()
+
+    def abandon(self) -> None:
+        """Answer everything with WorkerDown, the batch that runs too: it is held to be stuck, and its thread is given up."""
+        self._end(DOWN)
+        _fail(self._finished(), DOWN())
+
+    def submit(self, lane: Hashable, item: NDArray[Any]) -> Future[Done]:
+        """Queue one item behind those of its lane; any object names one.
+
+        The future ends with Done, with what ``run`` raised on this item alone, or with Draining or WorkerDown, which are raised
+        at once where nothing will be run any more.
+        """
         future: Future[Done] = Future()
         with self._changed:
             if self._closed is not None:
-                raise _ended(self._closed)
-            if not lane.jobs:
-                self._lanes.append(lane)
-            lane.jobs.append(_Job(item, future, time.monotonic()))
+                raise self._closed()
+            self._waiting.put(lane, _Job(item, future, time.monotonic()))
             self._changed.notify()
         return future
 
-    def drop(self, lane: Lane) -> None:
-        """Cancel what waits in the lane."""
+    def drop(self, lane: Hashable) -> None:
+        """Cancel what waits in the lane: for a request that is over, well or not."""
         with self._changed:
-            dropped = list(lane.jobs)
-            lane.jobs.clear()
-            if lane in self._lanes:
-                self._lanes.remove(lane)
+            dropped = self._waiting.drop(lane)
         for job in dropped:
             job.future.cancel()
 
-    def _end(self, reason: type[Draining | WorkerDown]) -> None:
+    def _end(self, reason: partial[Draining] | partial[WorkerDown]) -> None:
         with self._changed:
             self._closed = self._closed or reason
-            waiting = [job for lane in self._lanes for job in lane.jobs]
-            self._lanes.clear()
+            waiting, retrying = self._waiting.take(len(self._waiting)), self._retrying
+            self._retrying = []
             self._changed.notify()
-        for job in waiting:
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(_ended(self._closed))
+        _fail([*retrying, *(job for job in waiting if job.future.set_running_or_notify_cancel())], self._closed())
 
     def _work(self) -> None:
         try:
             while batch := self._take():
                 self._run_batch(batch)
         finally:
-            self._end(WorkerDown)  # says nothing new after stop(); else no caller is left waiting
+            self.abandon()  # says nothing new after stop(); else no caller is left waiting
 
     def _take(self) -> list[_Job]:
-        """Wait for work; then one item of each lane in turn, as many as the largest batch size they fill. [] at the end."""
+        """Wait for work; then as many of those that wait as the largest batch size they fill. [] at the end."""
         with self._changed:
             while self._closed is None:
-                waiting = sum(len(lane.jobs) for lane in self._lanes)
-                size = max((size for size in self.batch_sizes if size <= waiting), default=0)
-                jobs = [self._next() for _ in range(size)]
-                if batch := [job for job in jobs if job.future.set_running_or_notify_cancel()]:
-                    return batch
-                if not waiting:
+                if self._retrying:
+                    return [self._retrying.pop(0)]
+                self._waiting.discard(lambda job: job.future.cancelled())
+                size = max((size for size in self.batch_sizes if size <= len(self._waiting)), default=0)
+                batch = self._waiting.take(size)
+                if any([job.future.set_running_or_notify_cancel() for job in batch]):  # noqa: C419 (each must be told)
+                    return batch  # with one cancelled just now, if need be: another size would not be warm
+                if not batch:
                     self._changed.wait()
             return []
 
-    def _next(self) -> _Job:
-        lane = self._lanes.popleft()
-        job = lane.jobs.popleft()
-        if lane.jobs:
-            self._lanes.append(lane)
-        return job
-
     def _run_batch(self, batch: list[_Job]) -> None:
-        started = time.monotonic()
+        """One bad item must not fail its neighbours: where a batch raises, each item runs once more by itself."""
+        with self._changed:
+            self._running, self._since = batch, time.monotonic()
+        started = self._since
         try:
             outputs = self._run(np.stack([job.item for job in batch]))
-        except Exception as error:  # noqa: BLE001 (whatever the device raises is the callers' to hear, and not our end)
-            self._retry_alone(batch, error)
+        except Exception as error:
+            self.failures += 1
+            with self._changed:
+                self._running, failed = [], self._running
+                if len(batch) > 1:
+                    failed, self._retrying = [], failed
+            log.exception("a batch of %d failed%s", len(batch), "; its items run one by one" if self._retrying else "")
+            _fail(failed, error)
             return
-        except BaseException:
-            for job in batch:
-                job.future.set_exception(_ended(WorkerDown))
-            raise
         run = BatchRun(next(self._numbers), len(batch), time.monotonic() - started)
-        for i, job in enumerate(batch):
-            job.future.set_result(Done(tuple(output[i] for output in outputs), started - job.since, run))
+        rate = run.size / max(run.seconds, 1e-9)
+        self.items_per_s += (rate - self.items_per_s) * (RATE_WEIGHT if self.items_per_s else 1)
+        self.failures = 0
+        self._on_batch(run)
+        for i, job in enumerate(self._finished()):
+            if not job.future.cancelled():
+                job.future.set_result(Done(tuple(output[i] for output in outputs), started - job.since, run))
 
-    def _retry_alone(self, batch: list[_Job], error: Exception) -> None:
-        """One bad item must not fail its neighbours: each runs once more by itself, and the culprits hear what happened."""
-        if len(batch) == 1:
-            batch[0].future.set_exception(error)
-            return
-        log.error("a batch of %d failed; its items run one by one", len(batch), exc_info=error)
-        for job in batch:
-            self._run_batch([job])
+    def _finished(self) -> list[_Job]:
+        """The batch that ran, to be answered by whoever gets it: once, whether it ended or was abandoned."""
+        with self._changed:
+            batch, self._running, self._since = self._running, [], time.monotonic()
+            return batch
 
 
-def _ended(reason: type[Draining | WorkerDown]) -> Draining | WorkerDown:
-    if reason is Draining:
-        return Draining("The service is shutting down. Send the request again; another instance will take it.")
-    return WorkerDown("The worker that runs the network has stopped. Send the request again, to another instance if you can.")
+def _fail(batch: list[_Job], error: Exception) -> None:
+    for job in batch:
+        if not job.future.cancelled():
+            job.future.set_exception(error)

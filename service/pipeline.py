@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from service.batcher import Batcher, Done, Lane
+from service.batcher import Batcher, Done
 from service.c3d import ClipOutputs
 from service.clips import Clip, ClipCutter, ClipSpan, Tail
 from service.decoder import Decoder
@@ -84,7 +84,7 @@ class Pipeline:
         TimeRangeOutsideVideo, NonFiniteOutput, or what the network raised.
         """
         summary = Summary()
-        lane = self._batcher.open()
+        lane = object()
         pending: deque[tuple[ClipSpan, asyncio.Future[Done]]] = deque()
         batches: set[int] = set()
         try:
@@ -93,14 +93,14 @@ class Pipeline:
                     if isinstance(clip, VideoInfo):
                         yield clip
                         continue
-                    pending.append((clip.span, _submitted(lane, clip)))
+                    pending.append((clip.span, asyncio.wrap_future(self._batcher.submit(lane, clip.frames))))
                     while pending and (len(pending) >= self._ahead or pending[0][1].done()):
                         yield await _finished(*pending.popleft(), summary, batches)
             while pending:
                 yield await _finished(*pending.popleft(), summary, batches)
             yield summary
         finally:
-            lane.close()
+            self._batcher.drop(lane)
             for _, future in pending:
                 if not future.cancel() and not future.cancelled():
                     future.exception()  # looked at, so that asyncio does not log what the request was told already
@@ -141,10 +141,6 @@ def _no_clip(wanted: Wanted, end: VideoEnd) -> TimeRangeOutsideVideo | Undecodab
         where = f"; the video ends at {end.end_sec:.2f} s" if end.whole else ""
         return TimeRangeOutsideVideo(f"No frame starts in the part asked for{where}.")
     return UndecodableVideo("The video has far fewer frames than its packets promise. Ask without max_clips, or repair it.")
-
-
-def _submitted(lane: Lane, clip: Clip) -> asyncio.Future[Done]:
-    return asyncio.wrap_future(lane.submit(clip.frames))
 
 
 async def _finished(span: ClipSpan, future: asyncio.Future[Done], summary: Summary, batches: set[int]) -> ClipDone:

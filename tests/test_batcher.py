@@ -5,16 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.batcher import Batcher, Done, Lane
+from service.batcher import Batcher, BatchRun, Done
 from service.errors import Draining, WorkerDown
 
 Batch = list[int]
+
+
+@dataclass(eq=False)
+class Lane:
+    """One request's lane."""
+
+    batcher: Batcher
+
+    def submit(self, item: NDArray[Any]) -> Future[Done]:
+        return self.batcher.submit(self, item)
+
+    def close(self) -> None:
+        self.batcher.drop(self)
 
 
 class Device:
@@ -75,25 +89,25 @@ def results(futures: Sequence[Future[Done]]) -> list[int]:
 def occupy(device: Device, batcher: Batcher) -> Future[Done]:
     """Keep the device busy with item 0, so that what comes next waits."""
     device.hold()
-    [future] = put(batcher.open(), 0)
+    [future] = put(Lane(batcher), 0)
     device.wait_for_batch()
     return future
 
 
 def test_gives_each_item_its_own_rows(batcher: Batcher) -> None:
-    done = [future.result() for future in put(batcher.open(), *range(1, 30))]
+    done = [future.result() for future in put(Lane(batcher), *range(1, 30))]
     assert [int(d.rows[0]) for d in done] == [2 * n for n in range(1, 30)]
     assert [int(d.rows[1]) for d in done] == [100 + n for n in range(1, 30)]
 
 
 def test_a_lone_item_does_not_wait_for_others(batcher: Batcher, device: Device) -> None:
-    assert results(put(batcher.open(), 7)) == [14]
+    assert results(put(Lane(batcher), 7)) == [14]
     assert device.batches == [[7]]
 
 
 def test_what_waits_is_split_into_warm_sizes(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    futures = put(batcher.open(), *range(1, 8))
+    futures = put(Lane(batcher), *range(1, 8))
     device.let_go()
     assert results(futures) == [2 * n for n in range(1, 8)]
     assert device.batches == [[0], [1, 2, 3, 4], [5, 6], [7]]
@@ -102,9 +116,9 @@ def test_what_waits_is_split_into_warm_sizes(batcher: Batcher, device: Device) -
 def test_lanes_take_turns(batcher: Batcher, device: Device) -> None:
     """A film of many clips delays a short video by one batch, not by the film."""
     occupy(device, batcher)
-    film = put(batcher.open(), *range(10, 30))
-    short = put(batcher.open(), 1, 2)
-    other = put(batcher.open(), 5)
+    film = put(Lane(batcher), *range(10, 30))
+    short = put(Lane(batcher), 1, 2)
+    other = put(Lane(batcher), 5)
     device.let_go()
     assert results(short + other) == [2, 4, 10]
     assert device.batches[1] == [10, 1, 5, 11]
@@ -114,7 +128,7 @@ def test_lanes_take_turns(batcher: Batcher, device: Device) -> None:
 
 def test_lanes_share_a_batch_and_know_it(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    first, second = put(batcher.open(), 1), put(batcher.open(), 2)
+    first, second = put(Lane(batcher), 1), put(Lane(batcher), 2)
     device.let_go()
     one, two = first[0].result(), second[0].result()
     assert one.batch == two.batch
@@ -126,7 +140,7 @@ def test_lanes_share_a_batch_and_know_it(batcher: Batcher, device: Device) -> No
 def test_many_threads_get_what_they_put(batcher: Batcher) -> None:
     def one(worker: int) -> bool:
         numbers = range(worker * 1000, worker * 1000 + 50)
-        return results(put(batcher.open(), *numbers)) == [2 * n for n in numbers]
+        return results(put(Lane(batcher), *numbers)) == [2 * n for n in numbers]
 
     with ThreadPoolExecutor(16) as threads:
         assert all(threads.map(one, range(16)))
@@ -135,7 +149,7 @@ def test_many_threads_get_what_they_put(batcher: Batcher) -> None:
 def test_an_item_that_fails_fails_alone(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: ValueError("three") if 3 in batch else None
     occupy(device, batcher)
-    futures = put(batcher.open(), 1, 2, 3, 4)
+    futures = put(Lane(batcher), 1, 2, 3, 4)
     device.let_go()
     assert results([futures[0], futures[1], futures[3]]) == [2, 4, 8]
     with pytest.raises(ValueError, match="three"):
@@ -146,15 +160,15 @@ def test_an_item_that_fails_fails_alone(batcher: Batcher, device: Device) -> Non
 def test_the_worker_outlives_a_failure(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: ValueError("bad")
     with pytest.raises(ValueError, match="bad"):
-        results(put(batcher.open(), 1))
+        results(put(Lane(batcher), 1))
     device.fail = lambda batch: None
-    assert results(put(batcher.open(), 2)) == [4]
+    assert results(put(Lane(batcher), 2)) == [4]
     assert batcher.is_alive()
 
 
 def test_a_closed_lane_runs_no_more(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    left, staying = batcher.open(), batcher.open()
+    left, staying = Lane(batcher), Lane(batcher)
     gone, kept = put(left, 1, 2), put(staying, 3)
     left.close()
     device.let_go()
@@ -167,7 +181,7 @@ def test_a_closed_lane_runs_no_more(batcher: Batcher, device: Device) -> None:
 
 def test_a_cancelled_item_is_skipped(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    futures = put(batcher.open(), 1, 2, 3)
+    futures = put(Lane(batcher), 1, 2, 3)
     assert futures[1].cancel()
     device.let_go()
     assert results([futures[0], futures[2]]) == [2, 6]
@@ -176,7 +190,7 @@ def test_a_cancelled_item_is_skipped(batcher: Batcher, device: Device) -> None:
 
 def test_cancelling_during_a_batch_harms_nobody(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    lane = batcher.open()
+    lane = Lane(batcher)
     futures = put(lane, 1, 2)
     device.release()
     device.wait_for_batch()
@@ -188,7 +202,7 @@ def test_cancelling_during_a_batch_harms_nobody(batcher: Batcher, device: Device
 
 def test_stop_finishes_the_batch_and_refuses_the_rest(batcher: Batcher, device: Device) -> None:
     running = occupy(device, batcher)
-    lane = batcher.open()
+    lane = Lane(batcher)
     waiting = put(lane, 1, 2)
     stopper = threading.Thread(target=batcher.stop)
     stopper.start()
@@ -211,7 +225,7 @@ class Killed(BaseException):
 def test_a_dead_worker_leaves_nobody_waiting(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: Killed()
     running = occupy(device, batcher)
-    waiting = put(batcher.open(), 1)
+    waiting = put(Lane(batcher), 1)
     device.let_go()
     for future in (running, *waiting):
         with pytest.raises(WorkerDown):
@@ -219,7 +233,69 @@ def test_a_dead_worker_leaves_nobody_waiting(batcher: Batcher, device: Device) -
     batcher._thread.join()
     assert not batcher.is_alive()
     with pytest.raises(WorkerDown):
-        batcher.open().submit(np.array(2))
+        Lane(batcher).submit(np.array(2))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_that_dies_among_retries_leaves_nobody_waiting(batcher: Batcher, device: Device) -> None:
+    device.fail = lambda batch: Killed() if batch == [2] else ValueError("bad") if len(batch) > 1 else None
+    occupy(device, batcher)
+    futures = put(Lane(batcher), 1, 2, 3, 4)
+    device.let_go()
+    assert results(futures[:1]) == [2]
+    for future in futures[1:]:
+        with pytest.raises(WorkerDown):
+            future.result()
+
+
+def test_abandoning_answers_everybody_at_once_and_the_late_result_is_dropped(batcher: Batcher, device: Device) -> None:
+    running = occupy(device, batcher)
+    waiting = put(Lane(batcher), 1, 2)
+    busy_s, idle_s = batcher.seconds()
+    assert busy_s > 0
+    assert idle_s == 0
+    batcher.abandon()
+    for future in (running, *waiting):
+        with pytest.raises(WorkerDown):
+            future.result()
+    assert not batcher.is_alive()
+    device.let_go()
+    batcher._thread.join()
+
+
+def test_tells_what_waits_what_runs_and_how_fast(device: Device) -> None:
+    runs: list[BatchRun] = []
+    batcher = Batcher(device, (1, 2, 4), runs.append)
+    assert batcher.seconds()[0] == 0
+    assert batcher.items_per_s == 0
+    running = occupy(device, batcher)
+    waiting = put(Lane(batcher), 1, 2, 3)
+    assert batcher.num_waiting() == 3
+    device.let_go()
+    results([running, *waiting])
+    batcher.stop()
+    assert (batcher.num_waiting(), [run.size for run in runs]) == (0, [1, 2, 1])
+    assert batcher.items_per_s > 0
+
+
+def test_counts_failures_in_a_row(batcher: Batcher, device: Device) -> None:
+    device.fail = lambda batch: ValueError("bad")
+    for failures in (1, 2, 3):
+        with pytest.raises(ValueError, match="bad"):
+            results(put(Lane(batcher), 1))
+        assert batcher.failures == failures
+    device.fail = lambda batch: None
+    results(put(Lane(batcher), 1))
+    assert batcher.failures == 0
+
+
+def test_a_batch_always_has_a_warm_size(batcher: Batcher, device: Device) -> None:
+    occupy(device, batcher)
+    futures = put(Lane(batcher), *range(1, 5))
+    futures[1].cancel()
+    device.let_go()
+    assert results([futures[0], futures[2], futures[3]]) == [2, 6, 8]
+    assert {len(batch) for batch in device.batches} <= {1, 2, 4}
 
 
 def test_a_batch_size_of_one_is_needed() -> None:

@@ -54,7 +54,8 @@ ARROWS = {
     "clock": set(),
     "video": {"c3d"},
     "clips": {"c3d", "errors", "video"},
-    "batcher": {"errors"},
+    "batcher": {"errors", "lanes"},
+    "lanes": set(),
     "network": {"c3d", "engines", STORE},
     "engines": {"errors"},
     "settings": {"video"},  # the lists of formats and codecs

@@ -140,7 +140,7 @@ def test_serving_traces_nothing(network: Any, clips: Uint8) -> None:
     random = np.random.default_rng(0)
     done: list[Done] = []
     while len(done) < 500:
-        together = [batcher.open().submit(clips[0]) for _ in range(min(int(random.integers(1, 12)), 500 - len(done)))]
+        together = [batcher.submit(object(), clips[0]) for _ in range(min(int(random.integers(1, 12)), 500 - len(done)))]
         done += [future.result() for future in together]
     batcher.stop()
     assert {each.batch.size for each in done} == set(network.batch_sizes)

@@ -85,21 +85,18 @@ def test_many_videos_share_batches_and_never_mix(make: MakePipeline, tmp_path: P
 
 
 class Stuck:
-    """A batcher and its lane that take clips and never answer."""
+    """A batcher that takes clips and never answers."""
 
     batch_sizes = (1, 2, 4)
 
     def __init__(self) -> None:
         self.taken: list[Future[Any]] = []
 
-    def open(self) -> Stuck:
-        return self
-
-    def submit(self, item: NDArray[Any]) -> Future[Any]:
+    def submit(self, lane: object, item: NDArray[Any]) -> Future[Any]:
         self.taken.append(Future())
         return self.taken[-1]
 
-    def close(self) -> None:
+    def drop(self, lane: object) -> None:
         """Nothing to drop."""
 
 

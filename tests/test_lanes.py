@@ -1,0 +1,42 @@
+"""Fair over lanes, first come first served within one."""
+
+from __future__ import annotations
+
+from service.lanes import Lanes
+
+
+def lanes(**waiting: int) -> Lanes[tuple[str, int]]:
+    queue: Lanes[tuple[str, int]] = Lanes()
+    for name, count in waiting.items():
+        for number in range(count):
+            queue.put(name, (name, number))
+    return queue
+
+
+def test_lanes_take_turns() -> None:
+    queue = lanes(film=4, short=2, other=1)
+    assert queue.take(5) == [("film", 0), ("short", 0), ("other", 0), ("film", 1), ("short", 1)]
+    assert queue.take(99) == [("film", 2), ("film", 3)]
+    assert (len(queue), queue.take(1)) == (0, [])
+
+
+def test_a_lane_that_comes_later_waits_one_turn() -> None:
+    queue = lanes(film=3)
+    queue.take(1)
+    queue.put("short", ("short", 0))
+    assert queue.take(2) == [("film", 1), ("short", 0)]
+
+
+def test_a_dropped_lane_is_gone_and_may_come_again() -> None:
+    queue = lanes(film=3, short=1)
+    assert queue.drop("film") == [("film", 0), ("film", 1), ("film", 2)]
+    assert queue.drop("film") == []
+    queue.put("film", ("film", 9))
+    assert queue.take(9) == [("short", 0), ("film", 9)]
+
+
+def test_the_dead_are_discarded() -> None:
+    queue = lanes(film=3, short=1)
+    queue.discard(lambda item: item in {("film", 1), ("short", 0)})
+    assert len(queue) == 2
+    assert queue.take(9) == [("film", 0), ("film", 2)]

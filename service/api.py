@@ -25,6 +25,7 @@ router = APIRouter(tags=["video"])
 VIDEO_ERRORS: tuple[type[ServiceError], ...] = (
     errors.MalformedRequest, errors.UrlForbidden, errors.UploadTimeout, errors.BodyTooLarge,
     errors.UnsupportedMediaType, errors.SourceRequired, errors.UrlFetchFailed, errors.UrlFetchTimeout,
+    errors.Overloaded, errors.DeadlineExceeded,
     errors.SourceConflict, errors.InvalidOption, errors.EmptyFile, errors.NoVideoStream, errors.UndecodableVideo,
     errors.VideoTooLarge, errors.VideoTooLong,
     errors.TimeRangeOutsideVideo, errors.DecoderFailed, errors.DecodeTimeout,
@@ -99,7 +100,8 @@ async def _answer(
         fetch_s = time.perf_counter() - started
         options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
         result = result_of(options)
-        info, summary = await unless_left(request, _analyse(serving, source, options, result))
+        timeout_s = min(settings.request_timeout_s, options.timeout_s or settings.request_timeout_s)
+        info, summary = await unless_left(request, _analyse(serving, source, options, result), timeout_s)
     timings = answers.timings(fetch_s, summary, time.perf_counter() - started)
     about = answers.about(serving, source, info, summary)
     return answers.json_response(result.body() | about | {"timings_ms": timings})

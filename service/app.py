@@ -10,33 +10,36 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from service import api, errors, loading, probes, problems, spool
+from service.admission import Admission
 from service.decoder import Decoder
 from service.door import Door
 from service.fetch import Fetcher
 from service.loading import LoadNetwork, load_network
 from service.readiness import Readiness
 from service.settings import VERSION, Settings
+from service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+LAST_BATCH_S = 2.0  # for a batch that nobody waits for any more; a thread that takes longer ends with the process
 
 
 def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal: Callable[[str], None] = log.error) -> FastAPI:
     """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
     readiness = Readiness()
+    admission = Admission(settings.max_requests, settings.max_waiting_clips, readiness.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder = Decoder(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
         with spool.directory(settings.spool_dir) as app.state.spool_dir:
-            starting = asyncio.create_task(loading.start(settings, load, readiness, decoder, on_refusal))
+            working = asyncio.create_task(_work(settings, load, readiness, decoder, on_refusal))
             try:
                 yield
             finally:
                 readiness.refuse(errors.Draining("The service is shutting down. Ask another instance."))
-                starting.cancel()  # which does nothing where it is done
-                await asyncio.wait([starting])
-                if not starting.cancelled() and (batcher := starting.result()):
-                    await asyncio.to_thread(batcher.stop)
+                working.cancel()
+                await asyncio.wait([working])
                 await decoder.close()
 
     app = FastAPI(
@@ -51,6 +54,19 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.state.fetcher = Fetcher(loading.fetch_policy(settings))
     app.include_router(api.router)
     app.include_router(probes.router)
-    app.add_middleware(Door, settings=settings)
+    app.add_middleware(Door, settings=settings, admission=admission)
     problems.install(app)
     return app
+
+
+async def _work(
+    settings: Settings, load: LoadNetwork, readiness: Readiness, decoder: Decoder, on_refusal: Callable[[str], None]
+) -> None:
+    """Load the network, then watch its worker, until this is cancelled."""
+    batcher = await loading.start(settings, load, readiness, decoder, on_refusal)
+    if batcher is None:
+        return
+    try:
+        await Supervisor(batcher, readiness, settings.worker_timeout_s, on_refusal).run()
+    finally:
+        batcher.stop(LAST_BATCH_S)

@@ -92,11 +92,10 @@ class Batcher:
             elapsed = time.monotonic() - self._since
             return (elapsed, 0.0) if self._running else (0.0, elapsed)
 
-    def stop(self, *, wait: bool = True) -> None:
-        """Finish the batch that runs; answer all that waits, and all that comes from now on, with Draining. End the thread."""
+    def stop(self, timeout_s: float | None = None) -> None:
+        """Answer all that waits, and all that comes from now on, with Draining; wait for the batch that runs, so long at most."""
         self._end(STOPPING)
-        if wait:
-            self._thread.join()
+        self._thread.join(timeout_s)
 
     def abandon(self) -> None:
         """Answer everything with WorkerDown, the batch that runs too: it is held to be stuck, and its thread is given up."""

@@ -11,7 +11,8 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, Internal, UploadTimeout
+from service.admission import Admission
+from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
 from service.problems import problem
 from service.settings import Settings
 
@@ -25,8 +26,8 @@ DRAIN_S = 10.0
 class Door:
     """Wraps the application. Sets ``request.state.request_id``."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app, self._settings = app, settings
+    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission) -> None:
+        self._app, self._settings, self._admission = app, settings, admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -39,21 +40,33 @@ class Door:
         scope.setdefault("state", {})["request_id"] = request_id
         body = _Body(receive, headers, self._settings)
         answer = _Answer(send, body, request_id)
-        length = headers.get(b"content-length", b"0")
-        limit = self._settings.max_upload_bytes
         try:
-            if length.isdigit() and int(length) > limit:
-                error = BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
-                await problem(error, request_id)(scope, body, answer)
-                return
-            await self._app(scope, body, answer)
+            await self._through(scope, body, answer)
+        except ServiceError as error:
+            await problem(error, request_id)(scope, body, answer)
         except ClientDisconnect:
-            log.info("%s the client left before its request was whole", request_id)
+            log.info("%s the client left before its request was answered", request_id)
+        except asyncio.CancelledError:  # the server's last word in a drain that took too long
+            if not answer.started:
+                body.whole = True
+                await problem(Draining("The service is shutting down. Ask another instance."), request_id)(scope, body, answer)
+            raise
         except Exception:
             log.exception("%s failed", request_id)
             if not answer.started:
                 sorry = Internal("Something went wrong here, not in your request. Report it with the request id.")
                 await problem(sorry, request_id)(scope, body, answer)
+
+    async def _through(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+        """Into the application, if there is room. Probes are never refused, and nothing else is not a POST."""
+        if scope["method"] != "POST":
+            await self._app(scope, body, answer)
+            return
+        limit = self._settings.max_upload_bytes
+        if body.length > limit:
+            raise BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
+        with self._admission.one():
+            await self._app(scope, body, answer)
 
 
 class _Body:
@@ -61,6 +74,8 @@ class _Body:
 
     def __init__(self, receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> None:
         self._receive, self._settings = receive, settings
+        length = headers.get(b"content-length", b"0")
+        self.length = int(length) if length.isdigit() else 0  # as announced
         self.whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
         # A client that asked for leave to send its body has not begun to: there is nothing to drain.
         self._unasked = headers.get(b"expect", b"").lower() == b"100-continue"

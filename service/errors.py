@@ -20,6 +20,7 @@
     |   |-- TimeRangeOutsideVideo
     |   |-- DecoderFailed
     |   `-- DecodeTimeout
+    |-- Overloaded                429
     |-- Internal                  500
     |   `-- NonFiniteOutput
     |-- NoClassLayer              501
@@ -32,13 +33,13 @@
     |   |-- KnownAnswerWrong
     |   `-- StartFailed
     |-- UrlFetchTimeout           504
+    |-- DeadlineExceeded          504
     `-- DiskFull                  507
 
     PrecisionUnavailable                the start is refused: this device cannot compute so
 
-Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's
-text: that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a
-`video.Notice`.
+Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's text:
+that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a `video.Notice`.
 """
 
 from collections.abc import Mapping
@@ -52,11 +53,6 @@ class ServiceError(Exception):
     code: str = "internal"
     title: str = "Internal error"
     headers: Mapping[str, str] = MappingProxyType({})
-
-
-def printable(text: str, length: int = 64) -> str:
-    """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text[:length])
 
 
 class MalformedRequest(ServiceError):
@@ -136,6 +132,10 @@ class DecodeTimeout(BadInput):
     code, title = "decode_timeout", "The decoder got stuck in this file"
 
 
+class Overloaded(ServiceError):
+    status, code, title = 429, "overloaded", "Too much at once"
+
+
 class Internal(ServiceError):
     """The default: 500 internal."""
 
@@ -180,6 +180,10 @@ class KnownAnswerWrong(Unavailable):
 
 class StartFailed(Unavailable):
     code, title = "start_failed", "The network could not be loaded"
+
+
+class DeadlineExceeded(ServiceError):
+    status, code, title = 504, "deadline_exceeded", "Not done in time"
 
 
 class UrlFetchTimeout(ServiceError):

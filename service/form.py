@@ -7,7 +7,8 @@ from functools import partial
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired, printable
+from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired
+from service.options import printable
 from service.sink import Sink
 
 MAX_FIELDS = 64  # beside the file

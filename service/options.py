@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from service import c3d
 from service.clips import Tail
-from service.errors import InvalidOption, printable
+from service.errors import InvalidOption
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 
@@ -41,6 +41,9 @@ class Options(BaseModel):
     )
     max_clips: int | None = Field(
         None, ge=1, le=1_000_000, description="At most so many clips, evenly spaced over the part asked for.", examples=[32]
+    )
+    timeout_s: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Seconds the request may take, if less than the server's.", examples=[30.0]
     )
     include: list[Literal["clips"]] = Field([], description="`clips` adds one entry for each clip.")
 
@@ -88,6 +91,11 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
         return kind.model_validate(values)
     except ValidationError as error:
         raise invalid_option(error.errors()) from None
+
+
+def printable(text: str, length: int = 64) -> str:
+    """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:length])
 
 
 def invalid_option(found: Iterable[Any]) -> InvalidOption:

@@ -73,6 +73,10 @@ class Pipeline:
         self._decoder, self._batcher, self._reading = decoder, batcher, reading
         self._ahead = BATCHES_AHEAD * batcher.batch_sizes[-1]
 
+    def queue(self) -> tuple[int, float]:
+        """Clips that wait, and how many are run in a second lately."""
+        return self._batcher.num_waiting(), self._batcher.items_per_s
+
     def is_alive(self) -> bool:
         """Whether a video sent now would come out."""
         return self._batcher.is_alive()

@@ -22,9 +22,10 @@ NOT_READY = responses(
 
 
 @router.head("/livez", include_in_schema=False)
-@router.get("/livez", summary="Is the process alive?", response_model=StatusOut)
-async def livez() -> Response:
+@router.get("/livez", summary="Is the process alive?", response_model=StatusOut, responses=responses(errors.WorkerDown))
+async def livez(request: Request) -> Response:
     """200 as long as a restart would not help."""
+    _readiness(request).check_alive()
     return json_response({"status": "alive"})
 
 
@@ -34,8 +35,15 @@ async def livez() -> Response:
 @router.get("/health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
 async def readyz(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
-    _readiness(request).serving()
+    _readiness(request).check_ready()
     return json_response({"status": "ready"})
+
+
+@router.get("/startupz", summary="Has it come up?", response_model=StatusOut, responses=NOT_READY)
+async def startupz(request: Request) -> Response:
+    """503 while the network warms up, with how much of that is done; then 200 for ever."""
+    _readiness(request).check_started()
+    return json_response({"status": "started"})
 
 
 @router.get("/info", summary="What runs here", response_model=InfoOut, responses=NOT_READY)

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service import errors
 from service.errors import ServiceError
-from service.options import invalid_option
+from service.options import invalid_option, printable
 from service.schemas import ProblemOut
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def problem(error: ServiceError, request_id: str) -> Response:
 def _write_to_log(error: ServiceError, request_id: str) -> None:
     """The client's fault, and what every client hears while the service cannot serve, in one line; ours with the stack."""
     ours = error.status >= 500 and not isinstance(error, errors.Unavailable)
-    cause = errors.printable(repr(error.__cause__), 500) if error.__cause__ else "no other cause"
+    cause = printable(repr(error.__cause__), 500) if error.__cause__ else "no other cause"
     level, stack = (logging.ERROR, error) if ours else (logging.INFO, None)
     log.log(level, "%s %s: %s (%s)", request_id, error.code, error, cause, exc_info=stack)
 

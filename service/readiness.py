@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import ServiceError, Warming, WorkerDown
+from service.admission import Queue
+from service.errors import Draining, ServiceError, Warming, WorkerDown
 from service.pipeline import Pipeline
 from service.video import Notice
 
@@ -36,14 +37,38 @@ class Readiness:
     def __init__(self) -> None:
         self._serving: Serving | None = None
         self._reason: ServiceError = Warming("The network is being loaded. Ask again in a few seconds.")
+        self._draining = self._doubtful = self._given_up = False
+        self._started = False
 
     def serving(self) -> Serving:
-        """Raises the reason, a ServiceError of status 503, where requests cannot be answered."""
+        """What answers requests. Raises the reason, a ServiceError of status 503, where they cannot be answered."""
         if self._serving is None:
             raise self._reason.with_traceback(None)
         if not self._serving.pipeline.is_alive():
             raise WorkerDown("The worker that runs the network has stopped. Restart this instance, or ask another one.")
         return self._serving
+
+    def queue(self) -> Queue:
+        """What waits for the network."""
+        return Queue(*self._serving.pipeline.queue()) if self._serving else Queue(0, 0.0)
+
+    def check_ready(self) -> None:
+        """Raises the reason why no more requests should be sent here, though they may still be answered."""
+        self.serving()
+        if self._draining:
+            raise Draining("The service is shutting down. Ask another instance.")
+        if self._doubtful:
+            raise WorkerDown("The network has failed several times in a row. It is tried again and again.")
+
+    def check_started(self) -> None:
+        """Raises the reason why the network has never been ready yet."""
+        if not self._started:
+            raise self._reason.with_traceback(None)
+
+    def check_alive(self) -> None:
+        """Raises WorkerDown where only a new process would help."""
+        if self._given_up:
+            raise WorkerDown("The worker that runs the network is lost. The process is about to end.")
 
     def warming(self, share: float) -> None:
         """Say how much of the warm-up is done, 0..1."""
@@ -52,8 +77,20 @@ class Readiness:
 
     def serve(self, serving: Serving) -> None:
         """Requests can be answered from now on."""
-        self._serving = serving
+        self._serving, self._started = serving, True
 
     def refuse(self, reason: ServiceError) -> None:
         """Requests can not be answered from now on."""
         self._serving, self._reason = None, reason
+
+    def drain(self) -> None:
+        """No more requests should be sent here; those that come are still answered."""
+        self._draining = True
+
+    def doubt(self, doubtful: bool) -> None:  # noqa: FBT001 (it is what is said)
+        """Whether the worker has to prove itself before more requests should be sent here."""
+        self._doubtful = doubtful
+
+    def give_up(self) -> None:
+        """The process is lost."""
+        self._given_up = True

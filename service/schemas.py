@@ -165,7 +165,7 @@ class ProblemOut(BaseModel):
 class StatusOut(BaseModel):
     """A probe's answer."""
 
-    status: str = Field(description="`alive` or `ready`.", examples=["ready"])
+    status: str = Field(description="`alive`, `started` or `ready`.", examples=["ready"])
 
 
 class InfoOut(BaseModel):

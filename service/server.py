@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
+from types import FrameType
 
 import h11
 import uvicorn
@@ -49,6 +51,25 @@ class Protocol(H11Protocol):
             self._timer = None
 
 
+class Server(uvicorn.Server):
+    """Drains: told to stop, it first says so on /readyz and goes on serving, then takes no more and lets what runs finish."""
+
+    def __init__(self, config: uvicorn.Config, drain_delay_s: float, on_drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain_delay_s, self._on_drain = drain_delay_s, on_drain
+        self._told = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal begins the drain, a second one shortens its delay, a third one ends all."""
+        if self._told or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        self._told = True
+        self._on_drain()
+        log.info("draining: /readyz is 503, requests are served for %g s more", self._drain_delay_s)
+        asyncio.get_running_loop().call_later(self._drain_delay_s, super().handle_exit, sig, frame)
+
+
 def serve(settings: Settings) -> int:
     """Serve until a signal ends it. Returns the process's exit status: 1 where the start was refused.
 
@@ -75,7 +96,7 @@ def serve(settings: Settings) -> int:
         server_header=False,
         timeout_graceful_shutdown=settings.drain_timeout_s,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, settings.drain_delay_s, app.state.readiness.drain)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # once it has stopped, uvicorn raises again what it caught: we ended as told
     server.run()

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         "honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
     )
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
+    max_requests: int = Field(64, ge=1, le=100_000, description="Requests inside at once; one more is 429 at once.")
+    max_waiting_clips: int = Field(512, ge=1, description="Clips that wait for the network, from which on requests are 429.")
+    request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
+    worker_timeout_s: float = Field(60, gt=0, le=3600, description="Seconds one batch may take; then the process ends.")
     upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request's head or body.")
     upload_timeout_s: float = Field(600, gt=0, le=86400, description="Seconds that a body may take in all.")
     urls: Literal["public", "private", "off"] = Field(
@@ -62,7 +66,8 @@ class Settings(BaseSettings):
     )
     url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
     spool_dir: Path | None = Field(None, description="Directory for the videos of running requests; empty: the system's own.")
-    drain_timeout_s: int = Field(30, ge=0, le=3600, description="Seconds that running requests get to finish after SIGTERM.")
+    drain_delay_s: float = Field(5, ge=0, le=3600, description="Seconds between SIGTERM, when /readyz turns 503, and the drain.")
+    drain_timeout_s: int = Field(25, ge=1, le=3600, description="Seconds that running requests get to finish in the drain.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What goes to the log.")
 
     def lines(self) -> list[str]:

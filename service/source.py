@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.errors import (
     BodyTooLarge,
+    DeadlineExceeded,
     DiskFull,
     EmptyFile,
     InvalidOption,
@@ -149,8 +150,11 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     return url, [(name, str(value)) for name, value in options]
 
 
-async def unless_left(request: Request, work: Coroutine[Any, Any, Done]) -> Done:
-    """Do the work of a request whose body is whole; end it at once where the client leaves, which raises ClientDisconnect."""
+async def unless_left(request: Request, work: Coroutine[Any, Any, Done], timeout_s: float | None = None) -> Done:
+    """Do the work of a request whose body is whole; end it at once where its client leaves, or its time is over.
+
+    Raises ClientDisconnect, DeadlineExceeded, and what the work raises.
+    """
 
     async def left() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -158,10 +162,14 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, Done]) -> Done
 
     working, leaving = asyncio.create_task(work), asyncio.create_task(left())
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        await asyncio.wait((working, leaving), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        if leaving.done():
             raise ClientDisconnect
-        return working.result()
+        raise DeadlineExceeded(
+            f"The video was not done within {timeout_s:g} s. Send a shorter part of it, or ask for fewer clips."
+        )
     finally:
         for task in (working, leaving):
             task.cancel()

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
+from service.admission import Admission, Queue
 from service.door import DRAIN_BYTES, Door
 from service.errors import UploadTimeout
 from service.settings import Settings
@@ -24,6 +25,10 @@ CHUNKED = ("transfer-encoding", "chunked")
 
 
 SETTINGS = Settings(max_upload_bytes=LIMIT)
+
+
+def door(app: Any, max_requests: int = 64) -> Door:
+    return Door(app, SETTINGS, Admission(max_requests, 512, lambda: Queue(0, 0.0)))
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -44,7 +49,7 @@ async def fail(scope: Any, receive: Any, send: Any) -> None:
 
 
 def through_door(app: Any, messages: Any = ({"type": "http.request"},), *headers: tuple[str, str]) -> Exchange:
-    return asyncio.run(ask(Door(app, SETTINGS), messages, headers))
+    return asyncio.run(ask(door(app), messages, headers))
 
 
 @pytest.mark.parametrize("given", ["a", "0f4c2b7d", "Trace-1.2_3", "x" * 128])
@@ -101,9 +106,9 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
             raise AssertionError
 
     exchange = Stalled([])
-    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {"type": "http", "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(Door(refuse, SETTINGS)(scope, exchange.receive, exchange.send))
+        runner.run(door(refuse)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
 
 
@@ -162,7 +167,7 @@ def test_what_is_no_http_passes_untouched() -> None:
         seen.append((scope, receive, send))
 
     scope: dict[str, Any] = {"type": "lifespan"}
-    asyncio.run(Door(lifespan, LIMIT)(scope, refuse, echo))  # type: ignore[arg-type]
+    asyncio.run(door(lifespan)(scope, refuse, echo))  # type: ignore[arg-type]
     assert seen == [({"type": "lifespan"}, refuse, echo)]
 
 
@@ -193,10 +198,54 @@ def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most:
         await PlainTextResponse("late", 408)(scope, receive, send)
 
     exchange = Dripping(pause_s)
-    scope = {"type": "http", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {"type": "http", "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(Door(read, SETTINGS)(scope, exchange.receive, exchange.send))
+        runner.run(door(read)(scope, exchange.receive, exchange.send))
     assert len(caught) == 1
     assert caught[0].headers["Connection"] == "close"
     assert most - 1 <= exchange.num_received <= most
     assert exchange.status == 408
+
+
+def test_one_request_too_many_is_refused_before_its_body_is_read_and_drained() -> None:
+    async def run() -> tuple[Exchange, Exchange, Exchange]:
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            inside.set()
+            await go_on.wait()
+            await PlainTextResponse("done")(scope, receive, send)
+
+        app = door(slow, max_requests=1)
+        first = asyncio.create_task(ask(app))
+        await inside.wait()
+        second = await ask(app, chunks(b"a", b"b"), (CHUNKED,))
+        probe = asyncio.create_task(ask(app, method="GET", path="/livez"))
+        go_on.set()
+        return await first, second, await probe
+
+    first, second, probe = asyncio.run(run())
+    assert (first.status, probe.status) == (200, 200)
+    assert (second.status, second.content["code"], second.num_received) == (429, "overloaded", 2)
+    assert int(second.headers["retry-after"]) >= 1
+
+
+def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
+    async def run() -> Exchange:
+        inside = asyncio.Event()
+        exchange = Exchange([])
+
+        async def slow(scope: Any, receive: Any, send: Any) -> None:
+            inside.set()
+            await receive()
+
+        scope = {"type": "http", "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
+        task = asyncio.create_task(door(slow)(scope, exchange.receive, exchange.send))
+        await inside.wait()
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return exchange
+
+    exchange = asyncio.run(run())
+    assert (exchange.status, exchange.content["code"]) == (503, "draining")

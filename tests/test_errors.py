@@ -33,6 +33,8 @@ STATUS = {  # the design's table of codes, as far as it is built; None: a class 
     "UrlFetchFailed": (502, "url_fetch_failed"),
     "UrlFetchTimeout": (504, "url_fetch_timeout"),
     "UploadTimeout": (408, "upload_timeout"),
+    "Overloaded": (429, "overloaded"),
+    "DeadlineExceeded": (504, "deadline_exceeded"),
     "Internal": (500, "internal"),
     "NonFiniteOutput": (500, "non_finite_output"),
     "NoClassLayer": (501, "no_class_layer"),

@@ -23,11 +23,15 @@ ARROWS = {
     "__init__": set(),
     "__main__": {"server", "settings"},
     "server": {"app", "settings"},
-    "app": {"api", "decoder", "door", "errors", "fetch", "loading", "probes", "problems", "readiness", "settings", "spool"},
-    "loading": {
-        "batcher", "c3d", "decoder", "errors", "fetch_policy", "network", "pipeline", "readiness", "settings", "video", STORE,
+    "app": {
+        "admission", "api", "decoder", "door", "errors", "fetch", "loading", "probes", "problems", "readiness",
+        "settings", "spool", "supervisor",
     },
-    "door": {"errors", "problems", "settings"},
+    "loading": {
+        "batcher", "c3d", "decoder", "errors", "fetch_policy", "network", "pipeline", "readiness", "settings",
+        "video", STORE,
+    },
+    "door": {"admission", "errors", "problems", "settings"},
     "api": {
         "answers", "errors", "options", "pipeline", "problems", "readiness", "schemas", "settings", "source", "video",
     },
@@ -36,15 +40,17 @@ ARROWS = {
     "options": {"c3d", "clips", "errors"},
     "schemas": {"c3d"},
     "answers": {"c3d", "options", "pipeline", "pooling", "readiness", "source", "video"},
-    "readiness": {"errors", "pipeline", "video"},
+    "readiness": {"admission", "errors", "pipeline", "video"},
     "pipeline": {"batcher", "c3d", "clips", "decoder", "errors", "video"},
     "source": {"errors", "fetch", "form", "sink"},
-    "form": {"errors", "sink"},
+    "form": {"errors", "options", "sink"},
     "sink": set(),
     "fetch": {"addresses", "errors", "fetch_policy"},
     "fetch_policy": {"errors"},
     "addresses": set(),
     "spool": set(),
+    "admission": {"errors"},
+    "supervisor": {"batcher", "c3d", "errors", "readiness"},
     "decoder": {"slot", "video"},
     "slot": {"errors", "ring", "video"},  # the parent's side of ...
     "decoder_process": {"errors", "frames", "ring", "video"},  # ... what runs in a process of its own

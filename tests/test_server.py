@@ -70,7 +70,7 @@ class Service:
 
 def start(spool: Path, **settings: str) -> Service:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("C3D_")}
-    environment |= {"C3D_PORT": "0", "C3D_HOST": "127.0.0.1", "C3D_SPOOL_DIR": str(spool), **settings}
+    environment |= {"C3D_PORT": "0", "C3D_HOST": "127.0.0.1", "C3D_SPOOL_DIR": str(spool), "C3D_DRAIN_DELAY_S": "0"} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "service"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -191,6 +191,36 @@ def test_answers_while_it_loads_and_stops_when_told(stand_in: Model, tmp_path: P
     assert httpx2.post(f"{loading.url}/classify", files={"file": b"video"}).status_code == 503
     assert loading.end() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_drains_says_so_and_still_serves_for_a_while(stand_in: Model, tmp_path: Path, clip_mp4: Path) -> None:
+    draining = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent), C3D_DRAIN_DELAY_S="10")
+    draining.wait_for("is ready")
+    draining.process.send_signal(signal.SIGTERM)
+    draining.wait_for("draining")
+    answer = httpx2.get(f"{draining.url}/readyz")
+    assert (answer.status_code, answer.json()["code"]) == (503, "draining")
+    assert len(post(draining, clip_mp4)["descriptor"]) == c3d.DESCRIPTOR_SIZE
+    assert httpx2.get(f"{draining.url}/livez").status_code == 200
+    assert draining.end() == 0  # a second signal hastens it
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_client_that_leaves_ends_the_work_on_its_video(service: Service, tmp_path: Path, clip_mp4: Path) -> None:
+    long = write_video(tmp_path / "long.mp4", 2000, size=(240, 320))  # 249 clips: most of a minute
+    with pytest.raises(httpx2.ReadTimeout), long.open("rb") as file:
+        httpx2.post(f"{service.url}/features", files={"file": file}, timeout=1.0)
+    service.wait_for("the client left")
+    post(service, clip_mp4)
+    [directory] = service.spool.iterdir()
+    assert list(directory.iterdir()) == []
+
+
+def test_a_deadline_ends_a_request(service: Service, tmp_path: Path) -> None:
+    long = write_video(tmp_path / "long.mp4", 2000, size=(240, 320))
+    with long.open("rb") as file:
+        answer = httpx2.post(f"{service.url}/features", files={"file": file}, params={"timeout_s": 0.5}, timeout=60)
+    assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
 def test_finishes_what_runs_when_told_to_stop(stand_in: Model, tmp_path: Path, eye_makeup: Path) -> None:

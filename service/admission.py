@@ -1,0 +1,50 @@
+"""How much is taken in at once. The answer to what is too much is given before a byte of its body is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from service.errors import Overloaded
+
+MAX_RETRY_AFTER_S = 120  # no measurement of now says more about a time later than that
+UNKNOWN_RETRY_AFTER_S = 5  # before anything was measured
+
+
+class Queue(NamedTuple):
+    """What is known of the batcher's queue: clips that wait, and how many are run in a second."""
+
+    waiting_clips: int
+    clips_per_s: float
+
+
+class Admission:
+    """Counts the requests inside. ``queue`` tells of the batcher's, as it is now."""
+
+    def __init__(self, max_requests: int, max_waiting_clips: int, queue: Callable[[], Queue]) -> None:
+        self._max_requests, self._max_waiting_clips, self._queue = max_requests, max_waiting_clips, queue
+        self.num_inside = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One request is inside. Raises Overloaded, with the seconds after which to try again, where there is no room."""
+        queue = self._queue()
+        if self.num_inside >= self._max_requests or queue.waiting_clips >= self._max_waiting_clips:
+            raise overloaded(queue, self.num_inside)
+        self.num_inside += 1
+        try:
+            yield
+        finally:
+            self.num_inside -= 1
+
+
+def overloaded(queue: Queue, num_inside: int) -> Overloaded:
+    """The refusal. A request holds at least one clip that is still to be run, waiting or not yet cut."""
+    ahead = max(queue.waiting_clips, num_inside)
+    seconds = math.ceil(ahead / queue.clips_per_s) if queue.clips_per_s else UNKNOWN_RETRY_AFTER_S
+    seconds = min(max(seconds, 1), MAX_RETRY_AFTER_S)
+    error = Overloaded(f"The service has as much to do as it takes on. Try again in {seconds} s, or at another instance.")
+    error.headers = {"Retry-After": str(seconds)}
+    return error

@@ -96,7 +96,7 @@ async def _answer(
     started = time.perf_counter()
     state = request.app.state
     settings: Settings = state.settings
-    async with receive(request, state.spool_dir, settings.max_upload_bytes, state.fetcher) as source:
+    async with receive(request, state.spool, settings.max_upload_bytes, state.fetcher) as source:
         fetch_s = time.perf_counter() - started
         options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
         result = result_of(options)

@@ -32,7 +32,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder = Decoder(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
-        with spool.directory(settings.spool_dir) as app.state.spool_dir:
+        with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
             working = asyncio.create_task(_work(settings, load, readiness, decoder, on_refusal))
             try:
                 yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from typing import BinaryIO
 
 from anyio import to_thread
@@ -12,10 +13,14 @@ WRITE_BYTES = 1024 * 1024  # collected before a thread writes them: a hop to a t
 
 
 class Sink:
-    """Collects bytes for ``file``, which must stay open until `flush` has returned."""
+    """Collects bytes for ``file``, which must stay open until `flush` has returned.
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    ``reserve`` is asked before bytes are written, and may raise. ``reserved`` counts them, written or not.
+    """
+
+    def __init__(self, file: BinaryIO, reserve: Callable[[int], None] = lambda size: None) -> None:
+        self._file, self._reserve = file, reserve
+        self.reserved = 0
         self._waiting = bytearray()
         self.digest = hashlib.sha256()
         self.size_bytes = 0  # written
@@ -31,7 +36,9 @@ class Sink:
             await self.flush()
 
     async def flush(self) -> None:
-        """Hash and write what waits. Raises OSError where the disk refuses."""
+        """Hash and write what waits. Raises OSError where the disk refuses, and what ``reserve`` raises."""
+        self._reserve(len(self._waiting))
+        self.reserved += len(self._waiting)
         writing = asyncio.create_task(to_thread.run_sync(self._flush))
         try:
             await asyncio.shield(writing)

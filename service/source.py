@@ -29,6 +29,7 @@ from service.errors import (
 from service.fetch import Fetcher
 from service.form import Form
 from service.sink import Sink
+from service.spool import Spool
 
 Done = TypeVar("Done")
 MAX_JSON_BYTES = 64 * 1024
@@ -52,26 +53,29 @@ class Source:
 
 
 @asynccontextmanager
-async def receive(request: Request, spool_dir: Path, max_bytes: int, fetcher: Fetcher) -> AsyncIterator[Source]:
+async def receive(request: Request, spool: Spool, max_bytes: int, fetcher: Fetcher) -> AsyncIterator[Source]:
     """Write the request's video to a file that lives as long as the context; about a MiB of it in memory.
 
     Raises UnsupportedMediaType, SourceRequired, SourceConflict, EmptyFile, BodyTooLarge, MalformedRequest, InvalidOption,
     DiskFull, and what the fetcher raises; starlette's ClientDisconnect where the client leaves.
     """
     kind, boundary = _kind(request)
-    with _private_directory(spool_dir) as directory:
+    with _private_directory(spool.path) as directory:
         path = Path(directory) / FILE_NAME
         with _disk_full(), path.open("xb", buffering=0) as file:
-            sink = Sink(file)
-            if kind == "json":
-                url, fields = _url_and_options(await _small_body(request))
-                await unless_left(request, fetcher.fetch(url, sink.take))
-            else:
-                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None, max_bytes)
-            await sink.flush()
-        if not sink.size_bytes:
-            raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-        yield Source(path, sink.size_bytes, sink.digest.hexdigest(), fields)
+            sink = Sink(file, spool.reserve)
+            try:
+                if kind == "json":
+                    url, fields = _url_and_options(await _small_body(request))
+                    await unless_left(request, fetcher.fetch(url, sink.take))
+                else:
+                    fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None, max_bytes)
+                await sink.flush()
+                if not sink.size_bytes:
+                    raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
+                yield Source(path, sink.size_bytes, sink.digest.hexdigest(), fields)
+            finally:
+                spool.release(sink.reserved)
 
 
 def _private_directory(spool_dir: Path) -> tempfile.TemporaryDirectory[str]:

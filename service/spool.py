@@ -11,13 +11,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from service.errors import DiskFull
+
 log = logging.getLogger(__name__)
 
 PREFIX = "c3d-spool-"
 
 
+class Spool:
+    """The directory, and how many bytes of ``max_bytes`` its files hold. Used from the event loop's thread alone."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        self.path, self._max_bytes = path, max_bytes
+        self.used_bytes = 0
+
+    def reserve(self, size: int) -> None:
+        """Count bytes that are about to be written. Raises DiskFull where they are too many with those that are there."""
+        if self.used_bytes + size > self._max_bytes:
+            raise DiskFull("The service holds as many bytes of videos as it may. Try again later or at another instance.")
+        self.used_bytes += size
+
+    def release(self, size: int) -> None:
+        """Count them off again: their file is gone."""
+        self.used_bytes -= size
+
+
 @contextmanager
-def directory(parent: Path | None) -> Iterator[Path]:
+def opened(parent: Path | None, max_bytes: int) -> Iterator[Spool]:
     """A fresh private directory under ``parent`` (None: the system's temporary directory), gone with the context.
 
     It is locked while it lives. One that nobody has locked is what a crash left, and is removed first: a lock ends with its
@@ -32,7 +52,7 @@ def directory(parent: Path | None) -> Iterator[Path]:
     lock = os.open(own, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield own
+        yield Spool(own, max_bytes)
     finally:
         shutil.rmtree(own, ignore_errors=True)
         os.close(lock)

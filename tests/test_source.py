@@ -21,6 +21,7 @@ from service.fetch_policy import FetchPolicy
 from service.form import MAX_FIELD_BYTES, MAX_FIELDS
 from service.sink import WRITE_BYTES
 from service.source import receive
+from service.spool import Spool
 
 # All that a parser may take for a boundary and that is none, and bytes that are no text.
 CONTENT = f"\r\n--{BOUNDARY[:-1]}\r\n--\r\n\r--{BOUNDARY}\n--{BOUNDARY}\r\n-".encode() + bytes(range(256))
@@ -46,7 +47,7 @@ def receiver(messages: Iterable[Message]) -> Receive:
 async def received(spool: Path, messages: Iterable[Message], headers: Headers, max_bytes: int = 10_000_000) -> tuple[bytes, Any]:
     """The bytes of the file that the request became, and the Source as it was."""
     scope = {"type": "http", "method": "POST", "headers": [(name.encode(), value.encode()) for name, value in headers]}
-    async with receive(Request(scope, receiver(messages)), spool, max_bytes, FETCHER) as source:
+    async with receive(Request(scope, receiver(messages)), Spool(spool, 10**9), max_bytes, FETCHER) as source:
         assert spool in source.path.parents
         return source.path.read_bytes(), source
 
@@ -212,7 +213,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(tmp_path: Path
 def test_the_file_is_gone_even_where_its_user_fails(tmp_path: Path) -> None:
     async def use() -> None:
         scope = {"type": "http", "headers": [(b"content-type", b"video/mp4")]}
-        async with receive(Request(scope, receiver(chunks(b"abc"))), tmp_path, 10, FETCHER) as source:
+        async with receive(Request(scope, receiver(chunks(b"abc"))), Spool(tmp_path, 10**9), 10, FETCHER) as source:
             raise RuntimeError(source.path.read_bytes())
 
     with pytest.raises(RuntimeError, match="abc"):
@@ -261,7 +262,7 @@ def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) ->
             message = next(messages, None)
             return message or await asyncio.get_running_loop().create_future()
 
-        async with server, receive(Request(scope, next_message), tmp_path, 10_000_000, fetcher) as source:
+        async with server, receive(Request(scope, next_message), Spool(tmp_path, 10**9), 10_000_000, fetcher) as source:
             return source.path.read_bytes(), source
 
     content, source = asyncio.run(run())
@@ -296,3 +297,23 @@ def test_a_file_and_a_url_are_in_conflict(tmp_path: Path) -> None:
     body = form(part("file", CONTENT, "clip.mp4"), part("url", b"https://example.com/clip.mp4"))
     with pytest.raises(errors.SourceConflict):
         read(tmp_path, chunks(body), MULTIPART)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_spool_counts_what_is_there_and_no_more(tmp_path: Path, *, fails: bool) -> None:
+    spool = Spool(tmp_path, 3 * WRITE_BYTES)
+    body = bytes(WRITE_BYTES * (4 if fails else 2))
+
+    async def run() -> int:
+        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"video/mp4")]}
+        pieces = [body[start : start + WRITE_BYTES] for start in range(0, len(body), WRITE_BYTES)]
+        async with receive(Request(scope, receiver(chunks(*pieces))), spool, 10**9, FETCHER):
+            return spool.used_bytes
+
+    if fails:
+        with pytest.raises(errors.DiskFull):
+            asyncio.run(run())
+    else:
+        assert asyncio.run(run()) == len(body)
+    assert spool.used_bytes == 0
+    assert list(tmp_path.iterdir()) == []

@@ -11,10 +11,12 @@ import pytest
 
 from conftest import ROOT
 from service import spool
+from service.errors import DiskFull
 
 
 def test_lives_as_long_as_its_context(tmp_path: Path) -> None:
-    with spool.directory(tmp_path / "new" / "parent") as own:
+    with spool.opened(tmp_path / "new" / "parent", 100) as opened:
+        own = opened.path
         (own / "request-1").mkdir()
         (own / "request-1" / "video").write_bytes(b"video")
         assert own.stat().st_mode & 0o077 == 0
@@ -22,15 +24,15 @@ def test_lives_as_long_as_its_context(tmp_path: Path) -> None:
 
 
 def test_is_gone_after_an_error_too(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), spool.directory(tmp_path):
+    with pytest.raises(RuntimeError), spool.opened(tmp_path, 100):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
 def test_several_services_share_a_parent(tmp_path: Path) -> None:
-    with spool.directory(tmp_path) as first, spool.directory(tmp_path) as second:
-        assert first != second
-        assert first.is_dir()
+    with spool.opened(tmp_path, 100) as first, spool.opened(tmp_path, 100) as second:
+        assert first.path != second.path
+        assert first.path.is_dir()
 
 
 def test_what_a_crash_left_is_swept(tmp_path: Path) -> None:
@@ -38,16 +40,17 @@ def test_what_a_crash_left_is_swept(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from service import spool
-with spool.directory(Path({str(tmp_path)!r})) as own:
-    (own / "video").write_bytes(b"somebody's video")
+from service.errors import DiskFull
+with spool.opened(Path({str(tmp_path)!r}), 100) as own:
+    (own.path / "video").write_bytes(b"somebody's video")
     os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     [left] = tmp_path.iterdir()
     assert (left / "video").exists()
-    with spool.directory(tmp_path) as own:
-        assert list(tmp_path.iterdir()) == [own]
+    with spool.opened(tmp_path, 100) as own:
+        assert list(tmp_path.iterdir()) == [own.path]
 
 
 def test_nothing_else_is_swept(tmp_path: Path) -> None:
@@ -57,6 +60,17 @@ def test_nothing_else_is_swept(tmp_path: Path) -> None:
     elsewhere.mkdir()
     (elsewhere / "kept").touch()
     (tmp_path / f"{spool.PREFIX}link").symlink_to(elsewhere)
-    with spool.directory(tmp_path):
+    with spool.opened(tmp_path, 100):
         assert (elsewhere / "kept").exists()
         assert (tmp_path / "mine").exists()
+
+
+def test_counts_bytes_and_refuses_too_many(tmp_path: Path) -> None:
+    with spool.opened(tmp_path, 100) as own:
+        own.reserve(60)
+        own.reserve(40)
+        with pytest.raises(DiskFull):
+            own.reserve(1)
+        own.release(60)
+        own.reserve(50)
+        assert own.used_bytes == 90

@@ -93,7 +93,7 @@ class Slot:
         ended = False
         while not ended:
             started = time.perf_counter()
-            message = self._parsed(await self._message())
+            message = await self._next()
             ended = isinstance(message, VideoEnd)
             if (yield Decoded(message, time.perf_counter() - started)):
                 self._command("stop")
@@ -104,7 +104,7 @@ class Slot:
             self._command("stop")
         with suppress(errors.ServiceError):  # whoever that concerned has left, and `is_usable` knows
             while self._open:
-                await self._message()
+                await self._next()
 
     async def kill(self) -> None:
         """End the process, whatever it does."""
@@ -116,6 +116,13 @@ class Slot:
     def _command(self, line: str) -> None:
         self._stdin.write(line.encode() + b"\n")  # to a dead process it does nothing: that is found out by listening
 
+    async def _next(self) -> VideoInfo | FrameBlock | VideoEnd:
+        try:
+            return self._parsed(await self._message())
+        except (LookupError, TypeError, ValueError, AttributeError) as error:  # cut off by death, or of no healthy process
+            self._break()
+            raise DecoderFailed(CRASHED) from error
+
     async def _message(self) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -124,9 +131,6 @@ class Slot:
         except TimeoutError as error:
             self._break()
             raise DecodeTimeout(STUCK) from error
-        except ValueError as error:  # a line cut off by death, or one that no healthy process writes
-            self._break()
-            raise DecoderFailed(CRASHED) from error
         self._open = not message.keys() & {"end", "error"}
         if "error" in message:
             self._broken = message["error"] == DecoderFailed.code

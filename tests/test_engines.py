@@ -1,0 +1,25 @@
+"""What a device can be asked for. (The engines at work: test_network.py.)"""
+
+from __future__ import annotations
+
+import pytest
+
+from service.engines import ENGINES, _device
+from service.errors import PrecisionUnavailable
+
+
+def test_every_engine_says_the_same_three_things() -> None:
+    assert set(ENGINES) == {"tensorflow", "jax", "torch"}
+    for engine in ENGINES.values():
+        assert {"version", "configure", "compile"} <= set(vars(engine))
+
+
+def test_tf32_wants_a_gpu() -> None:
+    assert _device("tf32", on_gpu=True) == "gpu"
+    with pytest.raises(PrecisionUnavailable, match="Use float32"):
+        _device("tf32", on_gpu=False)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_other_precisions_are_the_engines_business(precision: str) -> None:
+    assert _device(precision, on_gpu=False) == "cpu"

@@ -1,0 +1,97 @@
+"""One process as its parent sees it. (What the pool makes of it: test_decoder.py.)"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import DecoderFailed, UndecodableVideo
+from service.slot import Slot
+from service.video import FrameBlock, Reading, VideoEnd
+
+GIB = 1024**3
+
+
+def with_slot(work: Callable[[Slot], Awaitable[Any]]) -> Any:
+    async def run() -> Any:
+        slot = await Slot.start(3 * GIB // 2, 60)
+        try:
+            return await work(slot)
+        finally:
+            await slot.kill()
+            assert not slot.is_usable()
+
+    return asyncio.run(run())
+
+
+async def read(slot: Slot, path: Path) -> list[Any]:
+    return [decoded.message async for decoded in slot.decode(path, Reading())]
+
+
+def test_frames_are_the_readers_own(clip_mp4: Path) -> None:
+    """The ring is written over by the next blocks; what was handed on is not."""
+
+    async def work(slot: Slot) -> None:
+        blocks = [message for message in await read(slot, clip_mp4) if isinstance(message, FrameBlock)]
+        before = [block.frames.copy() for block in blocks]
+        slot._ring[:] = 0
+        assert all((block.frames == frames).all() for block, frames in zip(blocks, before, strict=True))
+        assert slot.is_usable()
+
+    with_slot(work)
+
+
+def test_a_refusal_leaves_it_usable_and_a_failure_does_not(tmp_path: Path, clip_mp4: Path) -> None:
+    (tmp_path / "video").write_bytes(b"no video")
+
+    async def work(slot: Slot) -> None:
+        with pytest.raises(UndecodableVideo):
+            await read(slot, tmp_path / "video")
+        assert slot.is_usable()
+        with pytest.raises(DecoderFailed):
+            [message async for message in slot.decode(clip_mp4, Reading(crop_left=100))]
+        assert not slot.is_usable()
+
+    with_slot(work)
+
+
+def test_reset_is_for_a_video_that_was_left(clip_mp4: Path) -> None:
+    async def work(slot: Slot) -> None:
+        messages = slot.decode(clip_mp4, Reading())
+        await anext(messages)
+        await messages.aclose()
+        await slot.reset()
+        assert slot.is_usable()
+        assert isinstance((await read(slot, clip_mp4))[-1], VideoEnd)
+        await slot.reset()
+        assert slot.is_usable()
+
+    with_slot(work)
+
+
+def test_death_is_noticed() -> None:
+    async def work(slot: Slot) -> None:
+        os.kill(slot.pid, signal.SIGKILL)
+        await slot._process.wait()
+        assert not slot.is_usable()
+
+    with_slot(work)
+
+
+@pytest.mark.parametrize(
+    "line", [b"no json\n", b"[]\n", b"{}\n", b'{"info": 3}\n', b'{"error": "none", "detail": "", "cause": ""}\n', b"x" * 100_000]
+)
+def test_lines_that_no_healthy_process_writes_break_it(clip_mp4: Path, line: bytes) -> None:
+    async def work(slot: Slot) -> None:
+        slot._stdout.feed_data(line)
+        with pytest.raises(DecoderFailed):
+            await read(slot, clip_mp4)
+        assert not slot.is_usable()
+
+    with_slot(work)

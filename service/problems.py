@@ -33,9 +33,9 @@ def problem(error: ServiceError, request_id: str) -> Response:
 def _write_to_log(error: ServiceError, request_id: str) -> None:
     """The client's fault, and what every client hears while the service cannot serve, in one line; ours with the stack."""
     ours = error.status >= 500 and not isinstance(error, errors.Unavailable)
-    cause = printable(repr(error.__cause__), 500) if error.__cause__ else "no other cause"
+    cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
     level, stack = (logging.ERROR, error) if ours else (logging.INFO, None)
-    log.log(level, "%s %s: %s (%s)", request_id, error.code, error, cause, exc_info=stack)
+    log.log(level, "%s %s: %s%s", request_id, error.code, error, cause, exc_info=stack)
 
 
 def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

@@ -8,6 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
+from service import journal
 from service.settings import Settings, unknown_names
 
 
@@ -19,7 +20,7 @@ def main() -> int:
         for each in error.errors():
             print(f"C3D_{str(each['loc'][0]).upper()}: {each['msg']}.", file=sys.stderr)
         return 2
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    journal.configure(settings)
     log = logging.getLogger("service")
     for line in settings.lines():
         log.info(line)

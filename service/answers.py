@@ -29,6 +29,11 @@ class Result(ABC):
         self._pool = MeanPool()
         self._clips: list[dict[str, Any]] | None = [] if keep_clips else None
 
+    @property
+    def num_clips(self) -> int:
+        """How many were added."""
+        return self._pool.count
+
     def add(self, done: ClipDone) -> None:
         """Take one clip."""
         row = self._row(done.outputs)

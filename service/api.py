@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service import answers, errors
 from service.errors import NoClassLayer, ServiceError
+from service.journal import RequestRecord
 from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, Options, read_options
 from service.pipeline import ClipDone, Summary
 from service.problems import responses
@@ -98,12 +99,17 @@ async def _answer(
     settings: Settings = state.settings
     async with receive(request, state.spool, settings.max_upload_bytes, state.fetcher) as source:
         fetch_s = time.perf_counter() - started
+        request.state.record.source_kind, request.state.record.size_bytes = source.kind, source.size_bytes
         options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
         result = result_of(options)
         timeout_s = min(settings.request_timeout_s, options.timeout_s or settings.request_timeout_s)
         info, summary = await unless_left(request, _analyse(serving, source, options, result), timeout_s)
     timings = answers.timings(fetch_s, summary, time.perf_counter() - started)
     about = answers.about(serving, source, info, summary)
+    record: RequestRecord = request.state.record
+    record.stages_ms = timings
+    record.container, record.codec = info.container, info.codec
+    record.num_frames, record.num_clips = about["video"]["num_frames"]["decoded"], result.num_clips
     return answers.json_response(result.body() | about | {"timings_ms": timings})
 
 

@@ -15,6 +15,7 @@ from service.decoder import Decoder
 from service.door import Door
 from service.fetch import Fetcher
 from service.loading import LoadNetwork, load_network
+from service.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import VERSION, Settings
 from service.supervisor import Supervisor
@@ -27,13 +28,20 @@ LAST_BATCH_S = 2.0  # for a batch that nobody waits for any more; a thread that 
 def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal: Callable[[str], None] = log.error) -> FastAPI:
     """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
     readiness = Readiness()
+    metrics = Metrics()
     admission = Admission(settings.max_requests, settings.max_waiting_clips, readiness.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder = Decoder(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
+        metrics.watch(
+            waiting_clips=lambda: readiness.queue().waiting_clips,
+            worker_up=readiness.is_ready,
+            decoder_restarts=lambda: decoder.num_replaced,
+            decoders=lambda: decoder.num_processes,
+        )
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
-            working = asyncio.create_task(_work(settings, load, readiness, decoder, on_refusal))
+            working = asyncio.create_task(_work(settings, load, readiness, decoder, metrics, on_refusal))
             try:
                 yield
             finally:
@@ -51,19 +59,25 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         redoc_url=None,
     )
     app.state.settings, app.state.readiness = settings, readiness
+    app.state.metrics = metrics
     app.state.fetcher = Fetcher(loading.fetch_policy(settings))
     app.include_router(api.router)
     app.include_router(probes.router)
-    app.add_middleware(Door, settings=settings, admission=admission)
+    app.add_middleware(Door, settings=settings, admission=admission, metrics=metrics)
     problems.install(app)
     return app
 
 
 async def _work(
-    settings: Settings, load: LoadNetwork, readiness: Readiness, decoder: Decoder, on_refusal: Callable[[str], None]
+    settings: Settings,
+    load: LoadNetwork,
+    readiness: Readiness,
+    decoder: Decoder,
+    metrics: Metrics,
+    on_refusal: Callable[[str], None],
 ) -> None:
     """Load the network, then watch its worker, until this is cancelled."""
-    batcher = await loading.start(settings, load, readiness, decoder, on_refusal)
+    batcher = await loading.start(settings, load, readiness, decoder, metrics, on_refusal)
     if batcher is None:
         return
     try:

@@ -32,6 +32,11 @@ class Decoder:
         self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
         self.num_replaced = 0  # processes that were no good any more
 
+    @property
+    def num_processes(self) -> int:
+        """How many there are, idle or not."""
+        return self._count
+
     async def start(self) -> None:
         """Start the processes that are kept, so that the first videos need not wait for them."""
         slots = await asyncio.gather(*(self._take() for _ in range(self._kept)))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 import uuid
-from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.admission import Admission
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
+from service.journal import RequestRecord, server_timing, trace_id_of
+from service.metrics import CLIENT_LEFT, OK, Metrics
 from service.problems import problem
 from service.settings import Settings
 
@@ -24,10 +26,10 @@ DRAIN_S = 10.0
 
 
 class Door:
-    """Wraps the application. Sets ``request.state.request_id``."""
+    """Wraps the application. Sets ``request.state.record``, which is filled on the way and written at the end."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission) -> None:
-        self._app, self._settings, self._admission = app, settings, admission
+    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission, metrics: Metrics) -> None:
+        self._app, self._settings, self._admission, self._metrics = app, settings, admission, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -35,27 +37,42 @@ class Door:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        record = _record(scope, headers)
+        scope.setdefault("state", {})["record"] = record
         body = _Body(receive, headers, self._settings)
-        answer = _Answer(send, body, request_id)
+        answer = _Answer(send, body, record)
+        self._metrics.request_began(record.endpoint)
+        started = time.perf_counter()
+        try:
+            await self._answered(scope, body, answer, record)
+        finally:
+            record.seconds = time.perf_counter() - started
+            stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
+            self._metrics.request_ended(record.endpoint, record.code or OK, record.seconds, stages)
+            if scope["method"] == "POST" or (record.status or 0) >= 400:  # not each probe, many a second
+                record.write(log)
+
+    async def _answered(self, scope: Scope, body: _Body, answer: _Answer, record: RequestRecord) -> None:
+        """Whatever happens, an answer; but for a client that has left."""
         try:
             await self._through(scope, body, answer)
         except ServiceError as error:
-            await problem(error, request_id)(scope, body, answer)
+            self._metrics.refused(error.code)
+            await problem(error, record)(scope, body, answer)
         except ClientDisconnect:
-            log.info("%s the client left before its request was answered", request_id)
+            record.code = CLIENT_LEFT
         except asyncio.CancelledError:  # the server's last word in a drain that took too long
             if not answer.started:
                 body.whole = True
-                await problem(Draining("The service is shutting down. Ask another instance."), request_id)(scope, body, answer)
+                await problem(Draining("The service is shutting down. Ask another instance."), record)(scope, body, answer)
             raise
-        except Exception:
-            log.exception("%s failed", request_id)
-            if not answer.started:
-                sorry = Internal("Something went wrong here, not in your request. Report it with the request id.")
-                await problem(sorry, request_id)(scope, body, answer)
+        except Exception as error:
+            if answer.started:
+                log.exception("the answer broke off", extra=record.ids())
+                return
+            sorry = Internal("Something went wrong here, not in your request. Report it with the request id.")
+            sorry.__cause__ = error
+            await problem(sorry, record)(scope, body, answer)
 
     async def _through(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         """Into the application, if there is room. Probes are never refused, and nothing else is not a POST."""
@@ -67,6 +84,13 @@ class Door:
             raise BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
         with self._admission.one():
             await self._app(scope, body, answer)
+
+
+def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
+    given = headers.get(b"x-request-id", b"")
+    request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    trace_id = trace_id_of(headers.get(b"traceparent", b"").decode("latin-1"))
+    return RequestRecord(request_id, scope["method"], scope["path"], trace_id)
 
 
 class _Body:
@@ -107,23 +131,25 @@ class _Body:
 
 
 class _Answer:
-    """The request's ``send``: adds the request id, and ends an early answer only when the body has been drained.
+    """The request's ``send``: adds the request id and its times, and ends an early answer only when the body has been drained.
 
     The answer itself goes out at once. Were the connection closed behind it with bytes unread, a client that is still
     sending would see a reset instead.
     """
 
-    def __init__(self, send: Send, body: _Body, request_id: str) -> None:
-        self._send = send
-        self._body = body
-        self._id = (b"x-request-id", request_id.encode())
+    def __init__(self, send: Send, body: _Body, record: RequestRecord) -> None:
+        self._send, self._body, self._record = send, body, record
+        self._since = time.perf_counter()
         self.started = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            headers: list[Any] = [*message.get("headers", []), self._id]
-            message = {**message, "headers": headers}
+            self._record.status = message["status"]
+            total = {"total": (time.perf_counter() - self._since) * 1000}
+            timing = server_timing(self._record.stages_ms or total).encode()
+            ours = [(b"x-request-id", self._record.request_id.encode()), (b"server-timing", timing)]
+            message = {**message, "headers": [*message.get("headers", []), *ours]}
         elif not self._body.whole and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()

@@ -15,6 +15,7 @@ from service import c3d, errors
 from service.batcher import Batcher
 from service.decoder import Decoder
 from service.fetch_policy import FetchPolicy
+from service.metrics import Metrics
 from service.pipeline import Pipeline
 from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings
@@ -63,7 +64,12 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
 
 
 async def start(
-    settings: Settings, load: LoadNetwork, readiness: Readiness, decoder: Decoder, on_refusal: Callable[[str], None]
+    settings: Settings,
+    load: LoadNetwork,
+    readiness: Readiness,
+    decoder: Decoder,
+    metrics: Metrics,
+    on_refusal: Callable[[str], None],
 ) -> Batcher | None:
     """Load the network in a thread and set it to work; ``readiness`` says how it goes. The batcher is to be stopped."""
     loop = asyncio.get_running_loop()
@@ -87,8 +93,10 @@ async def start(
         readiness.refuse(errors.StartFailed("The network could not be loaded. The server's log says why."))
         on_refusal(str(error) if expected else "The network could not be loaded; the log above says why.")
     else:
-        batcher = Batcher(network.run, network.batch_sizes)
-        readiness.serve(_serving(network, Pipeline(decoder, batcher, _reading(settings, network.card))))
+        batcher = Batcher(network.run, network.batch_sizes, lambda run: metrics.batch_ran(run.size, run.seconds))
+        serving = _serving(network, Pipeline(decoder, batcher, _reading(settings, network.card)))
+        metrics.model_loaded(serving.model)
+        readiness.serve(serving)
         return batcher
     return None
 

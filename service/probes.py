@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from service import errors
 from service.answers import json_response
@@ -11,6 +12,7 @@ from service.readiness import Readiness
 from service.schemas import InfoOut, StatusOut
 
 router = APIRouter(tags=["service"])
+METRICS = "The metrics, in Prometheus's text format."
 NOT_READY = responses(
     errors.Warming,
     errors.Draining,
@@ -44,6 +46,13 @@ async def startupz(request: Request) -> Response:
     """503 while the network warms up, with how much of that is done; then 200 for ever."""
     _readiness(request).check_started()
     return json_response({"status": "started"})
+
+
+@router.get("/metrics", summary="For Prometheus", response_class=PlainTextResponse, responses={200: {"description": METRICS}})
+async def metrics(request: Request) -> Response:
+    """Counters, gauges and histograms in Prometheus's text format. Never refused, whatever the load."""
+    body, content_type = request.app.state.metrics.exposition()
+    return Response(body, media_type=content_type)
 
 
 @router.get("/info", summary="What runs here", response_model=InfoOut, responses=NOT_READY)

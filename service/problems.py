@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from service import errors
 from service.errors import ServiceError
+from service.journal import RequestRecord
 from service.options import invalid_option, printable
 from service.schemas import ProblemOut
 
@@ -22,20 +23,21 @@ MEDIA_TYPE = "application/problem+json"
 TYPE = "about:blank"  # section 4.2.1: status, code and title say what a type would
 
 
-def problem(error: ServiceError, request_id: str) -> Response:
-    """The answer that tells of the error, which is also written to the log, with its cause."""
-    _write_to_log(error, request_id)
+def problem(error: ServiceError, record: RequestRecord) -> Response:
+    """The answer that tells of the error. It is noted in the request's record, and written to the log with its cause."""
+    record.code = error.code
+    _write_to_log(error, record)
     content = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
-    content |= {"detail": str(error), "request_id": request_id}
+    content |= {"detail": str(error), "request_id": record.request_id}
     return Response(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE), error.status, dict(error.headers), MEDIA_TYPE)
 
 
-def _write_to_log(error: ServiceError, request_id: str) -> None:
+def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
     """The client's fault, and what every client hears while the service cannot serve, in one line; ours with the stack."""
     ours = error.status >= 500 and not isinstance(error, errors.Unavailable)
     cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
     level, stack = (logging.ERROR, error) if ours else (logging.INFO, None)
-    log.log(level, "%s %s: %s%s", request_id, error.code, error, cause, exc_info=stack)
+    log.log(level, "%s: %s%s", error.code, error, cause, exc_info=stack, extra=record.ids())
 
 
 def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
@@ -60,12 +62,12 @@ def install(app: FastAPI) -> None:
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)  # noqa: S101 (registered for nothing else; likewise below)
-    return problem(error, request.state.request_id)
+    return problem(error, request.state.record)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return problem(invalid_option(error.errors()), request.state.request_id)
+    return problem(invalid_option(error.errors()), request.state.record)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -77,7 +79,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         ours = errors.MethodNotAllowed(f"This path does not take {request.method}. See /docs for what it takes.")
     ours.headers = dict(error.headers or {})
-    return problem(ours, request.state.request_id)
+    return problem(ours, request.state.record)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

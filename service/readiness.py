@@ -60,6 +60,14 @@ class Readiness:
         if self._doubtful:
             raise WorkerDown("The network has failed several times in a row. It is tried again and again.")
 
+    def is_ready(self) -> bool:
+        """Whether `check_ready` raises nothing."""
+        try:
+            self.check_ready()
+        except ServiceError:
+            return False
+        return True
+
     def check_started(self) -> None:
         """Raises the reason why the network has never been ready yet."""
         if not self._started:

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     drain_delay_s: float = Field(5, ge=0, le=3600, description="Seconds between SIGTERM, when /readyz turns 503, and the drain.")
     drain_timeout_s: int = Field(25, ge=1, le=3600, description="Seconds that running requests get to finish in the drain.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What goes to the log.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="One JSON object a line, or text for people; auto: text where stderr is a terminal, else JSON."
+    )
 
     def lines(self) -> list[str]:
         """``C3D_NAME=value`` for each setting, to be printed at start."""

@@ -33,6 +33,7 @@ from service.spool import Spool
 
 Done = TypeVar("Done")
 MAX_JSON_BYTES = 64 * 1024
+KINDS = {"form": "form", "raw": "raw", "json": "url"}
 FILE_NAME = "video"  # no suffix, no digits: FFmpeg must judge by content, and must not take it for an image sequence
 HOW_TO_SEND = (
     "Send it as multipart/form-data in the field 'file' (curl -F file=@clip.mp4), or as the raw body with the header "
@@ -47,6 +48,7 @@ class Source:
     """A whole video on disk: its path, ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came."""
 
     path: Path
+    kind: str = "raw"  # or "form" or "url"
     size_bytes: int = 0
     sha256: str = ""
     fields: list[tuple[str, str]] = field(default_factory=list)
@@ -73,7 +75,7 @@ async def receive(request: Request, spool: Spool, max_bytes: int, fetcher: Fetch
                 await sink.flush()
                 if not sink.size_bytes:
                     raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-                yield Source(path, sink.size_bytes, sink.digest.hexdigest(), fields)
+                yield Source(path, KINDS[kind], sink.size_bytes, sink.digest.hexdigest(), fields)
             finally:
                 spool.release(sink.reserved)
 

@@ -17,6 +17,7 @@ from http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
 from service.admission import Admission, Queue
 from service.door import DRAIN_BYTES, Door
 from service.errors import UploadTimeout
+from service.metrics import Metrics
 from service.settings import Settings
 
 LIMIT = 1000
@@ -28,7 +29,7 @@ SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
 def door(app: Any, max_requests: int = 64) -> Door:
-    return Door(app, SETTINGS, Admission(max_requests, 512, lambda: Queue(0, 0.0)))
+    return Door(app, SETTINGS, Admission(max_requests, 512, lambda: Queue(0, 0.0)), Metrics())
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -40,7 +41,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     """An application that reads the body, and answers with the request id it was given."""
     request = Request(scope, receive)
     await request.body()
-    await PlainTextResponse(request.state.request_id)(scope, receive, send)
+    await PlainTextResponse(request.state.record.request_id)(scope, receive, send)
 
 
 async def fail(scope: Any, receive: Any, send: Any) -> None:
@@ -106,7 +107,7 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
             raise AssertionError
 
     exchange = Stalled([])
-    scope = {"type": "http", "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         runner.run(door(refuse)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
@@ -135,7 +136,7 @@ def test_a_bug_is_a_500_that_says_nothing_of_it_but_the_request_id(caplog: pytes
     assert "secret" not in repr(said.said)
     assert said.num_received == 2
     assert CAUSE in caplog.text
-    assert "find-me" in caplog.text
+    assert {record.__dict__["request_id"] for record in caplog.records if record.exc_info} == {"find-me"}
 
 
 def test_a_bug_after_the_answer_began_leaves_the_answer_cut_off(caplog: pytest.LogCaptureFixture) -> None:
@@ -157,7 +158,7 @@ def test_a_client_that_leaves_is_answered_nothing_and_logged_without_a_traceback
     said = through_door(read, [GONE], ("x-request-id", "left"))
     assert said.said == []
     assert [(record.levelname, record.exc_info) for record in caplog.records] == [("INFO", None)]
-    assert "left" in caplog.text
+    assert caplog.records[0].__dict__["request_record"].code == "client_left"
 
 
 def test_what_is_no_http_passes_untouched() -> None:
@@ -198,7 +199,7 @@ def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most:
         await PlainTextResponse("late", 408)(scope, receive, send)
 
     exchange = Dripping(pause_s)
-    scope = {"type": "http", "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         runner.run(door(read)(scope, exchange.receive, exchange.send))
     assert len(caught) == 1
@@ -239,7 +240,7 @@ def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
             inside.set()
             await receive()
 
-        scope = {"type": "http", "method": "POST", "headers": [(b"transfer-encoding", b"chunked")]}
+        scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
         task = asyncio.create_task(door(slow)(scope, exchange.receive, exchange.send))
         await inside.wait()
         task.cancel()

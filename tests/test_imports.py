@@ -21,22 +21,22 @@ STORE = "model_store.store"
 # What each file of service/ may import of ours. A new file gets its line here, by the design's picture: data flows one way.
 ARROWS = {
     "__init__": set(),
-    "__main__": {"server", "settings"},
+    "__main__": {"journal", "server", "settings"},
     "server": {"app", "settings"},
     "app": {
-        "admission", "api", "decoder", "door", "errors", "fetch", "loading", "probes", "problems", "readiness",
+        "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "probes", "problems", "readiness",
         "settings", "spool", "supervisor",
     },
     "loading": {
-        "batcher", "c3d", "decoder", "errors", "fetch_policy", "network", "pipeline", "readiness", "settings",
+        "batcher", "c3d", "decoder", "errors", "fetch_policy", "metrics", "network", "pipeline", "readiness", "settings",
         "video", STORE,
     },
-    "door": {"admission", "errors", "problems", "settings"},
+    "door": {"admission", "errors", "journal", "metrics", "problems", "settings"},
     "api": {
-        "answers", "errors", "options", "pipeline", "problems", "readiness", "schemas", "settings", "source", "video",
+        "answers", "errors", "journal", "options", "pipeline", "problems", "readiness", "schemas", "settings", "source", "video",
     },
     "probes": {"answers", "errors", "problems", "readiness", "schemas"},
-    "problems": {"errors", "options", "schemas"},
+    "problems": {"errors", "journal", "options", "schemas"},
     "options": {"c3d", "clips", "errors"},
     "schemas": {"c3d"},
     "answers": {"c3d", "options", "pipeline", "pooling", "readiness", "source", "video"},
@@ -64,6 +64,8 @@ ARROWS = {
     "lanes": set(),
     "network": {"c3d", "engines", STORE},
     "engines": {"errors"},
+    "metrics": {"errors"},  # the codes that may be a label
+    "journal": {"settings"},
     "settings": {"video"},  # the lists of formats and codecs
     "errors": set(),
     "c3d": set(),
@@ -86,6 +88,7 @@ HOMES = {
     "httpcore2": {"fetch"},
     "h11": {"server"},
     "pydantic_settings": {"settings"},
+    "prometheus_client": {"metrics"},
 }
 
 

@@ -12,6 +12,7 @@ from fakes import FakeNetwork
 from model_store.store import ModelMissing, StoreError
 from service import loading
 from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
+from service.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import Settings
 
@@ -27,7 +28,7 @@ def start(load: Any, **settings: Any) -> tuple[Readiness, list[str], Any]:
     readiness, refusals = Readiness(), list[str]()
 
     async def run() -> Any:
-        return await loading.start(Settings(**settings), load, readiness, NoDecoder(), refusals.append)  # type: ignore[arg-type]
+        return await loading.start(Settings(**settings), load, readiness, NoDecoder(), Metrics(), refusals.append)  # type: ignore[arg-type]
 
     return readiness, refusals, asyncio.run(run())
 

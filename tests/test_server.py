@@ -210,7 +210,7 @@ def test_a_client_that_leaves_ends_the_work_on_its_video(service: Service, tmp_p
     long = write_video(tmp_path / "long.mp4", 2000, size=(240, 320))  # 249 clips: most of a minute
     with pytest.raises(httpx2.ReadTimeout), long.open("rb") as file:
         httpx2.post(f"{service.url}/features", files={"file": file}, timeout=1.0)
-    service.wait_for("the client left")
+    service.wait_for("client_left")
     post(service, clip_mp4)
     [directory] = service.spool.iterdir()
     assert list(directory.iterdir()) == []

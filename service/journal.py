@@ -1,0 +1,151 @@
+"""The log: one line a record, whatever is in it; one line a request; and for each failure its cause."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from service.settings import Settings
+
+OTHER = "other"
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# The paths that are written out. All others are a client's text, which may hold anything, secrets included.
+ROUTES = frozenset(
+    {
+        *("/classify", "/features", "/livez", "/readyz", "/health", "/startupz", "/info", "/labels", "/metrics"),
+        *("/docs", "/openapi.json"),
+    }
+)
+STAGES = ("fetch", "decode", "queue", "model")
+IDS = ("request_id", "trace_id")  # what any line may carry, by logging's ``extra``
+# Whose lines are written from `log_level` on. Other libraries' are from warnings on: below, they write URLs and headers.
+OURS = ("service", "model_store", "uvicorn")
+# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace, span, flags. Version 00 ends there, at 55 characters;
+# later ones may go on behind a hyphen.
+TRACEPARENT = re.compile(
+    r"(?!ff)(?!00.{54})[0-9a-f]{2}-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?"
+)
+
+
+@dataclass
+class RequestRecord:
+    """What the log says of one request; filled while it is served. None is what was never known, and is left out.
+
+    ``endpoint`` is given as the request's path: what is none of ours becomes "other", as does a strange method.
+    """
+
+    request_id: str
+    method: str
+    endpoint: str
+    trace_id: str | None = None
+    source_kind: Literal["form", "raw", "url", "none"] = "none"
+    size_bytes: int | None = None  # of the video
+    container: str | None = None
+    codec: str | None = None
+    num_frames: int | None = None  # decoded
+    num_clips: int | None = None
+    stages_ms: Mapping[str, float] = field(default_factory=dict)  # by the names in STAGES
+    status: int | None = None  # none where the client left before its answer
+    code: str | None = None  # "ok", an error's code, or "client_left"
+    seconds: float | None = None  # from its head to the end of its answer
+
+    def __post_init__(self) -> None:
+        self.method = self.method if self.method in METHODS else OTHER
+        self.endpoint = self.endpoint if self.endpoint in ROUTES else OTHER
+
+    def ids(self) -> dict[str, str]:
+        """``extra`` for any other line about this request."""
+        return {"request_id": self.request_id} | ({"trace_id": self.trace_id} if self.trace_id else {})
+
+    def fields(self) -> dict[str, object]:
+        """As they are written; the stages as ``fetch_ms`` and so on."""
+        known = {name: value for name, value in vars(self).items() if value is not None and name != "stages_ms"}
+        if self.seconds is not None:
+            known["seconds"] = round(self.seconds, 4)
+        return known | {f"{stage}_ms": round(self.stages_ms[stage], 1) for stage in STAGES if stage in self.stages_ms}
+
+    def write(self, log: logging.Logger) -> None:
+        """One line, at level INFO."""
+        status = "-" if self.status is None else self.status
+        log.info("%s %s %s %s", self.method, self.endpoint, status, self.code or "-", extra={"request_record": self})
+
+
+class JsonLines(logging.Formatter):
+    """A record as one line of JSON, ASCII only: no control character of any script can begin another line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """``timestamp``, ``level``, ``logger``, ``message``, the ids or the request's fields, and ``exc`` where there is one."""
+        entry: dict[str, object] = {"timestamp": _timestamp(record), "level": record.levelname, "logger": record.name}
+        entry |= {"message": record.getMessage()} | _extras(record)
+        if trouble := _trouble(self, record):
+            entry["exc"] = trouble
+        return json.dumps(entry)
+
+
+class TextLines(logging.Formatter):
+    """A record as a line to be read by people; a stack follows it, each of its lines indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without control characters."""
+        extras = "".join(f" {name}={value}" for name, value in _extras(record).items())
+        line = f"{_timestamp(record)} {record.levelname} {record.name}: {record.getMessage()}{extras}"
+        return "\n    ".join(map(_visible, [line, *_trouble(self, record).splitlines()]))
+
+
+def configure(settings: Settings) -> None:
+    """Have everything that logs in this process, uvicorn included, write to stderr, in the format and from the level set.
+
+    uvicorn must be told ``log_config=None``, or it takes its lines back.
+    """
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if as_json else TextLines())
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # should its own configuration have been there first
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.captureWarnings(capture=True)  # Python's own, which would be lines of their own making
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace that a request belongs to, 32 hexadecimal digits, by its W3C ``traceparent``; None where that is not valid."""
+    match = TRACEPARENT.fullmatch(traceparent or "")
+    return match["trace_id"] if match else None
+
+
+def server_timing(stages_ms: Mapping[str, float]) -> str:
+    """The value of a ``Server-Timing`` header: milliseconds by stage, ``fetch;dur=2.1, decode;dur=38.4``."""
+    return ", ".join(f"{stage};dur={milliseconds:.1f}" for stage, milliseconds in stages_ms.items())
+
+
+def _extras(record: logging.LogRecord) -> dict[str, object]:
+    """Of what a record was given beside its message only what is known to hold no secret."""
+    whole = getattr(record, "request_record", None)
+    if isinstance(whole, RequestRecord):
+        return whole.fields()
+    return {name: str(value) for name in IDS if (value := getattr(record, name, None)) is not None}
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    """ISO 8601, UTC, with milliseconds."""
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    """The exception and the stack, where the record has them."""
+    found = [formatter.formatException(record.exc_info)] if record.exc_info and record.exc_info[0] else []
+    return "\n".join([*found, *([formatter.formatStack(record.stack_info)] if record.stack_info else [])])
+
+
+def _visible(line: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)

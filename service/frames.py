@@ -154,7 +154,7 @@ class _Reader:
             fps=float(stream.average_rate) if stream.average_rate else None,
             color_matrix=matrix if self._reading.honour_color_tags else "bt601 (tags ignored)",
             ten_bit=any(component.bits > 8 for component in first.format.components),
-            duration_sec=container.duration / av.time_base if container.duration and container.duration > 0 else None,
+            duration_sec=_duration_sec(container, stream),
             num_frames_header=stream.frames if stream.frames > 0 else None,
             num_frames_in_range=num_in_range,
         )
@@ -175,6 +175,13 @@ class _Reader:
 def _block(frames: list[_Frame]) -> FrameBlock:
     numbers, times, damaged, pictures = zip(*frames, strict=True)
     return FrameBlock(numbers[0], np.stack(pictures), np.array(times), np.array(damaged))
+
+
+def _duration_sec(container: InputContainer, stream: VideoStream) -> float | None:
+    """As claimed for the picture; else for the whole file, whose sound or subtitles may last longer."""
+    if stream.duration and stream.duration > 0 and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration and container.duration > 0 else None
 
 
 def _container_name(container: InputContainer) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import c3d
-from service.video import FrameBlock, Notice
+from service.video import FrameBlock, Notice, count
 
 Tail = Literal["drop", "pad"]
 
@@ -108,7 +108,8 @@ class ClipCutter:
     def notices(self) -> Iterator[Notice]:
         """After `finish`: what of the video's end the answer rests on."""
         if 0 < self.num_frames < c3d.CLIP_LENGTH:
-            text = f"There are {self.num_frames} frames, and a clip has {c3d.CLIP_LENGTH}: the last frame was repeated."
+            seen = count(self.num_frames, "frame")
+            text = f"A clip has {c3d.CLIP_LENGTH} frames, and here is only {seen}: the last one was repeated."
             yield Notice("short_video_padded", text)
         elif self.num_clips < self._num_expected:
             text = (
@@ -116,7 +117,7 @@ class ClipCutter:
             )
             yield Notice("fewer_clips", text)
         elif left := self._num_left():
-            text = f"The last {left} frames fill no clip and were left out; tail=pad keeps them."
+            text = f"At the end {count(left, 'frame')} fill no clip and were left out; tail=pad keeps them."
             yield Notice("tail_frames_dropped", text)
 
     def _num_left(self) -> int:

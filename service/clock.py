@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+HOLE = 3.0  # frames' time between two starts, from which on frames are missing rather than long ...
+MAX_HOLES = 3  # ... unless that happens often, which is a variable rate
 VARIABLE_RATE = 1.5  # longest frame over shortest, from which a video's frame rate is called variable
 
 
@@ -22,7 +24,9 @@ class Clock:
         self.num_estimated = 0
         self.last_sec = -math.inf  # when the last frame starts ...
         self.end_sec = 0.0  # ... and ends
-        self._shortest, self._longest = math.inf, 0.0
+        self._shortest, self._longest = math.inf, 0.0  # but for holes
+        self._holes: list[tuple[float, float]] = []
+        self._num_holes = 0
 
     def start_of(self, stamp_sec: float | None, duration_sec: float | None) -> float:
         """When the next frame is shown, given what the file says of it."""
@@ -33,11 +37,27 @@ class Clock:
             self.num_estimated += 1
             stamp_sec = self.last_sec + frame_sec if self.num_frames else 0.0
         if self.num_frames:
-            self._shortest = min(self._shortest, stamp_sec - self.last_sec)
-            self._longest = max(self._longest, stamp_sec - self.last_sec)
+            self._measure(self.last_sec, stamp_sec, frame_sec)
         self.num_frames += 1
         self.last_sec, self.end_sec = stamp_sec, stamp_sec + (duration_sec or frame_sec)
         return stamp_sec
+
+    def _measure(self, last_sec: float, start_sec: float, frame_sec: float) -> None:
+        lasted = start_sec - last_sec
+        if lasted > HOLE * frame_sec:
+            self._num_holes += 1
+            self._holes = [*self._holes, (last_sec, start_sec)][: MAX_HOLES + 1]
+            return
+        self._shortest, self._longest = min(self._shortest, lasted), max(self._longest, lasted)
+
+    def _is_regular(self) -> bool:
+        """But for holes. Timestamps are whole ticks, so those of a constant rate may still differ by two."""
+        return self._longest <= VARIABLE_RATE * self._shortest or self._longest - self._shortest <= 2 * self._tick_sec
+
+    @property
+    def holes(self) -> tuple[tuple[float, float], ...]:
+        """Where frames are missing, from the start of one to the start of the next that is there, in seconds."""
+        return tuple(self._holes) if self._num_holes <= MAX_HOLES and self._is_regular() else ()
 
     @property
     def estimated(self) -> bool:
@@ -46,5 +66,5 @@ class Clock:
 
     @property
     def variable(self) -> bool:
-        """Timestamps are whole ticks, so those of a constant rate may still differ by two."""
-        return self._longest > VARIABLE_RATE * self._shortest and self._longest - self._shortest > 2 * self._tick_sec
+        """Whether frames last differently long. A few holes in a constant rate do not make it variable."""
+        return not self._is_regular() or self._num_holes > MAX_HOLES

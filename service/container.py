@@ -11,10 +11,11 @@ from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge
+from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
 from service.video import Reading
 
-MAX_PACKETS_COUNTED = 2_000_000  # more than a video of the longest length and highest rate can have
+FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
+REORDERED_SEC = 2.0  # how much later in the file than its successors a packet may come, with B-frames
 UNDECODABLE = (
     "This is not a video file, or it is of a kind that is not accepted, or its beginning is damaged. Send a whole mp4, mov, "
     "mkv, webm, avi, ts, mpg or gif file."
@@ -28,7 +29,7 @@ def opened(path: Path, reading: Reading) -> InputContainer:
     """
     options = {"protocol_whitelist": "file", "format_whitelist": reading.containers, "max_pixels": str(reading.max_pixels)}
     try:
-        return av.open(str(path), options=options)
+        return av.open(str(path), options=options, metadata_errors="replace")  # old files have tags in any encoding
     except MemoryError:  # FFmpeg's is an FFmpegError, too
         raise
     except av.FFmpegError as error:
@@ -79,16 +80,49 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
 
 
 def count_frames(path: Path, reading: Reading) -> int:
-    """How many frames the part asked for seems to have, by its packets: nothing is decoded. Raises as `video_stream` does."""
-    count = 0
-    end = reading.max_video_s if reading.end_sec is None else reading.end_sec
+    """How many frames the part asked for seems to have, by its packets: nothing is decoded.
+
+    Raises as `video_stream` does, and VideoTooLong: what is too long is refused before any of it has cost the network a clip.
+    """
+    count, seen, latest = 0, 0, 0.0
     with opened(path, reading) as container:
         stream = video_stream(container, reading)
-        for seen, packet in enumerate(packets(container, stream)):
-            if packet is None or seen > MAX_PACKETS_COUNTED:
+        frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
+        for packet in packets(container, stream):
+            if packet is None:
                 break
+            if not packet.size or packet.is_discard or not (seen or packet.is_keyframe):
+                continue  # the last, empty one; what an edit list hides; what comes before the first picture that is whole
             start = start_sec(stream, packet.pts)
-            if start is None and stream.average_rate:  # as in AVI: packets in order, at the average rate
-                start = float(seen / stream.average_rate)
-            count += packet.size > 0 and (start is None or reading.start_sec <= start < end)
+            start = seen * frame_sec if start is None else start  # as in AVI: packets in order, at the average rate
+            seen, latest = seen + 1, max(latest, start)
+            if reading.end_sec is not None and start >= reading.end_sec:
+                if start >= reading.end_sec + REORDERED_SEC:
+                    break
+                continue
+            check_length(seen, latest, latest + frame_sec, reading)
+            count += start >= reading.start_sec
     return count
+
+
+def check_length(num_frames: int, start_sec: float, end_sec: float, reading: Reading) -> None:
+    """Raises VideoTooLong where so many frames, the last of which lasts from start to end, are over a limit."""
+    if start_sec > reading.max_video_s:
+        raise VideoTooLong(f"By its timestamps the video is longer than {reading.max_video_s:g} s. Send a part of it.")
+    if num_frames > FPS_GRACE and num_frames > reading.max_fps * end_sec:
+        raise VideoTooLong(f"The video has more than {reading.max_fps:g} frames/s, and goes on so for {num_frames} frames.")
+
+
+def duration_sec(container: InputContainer, stream: VideoStream) -> float | None:
+    """As claimed for the picture. What is claimed for the whole file counts only where there is nothing but the picture."""
+    if stream.duration and stream.duration > 0 and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if len(container.streams) > 1 or not container.duration or container.duration < 0:
+        return None
+    return (container.duration - max(0, container.start_time or 0)) / av.time_base
+
+
+def name_of(container: InputContainer) -> str:
+    """One name of the several that FFmpeg gives a demuxer. QuickTime and MP4 share one; the file's brand tells them apart."""
+    name = container.format.name.split(",")[0]
+    return name if name != "mov" or container.metadata.get("major_brand", "").startswith("qt") else "mp4"

@@ -72,11 +72,12 @@ class Process:
                 DecoderFailed("Decoding the file takes more memory than it may have. Send a smaller or a repaired one."), error
             )
         except Exception as error:  # noqa: BLE001 (whatever a file does to the libraries is that file's failure)
-            traceback.print_exc()
             self._fail(DecoderFailed("The decoder failed on this file. It is probably damaged: repair or convert it."), error)
 
     def _fail(self, error: ServiceError, cause: BaseException | None) -> None:
-        self._say({"error": error.code, "detail": str(error), "cause": repr(cause)})
+        """The cause goes to the parent's log: this process may write no file, and stderr may be one."""
+        where = "".join(traceback.format_tb(cause.__traceback__)[-1:]) if cause else ""
+        self._say({"error": error.code, "detail": str(error), "cause": f"{cause!r} {where}"})
 
     def _decode(self, path: Path, reading: Reading) -> None:
         reader = read_video(path, reading)

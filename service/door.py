@@ -149,6 +149,8 @@ class _Answer:
             total = {"total": (time.perf_counter() - self._since) * 1000}
             timing = server_timing(self._record.stages_ms or total).encode()
             ours = [(b"x-request-id", self._record.request_id.encode()), (b"server-timing", timing)]
+            if not self._body.whole:
+                ours.append((b"connection", b"close"))  # or what is left of the body would be waited for without an end
             message = {**message, "headers": [*message.get("headers", []), *ours]}
         elif not self._body.whole and not message.get("more_body", False):
             await self._send({**message, "more_body": True})

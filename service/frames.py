@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 
 from service import c3d
 from service.clock import Clock
-from service.container import count_frames, opened, packets, start_sec, video_stream
-from service.errors import UndecodableVideo, VideoTooLarge, VideoTooLong
+from service.container import check_length, count_frames, duration_sec, name_of, opened, packets, start_sec, video_stream
+from service.errors import UndecodableVideo, VideoTooLarge
 from service.ring import BLOCK_LENGTH
 from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
 
 cv2.setNumThreads(0)  # a thread pool costs more than it gains on frames this small, and each thread is address space
 
-FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
+SIGN_OF_LIFE = 64  # frames left out, after which an empty block says that the work goes on
 COLOR_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
 
+NOTHING = (np.empty((0, *c3d.CLIP_SHAPE[1:]), np.uint8), np.empty(0), np.empty(0, np.bool_))  # of a FrameBlock
 Message = VideoInfo | FrameBlock | VideoEnd
 
 
@@ -43,7 +44,7 @@ def read_video(path: Path, reading: Reading | None = None) -> Generator[Message,
     frame, VideoTooLarge and VideoTooLong where a limit of ``reading`` acts.
     """
     reading = reading or Reading()
-    num_in_range = count_frames(path, reading) if reading.count_packets else None
+    num_in_range = count_frames(path, reading)
     with opened(path, reading) as container:
         yield from _Reader(container, video_stream(container, reading), reading).messages(num_in_range)
 
@@ -67,8 +68,9 @@ class _Reader:
         self._num_lost = 0  # packets that did not decode ...
         self._lost_before = 0  # ... and how many of them the frames so far have been marked for
         self._num_damaged = 0
+        self._first_pts: int | None = None
 
-    def messages(self, num_in_range: int | None) -> Generator[Message, bool | None]:
+    def messages(self, num_in_range: int) -> Generator[Message, bool | None]:
         """What `read_video` gives."""
         block: list[_Frame] = []
         info, enough = None, False
@@ -79,6 +81,8 @@ class _Reader:
             frame = self._frame(decoded)
             if frame is not None:
                 block.append(frame)
+            elif self._clock.num_frames % SIGN_OF_LIFE == 0:
+                enough = bool((yield FrameBlock(self._clock.num_frames, *NOTHING)))
             if len(block) == BLOCK_LENGTH:
                 enough = bool((yield _block(block)))
                 block = []
@@ -108,11 +112,12 @@ class _Reader:
         """The frame with its number and time; None outside the part asked for. Raises VideoTooLong, VideoTooLarge."""
         number, reading = self._clock.num_frames, self._reading
         lasts = float(decoded.duration * decoded.time_base) if decoded.duration and decoded.time_base else None
-        start = self._clock.start_of(start_sec(self._stream, decoded.pts), lasts)
-        if start > reading.max_video_s:
-            raise VideoTooLong(f"The video is longer than {reading.max_video_s:g} s. Send a part of it.")
-        if number > FPS_GRACE and number > reading.max_fps * self._clock.end_sec:
-            raise VideoTooLong(f"The video has more than {reading.max_fps:g} frames/s, and goes on so for {number} frames.")
+        pts = decoded.pts
+        if self._container.format.name == "avi" and pts is not None:  # an encoder's delay, of which its header knows nothing
+            self._first_pts = pts if self._first_pts is None else self._first_pts
+            pts -= self._first_pts - (self._stream.start_time or 0)
+        start = self._clock.start_of(start_sec(self._stream, pts), lasts)
+        check_length(number, start, self._clock.end_sec, reading)
         if decoded.width * decoded.height > reading.max_pixels:
             raise VideoTooLarge(f"A frame has {decoded.width}x{decoded.height} pixels, over the limit of {reading.max_pixels}.")
         damaged = bool(decoded.is_corrupt) or self._num_lost > self._lost_before
@@ -135,26 +140,27 @@ class _Reader:
             spaces = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601}
         converted = self._reformatter.reformat(decoded, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1, **spaces)
         bgr: NDArray[Any] = converted.to_ndarray()
-        if decoded.rotation:
-            bgr = np.ascontiguousarray(np.rot90(bgr, decoded.rotation // 90))
+        if rotation := _rotation(decoded):
+            bgr = np.ascontiguousarray(np.rot90(bgr, rotation // 90))
         resized = cv2.resize(bgr, (c3d.FRAME_SIZE[1], c3d.FRAME_SIZE[0]))  # bilinear, as the original
         left = self._reading.crop_left
         return np.asarray(resized[c3d.CROP_TOP :, left:][: c3d.CROP_SIZE, : c3d.CROP_SIZE], np.uint8)
 
-    def _info(self, first: VideoFrame, num_in_range: int | None) -> VideoInfo:
+    def _info(self, first: VideoFrame, num_in_range: int) -> VideoInfo:
         container, stream = self._container, self._stream
-        sideways = first.rotation % 180 != 0
+        rotation = _rotation(first)
+        sideways = rotation in {90, 270}
         matrix = COLOR_MATRICES.get(int(first.colorspace), "unspecified")
         return VideoInfo(
-            container=_container_name(container),
-            codec=stream.codec_context.name,
+            container=name_of(container),
+            codec=stream.codec_context.codec.canonical_name,
             width=first.height if sideways else first.width,
             height=first.width if sideways else first.height,
-            rotation=first.rotation,
+            rotation=rotation,
             fps=float(stream.average_rate) if stream.average_rate else None,
             color_matrix=matrix if self._reading.honour_color_tags else "bt601 (tags ignored)",
             ten_bit=any(component.bits > 8 for component in first.format.components),
-            duration_sec=_duration_sec(container, stream),
+            duration_sec=duration_sec(container, stream),
             num_frames_header=stream.frames if stream.frames > 0 else None,
             num_frames_in_range=num_in_range,
         )
@@ -165,10 +171,11 @@ class _Reader:
             num_frames=clock.num_frames,
             end_sec=clock.end_sec if whole else clock.last_sec,
             whole=whole,
-            variable_frame_rate=clock.variable,
+            variable_frame_rate=clock.variable and not self._num_lost,  # what is lost leaves holes, large and small
             times_estimated=clock.estimated,
             num_lost_packets=self._num_lost,
             num_damaged_frames=self._num_damaged,
+            holes=clock.holes,
         )
 
 
@@ -177,14 +184,6 @@ def _block(frames: list[_Frame]) -> FrameBlock:
     return FrameBlock(numbers[0], np.stack(pictures), np.array(times), np.array(damaged))
 
 
-def _duration_sec(container: InputContainer, stream: VideoStream) -> float | None:
-    """As claimed for the picture; else for the whole file, whose sound or subtitles may last longer."""
-    if stream.duration and stream.duration > 0 and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration and container.duration > 0 else None
-
-
-def _container_name(container: InputContainer) -> str:
-    """One name of the several that FFmpeg gives a demuxer. QuickTime and MP4 share one; the file's brand tells them apart."""
-    name = container.format.name.split(",")[0]
-    return name if name != "mov" or container.metadata.get("major_brand", "").startswith("qt") else "mp4"
+def _rotation(frame: VideoFrame) -> int:
+    """Degrees counter-clockwise, 0, 90, 180 or 270. A picture that is askew by another angle is left so, as OpenCV does."""
+    return frame.rotation % 360 if frame.rotation % 90 == 0 else 0

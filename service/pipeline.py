@@ -112,8 +112,7 @@ class Pipeline:
     async def _clips(self, path: Path, wanted: Wanted, summary: Summary) -> AsyncGenerator[VideoInfo | Clip, None]:
         """The VideoInfo, then the clips as they are cut."""
         cutter = ClipCutter(wanted.clip_stride, wanted.tail, wanted.max_clips)
-        count = wanted.max_clips is not None
-        reading = replace(self._reading, start_sec=wanted.start_sec, end_sec=wanted.end_sec, count_packets=count)
+        reading = replace(self._reading, start_sec=wanted.start_sec, end_sec=wanted.end_sec)
         async with aclosing(self._decoder.read(path, reading)) as messages:
             info, enough = None, None
             while summary.end is None:
@@ -123,7 +122,7 @@ class Pipeline:
                 match message:
                     case VideoInfo():
                         info = message
-                        cutter.expect(message.num_frames_in_range or 0)
+                        cutter.expect(message.num_frames_in_range)
                         yield message
                     case FrameBlock():
                         clips = cutter.add(message)

@@ -33,8 +33,8 @@ def problem(error: ServiceError, record: RequestRecord) -> Response:
 
 
 def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
-    """The client's fault, and what every client hears while the service cannot serve, in one line; ours with the stack."""
-    ours = error.status >= 500 and not isinstance(error, errors.Unavailable)
+    """What a client or another server can bring about in one line; what is wrong here with the stack."""
+    ours = isinstance(error, errors.Internal)
     cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
     level, stack = (logging.ERROR, error) if ours else (logging.INFO, None)
     log.log(level, "%s: %s%s", error.code, error, cause, exc_info=stack, extra=record.ids())

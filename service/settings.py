@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     decoders: int = Field(
         min(4, os.cpu_count() or 1), ge=1, le=64, description="Decoder processes that are kept: one per core, at most 4."
     )
-    max_decoders: int = Field(16, ge=1, le=256, description="Decoder processes at once, started where the kept ones are busy.")
+    max_decoders: int = Field(64, ge=1, le=256, description="Decoder processes at once, started where the kept ones are busy.")
     decoder_memory_bytes: int = Field(
         1536 * MIB, ge=512 * MIB, description="Address space of a decoder process; 4K H.264 needs about half of the default."
     )

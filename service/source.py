@@ -143,7 +143,7 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     """What ``{"url": "https://...", "top_k": 3, "include": ["clips"]}`` says: options as a form would hold them."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter from brackets in brackets in brackets
         content = None
     if not isinstance(content, dict):
         raise MalformedRequest('The body is no JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
@@ -152,7 +152,7 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     url = content.pop("url")
     options = [(name, each) for name, value in content.items() for each in (value if isinstance(value, list) else [value])]
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
-        raise InvalidOption("The URL and the options are strings, numbers, or lists of them.")
+        raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
     return url, [(name, str(value)) for name, value in options]
 
 

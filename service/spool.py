@@ -47,14 +47,26 @@ def opened(parent: Path | None, max_bytes: int) -> Iterator[Spool]:
         parent.mkdir(parents=True, exist_ok=True)
     else:
         parent = Path(tempfile.gettempdir())
-    _sweep(parent)
-    own = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
-    lock = os.open(own, os.O_RDONLY)
-    try:
+    with _alone_in(parent):
+        _sweep(parent)
+        own = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
+        lock = os.open(own, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
         yield Spool(own, max_bytes)
     finally:
         shutil.rmtree(own, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
+def _alone_in(parent: Path) -> Iterator[None]:
+    """While this lasts no other start sweeps: it might take a directory that is made, and not locked yet, for a crash's."""
+    lock = os.open(parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(lock)
 
 

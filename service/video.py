@@ -23,6 +23,11 @@ CODECS = (
 )
 
 
+def count(number: int, what: str) -> str:
+    """`1 frame`, `2 frames`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 class Notice(NamedTuple):
     """One entry of an answer's ``warnings``: a stable code and a sentence. Their list is in the README."""
 
@@ -37,7 +42,6 @@ class Reading:
     crop_left: int = c3d.CROP_LEFT
     start_sec: float = 0.0
     end_sec: float | None = None  # half-open: a frame that starts then is not read
-    count_packets: bool = False  # also say, before the first frame, how many there seem to be
     containers: str = CONTAINERS
     codecs: str = CODECS
     honour_color_tags: bool = True
@@ -60,12 +64,12 @@ class VideoInfo:
     ten_bit: bool
     duration_sec: float | None  # these two as claimed: headers lie
     num_frames_header: int | None
-    num_frames_in_range: int | None  # counted in packets, where that was asked for
+    num_frames_in_range: int  # of the part asked for, counted in packets
 
     def notices(self) -> Iterator[Notice]:
         """What is odd already."""
         if self.rotation:
-            yield Notice("rotated", f"The file says to turn the picture by {self.rotation} degrees; the frames were turned.")
+            yield Notice("rotated", f"The file says to turn the picture by {self.rotation} degrees counter-clockwise; so it was.")
         if self.ten_bit:
             text = "The video has more than 8 bits a channel; it was converted to 8, which players and libraries do differently."
             yield Notice("ten_bit_converted", text)
@@ -99,17 +103,20 @@ class VideoEnd:
     times_estimated: bool
     num_lost_packets: int
     num_damaged_frames: int
+    holes: Sequence[Sequence[float]] = ()  # from a frame's start to the next one's, in seconds, where frames are missing
 
     def notices(self, info: VideoInfo, damaged_clips: Sequence[int]) -> Iterator[Notice]:
         """What is odd after all, given the indices of the clips that hold damaged frames."""
-        if self.num_lost_packets or self.num_damaged_frames:
+        if self.num_lost_packets or self.num_damaged_frames or self.holes:
             clips = ", ".join(map(str, damaged_clips[:MAX_CLIPS_NAMED])) + (
                 ", ..." if len(damaged_clips) > MAX_CLIPS_NAMED else ""
             )
-            text = f"{self.num_lost_packets} packets could not be decoded, {self.num_damaged_frames} frames are damaged. "
+            lost, damaged = count(self.num_lost_packets, "packet"), count(self.num_damaged_frames, "frame")
+            text = f"{lost} could not be decoded, {damaged} came out damaged. "
+            text += "".join(f"Frames are missing between {begin:.2f} and {end:.2f} s. " for begin, end in self.holes)
             yield Notice("corrupt_frames", text + (f"They are in the clips {clips}." if damaged_clips else "No clip holds them."))
         if self.times_estimated:
-            text = "The file has no timestamps that can be trusted; times come from the average frame rate."
+            text = "Timestamps are missing or cannot be trusted; such times come from the average frame rate."
             yield Notice("times_estimated", text)
         if self.variable_frame_rate:
             text = "Frames last differently long; the network was trained on videos of a constant rate."
@@ -118,5 +125,5 @@ class VideoEnd:
             text = f"The file claims {info.duration_sec:.2f} s and ends after {self.end_sec:.2f} s: it is probably cut off."
             yield Notice("video_truncated", text)
         if self.whole and info.num_frames_header and info.num_frames_header != self.num_frames:
-            text = f"The header claims {info.num_frames_header} frames; {self.num_frames} were decoded."
+            text = f"The header claims {count(info.num_frames_header, 'frame')}; {self.num_frames} could be decoded."
             yield Notice("header_frame_count_wrong", text)

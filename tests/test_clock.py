@@ -47,7 +47,28 @@ def test_a_duration_is_taken_where_it_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("stamps", "variable"),
-    [([0.0, 0.033, 0.067, 0.1], False), ([0.0, 0.033, 0.1], True), ([0.0, 0.04, 0.08, 0.2], True), ([0.0, 0.001, 0.003], False)],
+    [([0.0, 0.033, 0.067, 0.1], False), ([0.0, 0.033, 0.1], True), ([0.0, 0.04, 0.08, 0.18], True), ([0.0, 0.001, 0.003], False)],
 )
 def test_a_rate_varies_by_more_than_ticks(stamps: list[float | None], *, variable: bool) -> None:
     assert run(stamps)[0].variable == variable
+
+
+def test_a_hole_is_no_variable_rate() -> None:
+    stamps: list[float | None] = [number * 0.04 for number in range(100) if not 50 <= number < 75]
+    clock, _ = run(stamps)
+    assert not clock.variable
+    [(begin, end)] = clock.holes
+    assert begin == pytest.approx(49 * 0.04)
+    assert end == pytest.approx(75 * 0.04)
+
+
+def test_many_holes_are_a_variable_rate() -> None:
+    clock, _ = run([number * 0.04 + (number // 5) * 0.5 for number in range(100)])
+    assert clock.variable
+    assert clock.holes == ()
+
+
+def test_a_hole_among_uneven_frames_is_part_of_their_unevenness() -> None:
+    clock, _ = run([0.0, 0.01, 0.05, 0.06, 0.1, 2.0, 2.01])
+    assert clock.variable
+    assert clock.holes == ()

@@ -78,4 +78,5 @@ def test_whatever_else_goes_wrong_is_that_files_failure(clip_mp4: Path, capsys: 
     run = Run(json.dumps({"path": str(clip_mp4), "reading": asdict(Reading()) | {"crop_left": 100}}), job(clip_mp4, end_sec=0.2))
     assert run.kinds() == ["info", "error", "info", "block", "end"]
     assert run.said[1]["error"] == "decoder_failed"
-    assert "Traceback" in capsys.readouterr().err
+    assert "ValueError" in run.said[1]["cause"]
+    assert capsys.readouterr().err == ""  # which may be a file, and this process may write none

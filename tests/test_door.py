@@ -98,6 +98,7 @@ def test_a_refused_body_is_drained_up_to_a_bound(header: tuple[str, str]) -> Non
 def test_a_refused_body_is_drained_to_its_end_before_the_answer_is_over() -> None:
     said = through_door(refuse, chunks(b"a", b"b", b"c"), CHUNKED)
     assert (said.status, said.num_received) == (415, 3)
+    assert said.headers["connection"] == "close"
 
 
 def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -173,6 +174,22 @@ def test_curl_with_expect_continue_sees_a_refusal(service: Service, tmp_path: Pa
     command = ["curl", "-s", "--data-binary", f"@{big}", f"{service.url}/classify"]
     done = subprocess.run(command, capture_output=True, check=True)
     assert json.loads(done.stdout)["code"] == "unsupported_media_type"
+
+
+def test_a_refused_client_that_goes_on_dripping_is_closed(stand_in: Model, tmp_path: Path) -> None:
+    settings = {"C3D_MODEL_STORE": str(stand_in.directory.parent), "C3D_UPLOAD_IDLE_S": "1", "C3D_UPLOAD_TIMEOUT_S": "2"}
+    impatient = start(tmp_path, **settings)
+    host, port = impatient.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx")
+        received = b""
+        while piece := connection.recv(4096):  # until it is closed
+            received += piece
+    assert received.startswith(b"HTTP/1.1 200")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHos")
+        assert connection.recv(4096) == b""
+    assert impatient.end() == 0
 
 
 def test_nothing_is_left_behind(service: Service, clip_mp4: Path) -> None:

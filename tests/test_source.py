@@ -277,6 +277,7 @@ def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) ->
     [
         (b"", errors.MalformedRequest),
         (b"[1]", errors.MalformedRequest),
+        (b"[" * 30_000, errors.MalformedRequest),
         (b'{"url": ', errors.MalformedRequest),
         (b"{}", errors.SourceRequired),
         (b'{"url": 3}', errors.InvalidOption),

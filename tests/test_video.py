@@ -19,7 +19,7 @@ INFO = VideoInfo(
     ten_bit=False,
     duration_sec=4.0,
     num_frames_header=100,
-    num_frames_in_range=None,
+    num_frames_in_range=100,
 )
 END = VideoEnd(100, 4.0, whole=True, variable_frame_rate=False, times_estimated=False, num_lost_packets=0, num_damaged_frames=0)
 

@@ -30,9 +30,11 @@ def write_video(
     seed: int = 0,
     pts: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
+    title: str = "",
 ) -> Path:
     """A video of `picture` frames; ``pts`` in 1/1000 s makes its rate variable. Returns ``path``."""
     with av.open(str(path), "w") as container:
+        container.metadata.update({"title": title} if title else {})
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
         stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
         stream.codec_context.thread_count = 1

@@ -25,7 +25,7 @@ class Clock:
         self.last_sec = -math.inf  # when the last frame starts ...
         self.end_sec = 0.0  # ... and ends
         self._shortest, self._longest = math.inf, 0.0  # but for holes
-        self._holes: list[tuple[float, float]] = []
+        self._holes: list[list[float]] = []
         self._num_holes = 0
 
     def start_of(self, stamp_sec: float | None, duration_sec: float | None) -> float:
@@ -46,7 +46,7 @@ class Clock:
         lasted = start_sec - last_sec
         if lasted > HOLE * frame_sec:
             self._num_holes += 1
-            self._holes = [*self._holes, (last_sec, start_sec)][: MAX_HOLES + 1]
+            self._holes = [*self._holes, [last_sec, start_sec]][: MAX_HOLES + 1]
             return
         self._shortest, self._longest = min(self._shortest, lasted), max(self._longest, lasted)
 
@@ -55,9 +55,9 @@ class Clock:
         return self._longest <= VARIABLE_RATE * self._shortest or self._longest - self._shortest <= 2 * self._tick_sec
 
     @property
-    def holes(self) -> tuple[tuple[float, float], ...]:
+    def holes(self) -> list[list[float]]:
         """Where frames are missing, from the start of one to the start of the next that is there, in seconds."""
-        return tuple(self._holes) if self._num_holes <= MAX_HOLES and self._is_regular() else ()
+        return self._holes if self._num_holes <= MAX_HOLES and self._is_regular() else []
 
     @property
     def estimated(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -103,7 +103,9 @@ class VideoEnd:
     times_estimated: bool
     num_lost_packets: int
     num_damaged_frames: int
-    holes: Sequence[Sequence[float]] = ()  # from a frame's start to the next one's, in seconds, where frames are missing
+    holes: list[list[float]] = field(
+        default_factory=list
+    )  # from a frame's start to the next one's, in seconds, where frames are missing
 
     def notices(self, info: VideoInfo, damaged_clips: Sequence[int]) -> Iterator[Notice]:
         """What is odd after all, given the indices of the clips that hold damaged frames."""

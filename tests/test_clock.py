@@ -65,10 +65,10 @@ def test_a_hole_is_no_variable_rate() -> None:
 def test_many_holes_are_a_variable_rate() -> None:
     clock, _ = run([number * 0.04 + (number // 5) * 0.5 for number in range(100)])
     assert clock.variable
-    assert clock.holes == ()
+    assert clock.holes == []
 
 
 def test_a_hole_among_uneven_frames_is_part_of_their_unevenness() -> None:
     clock, _ = run([0.0, 0.01, 0.05, 0.06, 0.1, 2.0, 2.01])
     assert clock.variable
-    assert clock.holes == ()
+    assert clock.holes == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ INSIDE = "/srv/store/sports1m: what went wrong inside"
 
 def children() -> set[int]:
     """The decoder processes of this process."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in task.joinpath("children").read_text().split()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread may end between being listed and being asked
+            found |= {int(pid) for pid in task.joinpath("children").read_text().split()}
+    return found
 
 
 def threads() -> set[str]:

@@ -113,7 +113,7 @@ class ClipCutter:
             yield Notice("short_video_padded", text)
         elif self.num_clips < self._num_expected:
             text = (
-                f"{self._num_expected} clips were to be taken, but the video gave {self.num_clips}: it is shorter than it seems."
+                f"{self._num_expected} clips were to be taken, and the video gave {self.num_clips}: it is shorter than it seems."
             )
             yield Notice("fewer_clips", text)
         elif left := self._num_left():

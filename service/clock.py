@@ -21,12 +21,11 @@ class Clock:
     def __init__(self, rate: Fraction, *, by_index: bool, tick_sec: float) -> None:
         self._rate, self._by_index, self._tick_sec = rate, by_index, tick_sec
         self.num_frames = 0
-        self.num_estimated = 0
+        self.estimated = by_index  # whether any time is a guess
         self.last_sec = -math.inf  # when the last frame starts ...
         self.end_sec = 0.0  # ... and ends
         self._shortest, self._longest = math.inf, 0.0  # but for holes
-        self._holes: list[list[float]] = []
-        self._num_holes = 0
+        self._holes: list[list[float]] = []  # the first few: one more than MAX_HOLES says that there are too many
 
     def start_of(self, stamp_sec: float | None, duration_sec: float | None) -> float:
         """When the next frame is shown, given what the file says of it."""
@@ -34,7 +33,7 @@ class Clock:
         if self._by_index:
             stamp_sec, duration_sec = float(self.num_frames / self._rate), frame_sec
         if stamp_sec is None or stamp_sec <= self.last_sec:
-            self.num_estimated += 1
+            self.estimated = True
             stamp_sec = self.last_sec + frame_sec if self.num_frames else 0.0
         if self.num_frames:
             self._measure(self.last_sec, stamp_sec, frame_sec)
@@ -45,7 +44,6 @@ class Clock:
     def _measure(self, last_sec: float, start_sec: float, frame_sec: float) -> None:
         lasted = start_sec - last_sec
         if lasted > HOLE * frame_sec:
-            self._num_holes += 1
             self._holes = [*self._holes, [last_sec, start_sec]][: MAX_HOLES + 1]
             return
         self._shortest, self._longest = min(self._shortest, lasted), max(self._longest, lasted)
@@ -57,14 +55,9 @@ class Clock:
     @property
     def holes(self) -> list[list[float]]:
         """Where frames are missing, from the start of one to the start of the next that is there, in seconds."""
-        return self._holes if self._num_holes <= MAX_HOLES and self._is_regular() else []
-
-    @property
-    def estimated(self) -> bool:
-        """Whether any time is a guess."""
-        return self._by_index or self.num_estimated > 0
+        return [] if self.variable else self._holes
 
     @property
     def variable(self) -> bool:
         """Whether frames last differently long. A few holes in a constant rate do not make it variable."""
-        return not self._is_regular() or self._num_holes > MAX_HOLES
+        return not self._is_regular() or len(self._holes) > MAX_HOLES

@@ -88,9 +88,8 @@ class _Reader:
                 block = []
             if enough or self._past_the_end():
                 break
-        else:
-            if info is None:
-                raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
+        if info is None:
+            raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
         if block:
             yield _block(block)
         yield self._end(whole=not enough and not self._past_the_end())

@@ -1,0 +1,113 @@
+"""C3D as each engine runs it best, by its own documentation: uint8 clips in, float32 fc6 and probabilities out.
+
+Every one is built from the same tensors of the store and from `c3d.LAYERS`, and subtracts the same mean itself. Each class
+imports its library when it is made, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import exported
+from bench.inputs import Clips
+from bench.weights import Float32, Run, channels_first, mean_of
+from model_store.store import Model
+from service import c3d
+
+BATCH = 4  # clips a pass: the largest batch of the service on a CPU, for everybody
+
+
+class Engine(NamedTuple):
+    """How to make it, the libraries that it needs, and how it is set up, in a line for the table."""
+
+    make: Callable[[Model], Run]
+    needs: tuple[str, ...]
+    setup: str
+
+
+def _tensorflow(model: Model, precision: str) -> Run:
+    from service.network import Network
+
+    network = Network(model, precision)
+
+    def run(clips: Clips) -> tuple[Float32, Float32]:
+        outputs = network.run(clips)
+        return outputs.fc6, outputs.probabilities
+
+    return run
+
+
+def _torch_module(model: Model) -> Any:
+    """As the public PyTorch ports write it: Conv3d, channels first, ReLU and MaxPool3d in a row."""
+    import torch
+
+    weights = {name: torch.from_numpy(tensor) for name, tensor in channels_first(model).items()}
+
+    class C3D(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.mean = torch.from_numpy(mean_of(model))  # no buffer: it stays float32
+            for layer in c3d.LAYERS:
+                if layer.kind == "conv":
+                    kernel = weights[f"{layer.name}/kernel"]
+                    module: Any = torch.nn.Conv3d(kernel.shape[1], kernel.shape[0], 3, padding=1)
+                elif layer.parameters:
+                    kernel = weights[f"{layer.name}/kernel"]
+                    module = torch.nn.Linear(kernel.shape[1], kernel.shape[0])
+                else:
+                    continue
+                module.weight.data, module.bias.data = kernel, weights[f"{layer.name}/bias"]
+                self.add_module(layer.name, module)
+
+        def forward(self, clips: Any) -> tuple[Any, Any]:
+            x = (clips.float() - self.mean).permute(0, 4, 1, 2, 3).to(self.conv1.weight.dtype)
+            for layer in c3d.LAYERS[:-5]:  # down to zeropad5
+                if layer.kind == "conv":
+                    x = torch.relu(getattr(self, layer.name)(x))
+                elif layer.kind == "pool":
+                    x = torch.max_pool3d(x, layer.argument)
+                else:
+                    x = torch.nn.functional.pad(x, (0, 1, 0, 1))  # last axes first: a row and a column at their ends
+            x = torch.max_pool3d(x, c3d.LAYERS[-5].argument).flatten(1)
+            fc6 = torch.relu(self.fc6(x))
+            return fc6.float(), torch.softmax(self.fc8(torch.relu(self.fc7(fc6))).float(), 1)
+
+    return C3D().eval()
+
+
+def _torch(model: Model, *, best: bool) -> Run:
+    import torch
+
+    module: Any = _torch_module(model)
+    if best:
+        module = module.to(torch.bfloat16).to(memory_format=torch.channels_last_3d)
+        module = torch.compile(module)
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def run(clips: Clips) -> tuple[Float32, Float32]:
+        fc6, probabilities = module(torch.from_numpy(clips))
+        return fc6.numpy(), probabilities.numpy()
+
+    return run
+
+
+KERAS = ("tensorflow-cpu", "keras")
+ENGINES = {
+    "tensorflow": Engine(lambda model: _tensorflow(model, "float32"), KERAS, "the service's network, float32"),
+    "tensorflow bfloat16": Engine(lambda model: _tensorflow(model, "bfloat16"), KERAS, "the service's network, bfloat16"),
+    "pytorch as ported": Engine(lambda model: _torch(model, best=False), ("torch",), "Conv3d, channels first, float32, eager"),
+    "pytorch at its best": Engine(
+        lambda model: _torch(model, best=True), ("torch",), "channels_last_3d, bfloat16, torch.compile"
+    ),
+    "onnx runtime": Engine(exported.onnxruntime, ("onnxruntime", "onnx"), "all graph optimisations, float32"),
+    "openvino": Engine(lambda model: exported.openvino(model, "f32"), ("openvino", "onnx"), "LATENCY hint, float32"),
+    "openvino bfloat16": Engine(lambda model: exported.openvino(model, "bf16"), ("openvino", "onnx"), "LATENCY hint, bfloat16"),
+}
+
+
+def store() -> Path:
+    """Where the models are: what C3D_MODEL_STORE says, as for the service."""
+    return Path(os.environ.get("C3D_MODEL_STORE", "model_store/files"))

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from fakes import FakeNetwork
 from service.app import create_app
+from service.server import Protocol
 from service.settings import Settings
 
 BOUNDARY = "a-boundary"
@@ -48,6 +51,30 @@ async def ready(app: FastAPI) -> AsyncIterator[None]:
                 break
             await asyncio.sleep(0)  # lets the loading get on
         yield
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """The application behind a real socket, once it is ready: its host and port."""
+    ready = threading.Event()
+    serve = app.state.readiness.serve
+
+    def serve_and_tell(serving: Any) -> None:
+        serve(serving)
+        ready.set()
+
+    app.state.readiness.serve = serve_and_tell
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, http=Protocol, log_config=None, ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert ready.wait(60)
+        while not server.started:
+            pass
+        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 def until_status(client: TestClient, status: int, path: str = "/readyz") -> dict[str, Any]:

@@ -25,7 +25,7 @@ ARROWS = {
     "server": {"app", "settings"},
     "app": {
         "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "probes", "problems", "readiness",
-        "settings", "spool", "supervisor",
+        "settings", "spool", "supervisor", "v2",
     },
     "loading": {
         "batcher", "c3d", "decoder", "errors", "fetch_policy", "metrics", "network", "pipeline", "readiness", "settings",
@@ -35,6 +35,12 @@ ARROWS = {
     "api": {
         "answers", "errors", "journal", "options", "pipeline", "problems", "readiness", "schemas", "settings", "source", "video",
     },
+    "v2": {
+        "answers", "c3d", "errors", "journal", "pipeline", "problems", "readiness", "settings", "source", "spool", "v2_body",
+        "v2_schemas",
+    },
+    "v2_body": {"c3d", "errors", "options", "v2_schemas"},
+    "v2_schemas": {"c3d"},
     "probes": {"answers", "errors", "problems", "readiness", "schemas"},
     "problems": {"errors", "journal", "options", "schemas"},
     "options": {"c3d", "clips", "errors"},
@@ -83,7 +89,7 @@ HOMES = {
     "av": {"container", "frames"},
     "cv2": {"frames"},
     "python_multipart": {"form", "source"},
-    "orjson": {"answers", "problems"},
+    "orjson": {"answers", "problems", "v2_body"},
     "httpx2": {"fetch", "fetch_policy"},
     "httpcore2": {"fetch"},
     "h11": {"server"},

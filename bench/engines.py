@@ -86,9 +86,9 @@ def _torch(model: Model, *, best: bool) -> Run:
         module = module.to(torch.bfloat16).to(memory_format=torch.channels_last_3d)
         module = torch.compile(module)
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def run(clips: Clips) -> tuple[Float32, Float32]:
-        fc6, probabilities = module(torch.from_numpy(clips))
+        with torch.inference_mode():
+            fc6, probabilities = module(torch.from_numpy(clips))
         return fc6.numpy(), probabilities.numpy()
 
     return run

@@ -30,7 +30,7 @@ def sources() -> list[str]:
     return [path.name for path in REAL_VIDEOS]
 
 
-def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _pictures(path: Path) -> Iterator[NDArray[Any]]:
     """The frames of a video, scaled to 320x240, again and again."""
     while True:
         with av.open(str(path)) as container:
@@ -40,7 +40,8 @@ def _pictures(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 def _pattern(index: int) -> NDArray[np.uint8]:
     y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
-    return (128 + 60 * np.sin((x + y)[..., None] / np.array([7, 8, 9]) + index / 3)).astype(np.uint8)
+    waves = np.sin((x + y)[..., None] / np.array([7, 8, 9]) + index / 3)
+    return np.asarray(128 + 60 * waves, np.uint8)
 
 
 def make_video(path: Path, num_frames: int, which: int = 0) -> Path:

@@ -44,9 +44,7 @@ def video_upload(video: bytes, num_clips: int, path: str = "/features") -> Reque
 def video_form(video: bytes, num_clips: int, path: str, field: str) -> Request:
     """A video as a browser's form sends it."""
     head = f'--b\r\nContent-Disposition: form-data; name="{field}"; filename="clip.mp4"\r\nContent-Type: video/mp4\r\n\r\n'
-    return Request(
-        path, head.encode() + video + b"\r\n--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}, num_clips
-    )
+    return Request(path, head.encode() + video + b"\r\n--b--\r\n", {"Content-Type": "multipart/form-data; boundary=b"}, num_clips)
 
 
 def decoded_clips(clips: Clips) -> Request:

@@ -1,4 +1,4 @@
-"""What is measured runs in processes of its own, one at a time: starting them, talking to them, and what /proc says of them."""
+"""What is measured runs in processes of its own: starting them, talking to them, stopping them while it is another one's turn."""
 
 from __future__ import annotations
 
@@ -17,73 +17,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import URLError
 
+from bench.usage import family
+
 ROOT = Path(__file__).parent.parent
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT_S = 300  # the slowest peer compiles for a minute
-MIB = 1024.0  # KiB in /proc
 STORE = "C3D_MODEL_STORE"
-SELF = os.getpid()
 
 
-def family(pid: int) -> list[int]:
-    """The process and all below it that live now."""
-    found, left = [], [pid]
-    while left:
-        each = left.pop()
-        found.append(each)
-        for children in Path(f"/proc/{each}/task").glob("*/children"):
-            with suppress(OSError):  # a thread that has just ended
-                left += map(int, children.read_text().split())
-    return found
+def pause(pid: int) -> None:
+    """Stop a process and all below it where they are."""
+    _signal(pid, signal.SIGSTOP)
 
 
-def cpu_s(pid: int) -> float:
-    """Seconds of processor of one process so far, and of those children of it that have ended; 0 if it has itself."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / TICKS_PER_S  # utime, stime, cutime, cstime: proc(5)
-    return 0.0
+def resume(pid: int) -> None:
+    """Let them go on."""
+    _signal(pid, signal.SIGCONT)
 
 
-def fine_cpu_s(pid: int) -> float:
-    """Seconds of processor of a process's living threads, to the nanosecond where `cpu_s` counts ticks of 10 ms."""
-    total = 0
-    for statistics in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        with suppress(OSError):
-            total += int(statistics.read_text().split()[0])
-    return total / 1e9
-
-
-def family_cpu_s(pid: int) -> float:
-    """Seconds of processor of a process and all below it."""
-    return sum(map(cpu_s, family(pid)))
-
-
-def idle_share(pid: int, seconds: float) -> float:
-    """How much of one core a process and all below it take while nobody asks anything of them."""
-    before, started = family_cpu_s(pid), time.perf_counter()
-    time.sleep(seconds)
-    return (family_cpu_s(pid) - before) / (time.perf_counter() - started)
-
-
-def peak_mib(pid: int) -> float:
-    """The most memory that a process has held at once, since its start or the last `forget_peak`."""
-    with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / MIB
-    return 0.0
-
-
-def family_peak_mib(pid: int) -> float:
-    """The sum of the peaks of a process and all below it: an upper bound, pages that they share count more than once."""
-    return sum(map(peak_mib, family(pid)))
-
-
-def forget_peak(pid: int) -> None:
-    """Let `peak_mib` begin anew, for a process and all below it."""
+def _signal(pid: int, number: signal.Signals) -> None:
     for each in family(pid):
-        Path(f"/proc/{each}/clear_refs").write_text("5")  # proc(5): resets the peak resident set size
+        with suppress(ProcessLookupError):
+            os.kill(each, number)
 
 
 def free_port() -> int:
@@ -113,6 +67,7 @@ def process(command: list[str], environment: Mapping[str, str], **options: Any) 
             print(f"{' '.join(command)} said:\n{log.read()[-4000:]}", file=sys.stderr)
             raise
         finally:
+            resume(running.pid)
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):

@@ -23,9 +23,7 @@ def clips_of_bytes(video: bytes, crop_left: int = c3d.CROP_LEFT) -> Clips:
             if not found:
                 break
             small = cv2.resize(frame, c3d.FRAME_SIZE[::-1])
-            frames.append(
-                small[c3d.CROP_TOP : c3d.CROP_TOP + c3d.CROP_SIZE, crop_left : crop_left + c3d.CROP_SIZE]
-            )
+            frames.append(small[c3d.CROP_TOP : c3d.CROP_TOP + c3d.CROP_SIZE, crop_left : crop_left + c3d.CROP_SIZE])
         capture.release()
     starts = range(0, len(frames) - c3d.CLIP_LENGTH + 1, c3d.CLIP_STRIDE)
     return np.stack([frames[start : start + c3d.CLIP_LENGTH] for start in starts]).astype(np.uint8)

@@ -6,7 +6,7 @@ The handler is a plain function, so that FastAPI runs it in its thread pool, as 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import uvicorn
@@ -16,35 +16,43 @@ from bench.engines import store
 from bench.inputs import Clips
 from bench.servers.decoding import clips_of_bytes
 from bench.weights import mean_of
-from model_store.store import open_model
+from model_store.store import Model, open_model
 from service import c3d
 
 
-def main() -> None:
-    """Serve POST /features until the end."""
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+def layer_of(row: c3d.Layer) -> Any:
+    """A row of the layer table in Keras."""
     import keras
 
-    model = open_model(store())
-    mean = mean_of(model)
-    layers: list[object] = [keras.Input(c3d.CLIP_SHAPE)]
-    for layer in c3d.LAYERS[:-2]:  # down to fc6
-        match layer.kind:
-            case "conv":
-                layers.append(keras.layers.Conv3D(layer.argument, 3, padding="same", activation="relu", name=layer.name))
-            case "pool":
-                layers.append(keras.layers.MaxPooling3D(layer.argument, name=layer.name))
-            case "pad":
-                layers.append(keras.layers.ZeroPadding3D(layer.argument, name=layer.name))
-            case "flatten":
-                layers.append(keras.layers.Flatten(name=layer.name))
-            case "dense":
-                layers.append(keras.layers.Dense(layer.argument, activation="relu", name=layer.name))
-    network = keras.Sequential(layers)
+    match row.kind:
+        case "conv":
+            return keras.layers.Conv3D(row.argument, 3, padding="same", activation="relu", name=row.name)
+        case "pool":
+            return keras.layers.MaxPooling3D(row.argument, name=row.name)
+        case "pad":
+            return keras.layers.ZeroPadding3D(row.argument, name=row.name)
+        case "flatten":
+            return keras.layers.Flatten(name=row.name)
+        case _:
+            return keras.layers.Dense(row.argument, activation="relu", name=row.name)
+
+
+def network_of(model: Model) -> Any:
+    """Mean-subtracted clips in, fc6 out: a Sequential, as the Keras ports have it."""
+    import keras
+
+    network = keras.Sequential([keras.Input(c3d.CLIP_SHAPE), *map(layer_of, c3d.LAYERS[:-2])])
     tensors = dict(model.tensors())
     for layer in network.layers:
         if layer.weights:
             layer.set_weights([tensors[f"{layer.name}/kernel"], tensors[f"{layer.name}/bias"]])
+    return network
+
+
+def main() -> None:
+    """Serve POST /features until the end."""
+    model = open_model(store())
+    mean, network = mean_of(model), network_of(model)
 
     def descriptor(clip: Clips) -> list[float]:
         vector: list[float] = network.predict((clip.astype(np.float32) - mean)[None], verbose=0)[0].tolist()

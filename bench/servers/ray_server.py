@@ -54,7 +54,8 @@ if __name__ == "__main__":
     os.environ |= {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}  # it would leave a token in the home directory
     ray.init(include_dashboard=False, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(os.environ["C3D_PORT"])})
-    serve.run(C3D.bind())
+    deployment: Any = C3D
+    serve.run(deployment.bind())
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     serve.shutdown()
     ray.shutdown()

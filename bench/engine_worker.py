@@ -21,6 +21,7 @@ import numpy as np
 
 from bench.engines import BATCH, ENGINES, store
 from bench.inputs import Clips
+from bench.variants import VARIANTS
 from bench.weights import Run
 from model_store.store import open_model
 from service.batcher import Batcher, BatchRun
@@ -92,7 +93,9 @@ def main() -> None:
     """The process's life."""
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
-    work = Work(ENGINES[sys.argv[1]].make(open_model(store())), np.load(Path(sys.argv[2])))
+    name = sys.argv[1]
+    make = VARIANTS[name].make if name in VARIANTS else ENGINES[name].make
+    work = Work(make(open_model(store())), np.load(Path(sys.argv[2])))
     for line in sys.stdin:
         out.write(json.dumps(answer(work, json.loads(line))) + "\n")
         out.flush()

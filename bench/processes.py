@@ -47,7 +47,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
+def environment_of(extra: Mapping[str, str]) -> dict[str, str]:
     """Ours, without settings of a service but for the store's, and with the repository on the path."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("C3D_") or name in {STORE, "C3D_MODEL"}}
     return kept | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"} | dict(extra)
@@ -58,7 +58,7 @@ def process(command: list[str], environment: Mapping[str, str], **options: Any) 
     """Run a command, its stderr in a file that is shown where it fails. It and all below it are gone at the end."""
     with tempfile.TemporaryFile("w+") as log:
         running = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(environment), stderr=log, text=True, start_new_session=True, **options
+            command, cwd=ROOT, env=environment_of(environment), stderr=log, text=True, start_new_session=True, **options
         )
         try:
             yield running

@@ -57,6 +57,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         lifespan=lifespan,
         redirect_slashes=False,  # a redirected upload would be sent twice
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
     )
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics = metrics

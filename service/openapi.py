@@ -65,15 +65,18 @@ def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
 def body_of(options: type[Options]) -> dict[str, Any]:
     """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
     video = {"type": "string", "format": "binary", "description": "The video file."}
-    fields = {"file": video, **options.model_json_schema()["properties"]}
-    form = {"type": "object", "required": ["file"], "properties": fields}
+    named = options.model_json_schema()["properties"]
+    for each in named.values():  # no defaults: generated clients would send them, and contradict the query
+        each.setdefault("examples", [each.pop("default", None)])
+    fields = {"file": video, **named}
+    form = {"type": "object", "required": ["file"], "properties": fields, "additionalProperties": False}
     url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
-    by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **options.model_json_schema()["properties"]}}
+    by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
     raw = {"schema": video, "example": "the bytes of clip.mp4"}
     content = {
         "multipart/form-data": {"schema": form, "example": {"file": "the bytes of clip.mp4"}},
         "application/octet-stream": raw,
-        "video/*": raw,
+        "video/mp4": raw,
         "application/json": {"schema": by_url, "example": {"url": "https://example.com/clip.mp4"}},
     }
     return {

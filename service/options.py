@@ -122,7 +122,8 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     except ValidationError as error:
         raise invalid_option(error.errors()) from None
     for name in sorted(options.model_fields_set & ABOUT.keys()):
-        if not options.wants(ABOUT[name]):
+        is_default = getattr(options, name) == kind.model_fields[name].default  # which generated clients send unasked
+        if not is_default and not options.wants(ABOUT[name]):
             raise InvalidOption(f"{name}: it is about {ABOUT[name]}; add include={ABOUT[name]}.")
     return options
 

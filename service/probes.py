@@ -55,7 +55,7 @@ async def livez(request: Request) -> Response:
 @router.head("/readyz", include_in_schema=False)
 @router.head("/health", include_in_schema=False)
 @router.get("/readyz", summary="Can it answer now?", response_model=StatusOut, responses=NOT_READY)
-@router.get("/health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
+@router.get("/health", operation_id="health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
 async def readyz(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()

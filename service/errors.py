@@ -2,6 +2,7 @@
 
     ServiceError                        what a client is told: status, code, title and a sentence that says what to do
     |-- MalformedRequest          400
+    |-- Unauthorized              401
     |-- UrlForbidden              403
     |-- NotFound                  404
     |-- MethodNotAllowed          405
@@ -42,6 +43,7 @@ Every class has its own code; the message is for the client and never holds a pa
 that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a `video.Notice`.
 """
 
+# ruff: noqa: E701 (the leaves of a large family stand as a table)
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -57,6 +59,11 @@ class ServiceError(Exception):
 
 class MalformedRequest(ServiceError):
     status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class Unauthorized(ServiceError):
+    status, code, title = 401, "unauthorized", "No valid key"
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class UrlForbidden(ServiceError):
@@ -88,48 +95,19 @@ class BadInput(ServiceError):
     status, code, title = 422, "bad_input", "Bad input"
 
 
-class SourceRequired(BadInput):
-    code, title = "source_required", "No video in the request"
-
-
-class SourceConflict(BadInput):
-    code, title = "source_conflict", "More than one video in the request"
-
-
-class InvalidOption(BadInput):
-    code, title = "invalid_option", "Invalid option"
-
-
-class EmptyFile(BadInput):
-    code, title = "empty_file", "Empty file"
-
-
-class NoVideoStream(BadInput):
-    code, title = "no_video_stream", "No video in the file"
-
-
-class UndecodableVideo(BadInput):
-    code, title = "undecodable_video", "The file cannot be decoded"
-
-
-class VideoTooLarge(BadInput):
-    code, title = "video_too_large", "Too many pixels"
-
-
-class VideoTooLong(BadInput):
-    code, title = "video_too_long", "Too long, or too many frames"
-
-
-class TimeRangeOutsideVideo(BadInput):
-    code, title = "time_range_outside_video", "No frame in the part asked for"
-
-
-class DecoderFailed(BadInput):
-    code, title = "decoder_failed", "The decoder gave up on this file"
-
-
-class DecodeTimeout(BadInput):
-    code, title = "decode_timeout", "The decoder got stuck in this file"
+# fmt: off
+class SourceRequired(BadInput): code, title = "source_required", "No video in the request"
+class SourceConflict(BadInput): code, title = "source_conflict", "More than one video in the request"
+class InvalidOption(BadInput): code, title = "invalid_option", "Invalid option"
+class EmptyFile(BadInput): code, title = "empty_file", "Empty file"
+class NoVideoStream(BadInput): code, title = "no_video_stream", "No video in the file"
+class UndecodableVideo(BadInput): code, title = "undecodable_video", "The file cannot be decoded"
+class VideoTooLarge(BadInput): code, title = "video_too_large", "Too many pixels"
+class VideoTooLong(BadInput): code, title = "video_too_long", "Too long, or too many frames"
+class TimeRangeOutsideVideo(BadInput): code, title = "time_range_outside_video", "No frame in the part asked for"
+class DecoderFailed(BadInput): code, title = "decoder_failed", "The decoder gave up on this file"
+class DecodeTimeout(BadInput): code, title = "decode_timeout", "The decoder got stuck in this file"
+# fmt: on
 
 
 class Overloaded(ServiceError):

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from service import errors
+from service.access import Access
 from service.errors import ServiceError
 from service.journal import RequestRecord
 from service.options import invalid_option, printable
@@ -52,12 +53,12 @@ def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, access: Access) -> None:
     """Have the application answer every error so, and document it so."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: _openapi(app, access)  # type: ignore[method-assign]
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -82,14 +83,16 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return problem(ours, request.state.record)
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with problems under their own media type."""
+def _openapi(app: FastAPI, access: Access) -> dict[str, Any]:
+    """FastAPI's document, with problems under their own media type, and what needs a key."""
     if not app.openapi_schema:
         document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         for path in document["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
-                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+                        parts = response["content"].values()  # the schema may stand under the media type of the good answer
+                        response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
+        access.describe(document)
         app.openapi_schema = document
     return app.openapi_schema

@@ -137,7 +137,8 @@ class _Answer:
     """The request's ``send``: adds the request id and its times, and ends an early answer only when the body has been drained.
 
     The answer itself goes out at once. Were the connection closed behind it with bytes unread, a client that is still
-    sending would see a reset instead.
+    sending would see a reset instead. And since what follows an answer waits until the system has taken it, a large answer that
+    nobody reads is a request inside, and counts as one.
     """
 
     def __init__(self, send: Send, body: _Body, record: RequestRecord) -> None:
@@ -155,7 +156,7 @@ class _Answer:
             if not self._body.whole:
                 ours.append((b"connection", b"close"))  # or what is left of the body would be waited for without an end
             message = {**message, "headers": [*message.get("headers", []), *ours]}
-        elif not self._body.whole and not message.get("more_body", False):
+        elif not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body"}

@@ -61,7 +61,7 @@ class Settings(BaseSettings):
     max_waiting_clips: int = Field(512, ge=1, description="Clips that wait for the network, from which on requests are 429.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
     worker_timeout_s: float = Field(60, gt=0, le=3600, description="Seconds one batch may take; then the process ends.")
-    upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request's head or body.")
+    upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
     upload_timeout_s: float = Field(600, gt=0, le=86400, description="Seconds that a body may take in all.")
     urls: Literal["public", "private", "off"] = Field(
         "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."

@@ -22,7 +22,8 @@ STORE = "model_store.store"
 ARROWS = {
     "__init__": set(),
     "__main__": {"journal", "server", "settings"},
-    "server": {"app", "settings"},
+    "server": {"app", "protocol", "settings"},
+    "protocol": {"errors", "journal", "problems"},
     "app": {
         "access", "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "probes", "problems",
         "readiness", "settings", "spool", "supervisor",
@@ -61,8 +62,9 @@ ARROWS = {
     "clock": set(),
     "video": {"c3d"},
     "clips": {"c3d", "errors", "video"},
-    "batcher": {"errors", "lanes"},
+    "batcher": {"assembly", "errors", "lanes"},
     "lanes": set(),
+    "assembly": set(),
     "network": {"c3d", "engines", STORE},
     "engines": {"errors"},
     "metrics": {"errors"},  # the codes that may be a label
@@ -76,7 +78,7 @@ ARROWS = {
 HOMES = {
     "fastapi": {"app", "door", "api", "probes", "v2", "schemas", "answers", "problems"},
     "starlette": {"app", "door", "api", "probes", "v2", "schemas", "answers", "problems", "source"},
-    "uvicorn": {"server"},
+    "uvicorn": {"protocol", "server"},
     "keras": {"network"},
     "tensorflow": {"engines"},
     "jax": {"engines"},
@@ -87,7 +89,7 @@ HOMES = {
     "orjson": {"answers", "problems"},
     "httpx2": {"fetch", "fetch_policy"},
     "httpcore2": {"fetch"},
-    "h11": {"server"},
+    "h11": {"protocol"},
     "pydantic_settings": {"settings"},
     "prometheus_client": {"metrics"},
 }

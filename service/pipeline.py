@@ -111,10 +111,9 @@ class Pipeline:
             yield summary
 
     async def run_clips(self, clips: NDArray[np.uint8], summary: Summary) -> AsyncGenerator[ClipOutputs, None]:
-        """Clips that come as they are, uint8 (n, 16, 112, 112, 3) BGR: the rows of each in order, as they are computed.
+        """Clips cut already, uint8 (n, 16, 112, 112, 3) BGR: the rows of each in order, as they are computed.
 
-        ``queue_s`` and ``model_s`` of ``summary`` are kept up to date. To be closed as `run`; raises NonFiniteOutput, or what
-        the network raised.
+        ``summary`` is told its times. To be closed, and raises, as `run`.
         """
         with closing(_Lane(self._batcher, summary)) as lane:
             for clip in clips:

@@ -37,6 +37,10 @@ class Inference(NamedTuple):
     timeout_s: float | None
     id: str | None
 
+    def num_json_numbers(self, sizes: Mapping[str, int]) -> int:
+        """How many numbers the answer's JSON will hold, given how many each output has for a clip."""
+        return len(self.clips) * sum(sizes[name] for name, as_binary in self.outputs.items() if not as_binary)
+
 
 def json_length(header: str | None) -> int | None:
     """What the header Inference-Header-Content-Length says; None where it is not there, and the body is all JSON.

@@ -37,7 +37,8 @@ ARROWS = {
         "source", "stream",
     },
     "v2": {
-        "answers", "c3d", "errors", "journal", "openapi", "pipeline", "readiness", "settings", "source", "v2_body", "v2_schemas",
+        "answers", "c3d", "errors", "journal", "openapi", "pipeline", "probes", "readiness", "settings", "source", "v2_body",
+        "v2_schemas",
     },
     "v2_body": {"c3d", "errors", "options", "v2_schemas"},
     "v2_schemas": {"c3d"},

@@ -278,6 +278,15 @@ def test_json_is_bounded_more_tightly(client: TestClient) -> None:
     assert error(post(client, text, {LENGTH: str(len(text))})) == (413, "body_too_large")
 
 
+def test_an_answer_of_too_much_json_is_refused_before_and_after_it_is_known(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    with serving(fake_app(tmp_path, network, max_json_bytes=65_536)) as client:
+        assert error(post(client, *binary(np.zeros((9, *CLIP_SHAPE), np.uint8)))) == (413, "answer_too_large")
+        assert not network.batches
+        assert error(post(client, *binary(outputs=[{"name": "fc6"}]))) == (413, "answer_too_large")
+        assert post(client, *binary(parameters={"binary_data_output": True})).status_code == 200
+
+
 def test_clips_count_among_the_bytes_of_all_requests(tmp_path: Path) -> None:
     app = fake_app(tmp_path, max_spool_bytes=CLIP_BYTES + 5000)
     with serving(app) as client:

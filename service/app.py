@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service import api, errors, loading, openapi, probes, problems, spool
+from service import api, errors, loading, openapi, probes, problems, spool, v2
 from service.access import Access
 from service.admission import Admission
 from service.decoder import Decoder
@@ -66,6 +66,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.state.metrics = metrics
     app.state.fetcher = Fetcher(loading.fetch_policy(settings))
     app.include_router(api.router)
+    app.include_router(v2.router)
     app.include_router(probes.router)
     app.add_middleware(Door, settings=settings, access=access, admission=admission, metrics=metrics)
     problems.install(app)

@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
     )
     url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
-    max_spool_bytes: int = Field(4096 * MIB, ge=1, description="Bytes of all running requests' videos; one more is 507.")
+    max_spool_bytes: int = Field(
+        4096 * MIB, ge=1, description="Bytes of all running requests' videos and clips; one more is 507."
+    )
     spool_dir: Path | None = Field(None, description="Directory for the videos of running requests; empty: the system's own.")
     drain_delay_s: float = Field(5, ge=0, le=3600, description="Seconds between SIGTERM, when /readyz turns 503, and the drain.")
     drain_timeout_s: int = Field(25, ge=1, le=3600, description="Seconds that running requests get to finish in the drain.")

@@ -26,7 +26,7 @@ ARROWS = {
     "protocol": {"errors", "journal", "problems"},
     "app": {
         "access", "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "openapi", "probes", "problems",
-        "readiness", "settings", "spool", "supervisor",
+        "readiness", "settings", "spool", "supervisor", "v2",
     },
     "loading": {
         "batcher", "c3d", "decoder", "errors", "fetch_policy", "metrics", "network", "pipeline", "readiness", "settings",
@@ -37,6 +37,12 @@ ARROWS = {
         "answers", "arrays", "errors", "negotiation", "openapi", "options", "pipeline", "readiness", "result", "schemas",
         "source", "stream",
     },
+    "v2": {
+        "answers", "c3d", "errors", "journal", "openapi", "pipeline", "probes", "readiness", "settings", "source", "v2_body",
+        "v2_schemas",
+    },
+    "v2_body": {"c3d", "errors", "options", "v2_schemas"},
+    "v2_schemas": {"c3d"},
     "probes": {"answers", "errors", "openapi", "readiness"},
     "openapi": {"access", "errors", "negotiation", "options", "problems", "schemas", "stream_schemas"},
     "problems": {"errors", "journal", "options"},
@@ -93,7 +99,7 @@ HOMES = {
     "av": {"container", "frames"},
     "cv2": {"frames"},
     "python_multipart": {"form", "source"},
-    "orjson": {"answers", "problems"},
+    "orjson": {"answers", "problems", "v2_body"},
     "mimeparse": {"negotiation"},
     "httpx2": {"fetch", "fetch_policy"},
     "httpcore2": {"fetch"},

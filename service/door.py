@@ -63,11 +63,11 @@ class Door:
             await problem(error, record)(scope, body, answer)
         except ClientDisconnect:
             record.code = CLIENT_LEFT
-        except asyncio.CancelledError:  # the server's last word in a drain that took too long
+        except asyncio.CancelledError:  # the server's last word in a drain that took too long; it wants no more than an end
+            record.code = Draining.code
             if not answer.started:
                 body.whole = True
                 await problem(Draining("The service is shutting down. Ask another instance."), record)(scope, body, answer)
-            raise
         except Exception as error:
             if answer.started:
                 log.exception("the answer broke off", extra=record.ids())

@@ -1,14 +1,16 @@
 """The pool of decoder processes: a file in, cropped frames with times out, as fast as they are asked for.
 
 A video has a process of its own while it is decoded. One that crashes, hangs or runs out of memory takes that process with
-it and nothing else. Processes live on from video to video; where all are busy, more are started, up to a bound, so that long
-videos, which wait for the network most of their time, do not keep short ones waiting.
+it and nothing else. Processes live on from video to video. Where all are busy, and for long, more are started, up to a bound:
+long videos, which wait for the network most of their time, do not keep short ones waiting. Where many come at once they wait
+for those that there are: starting one takes more than decoding a short video does.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +24,15 @@ class Decoder:
     To be used from one event loop, whose thread must live as long as the processes: they die with it.
     """
 
+    patience_s = 0.5  # in which none was taken or came free: then those that are busy are so for long, and one more is started
+
     def __init__(self, kept: int, most: int, address_space_bytes: int, timeout_s: float) -> None:
         self._kept, self._most = kept, max(kept, most)
         self._address_space_bytes, self._timeout_s = address_space_bytes, timeout_s
         self._idle: list[Slot] = []
         self._count = 0  # of processes, idle or not
         self._waiting = 0  # videos that wait for one
+        self._moved = 0.0  # when a process was last taken or came free, by the loop's clock
         self._changed = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
         self.num_replaced = 0  # processes that were no good any more
@@ -73,9 +78,11 @@ class Decoder:
         async with self._changed:
             self._waiting += 1
             try:
-                await self._changed.wait_for(lambda: self._idle or self._count < self._most)
+                while not self._idle and not self._may_start():
+                    await self._change()
             finally:
                 self._waiting -= 1
+            self._moved = asyncio.get_running_loop().time()
             dead = None
             if self._idle:
                 slot = self._idle.pop()
@@ -97,6 +104,16 @@ class Decoder:
             await self._forget()
             raise
 
+    def _may_start(self) -> bool:
+        is_quiet = asyncio.get_running_loop().time() >= self._moved + self.patience_s
+        return self._count < self._kept or (self._count < self._most and is_quiet)
+
+    async def _change(self) -> None:
+        """Until a process may be there, or started."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._moved + self.patience_s if self._count < self._most else None):
+                await self._changed.wait()
+
     async def _adopt(self, starting: asyncio.Task[Slot]) -> None:
         await self._give_back(await starting)
 
@@ -110,6 +127,7 @@ class Decoder:
         if slot.is_usable() and (len(self._idle) < self._kept or self._waiting):
             async with self._changed:
                 self._idle.append(slot)
+                self._moved = asyncio.get_running_loop().time()
                 self._changed.notify()
             return
         self.num_replaced += not slot.is_usable()

@@ -265,8 +265,29 @@ def test_closing_in_the_middle_of_the_start_leaves_no_process() -> None:
     asyncio.run(run())
 
 
+def test_many_short_videos_start_no_more_processes(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        decoder.patience_s = 3600
+        await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
+        assert decoder.num_processes == 2
+
+    with_decoder(work, kept=2)
+
+
+def test_a_video_that_takes_long_keeps_nobody_waiting(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        async with aclosing(decoder.read(clip_mp4, Reading())) as film, aclosing(decoder.read(clip_mp4, Reading())) as other:
+            await anext(film)
+            await anext(other)
+            assert len(await everything(decoder, clip_mp4)) == 7
+            assert decoder.num_processes == 3
+
+    with_decoder(work)
+
+
 def test_more_processes_are_started_and_ended_again(clip_mp4: Path) -> None:
     async def work(decoder: Decoder) -> None:
+        decoder.patience_s = 0
         await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
         await asyncio.gather(*decoder._tasks)
         assert len(decoder._idle) <= 2

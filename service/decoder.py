@@ -34,6 +34,7 @@ class Decoder:
         self._waiting = 0  # videos that wait for one
         self._moved = 0.0  # when a process was last taken or came free, by the loop's clock
         self._changed = asyncio.Condition()
+        self._turn = asyncio.Lock()  # held by the video that is the next to have a process
         self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
         self.num_replaced = 0  # processes that were no good any more
 
@@ -75,26 +76,10 @@ class Decoder:
         self._idle.clear()
 
     async def _take(self) -> Slot:
-        async with self._changed:
-            self._waiting += 1
-            try:
-                while not self._idle and not self._may_start():
-                    await self._change()
-            finally:
-                self._waiting -= 1
-            self._moved = asyncio.get_running_loop().time()
-            dead = None
-            if self._idle:
-                slot = self._idle.pop()
-                if slot.is_usable():
-                    return slot
-                dead = slot  # it died idle; the one that is started now takes its place
-            else:
-                self._count += 1
-        if dead:
-            self.num_replaced += 1
-            await dead.kill()
-        starting = asyncio.create_task(Slot.start(self._address_space_bytes, self._timeout_s))
+        slot = await self._in_turn()
+        if slot and slot.is_usable():
+            return slot
+        starting = asyncio.create_task(self._start_for(slot))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:  # the one who waited has left; the process is there for the next
@@ -103,6 +88,28 @@ class Decoder:
         except BaseException:
             await self._forget()
             raise
+
+    async def _in_turn(self) -> Slot | None:
+        """First come, first served: an idle process, or None, where one may be started, which is counted then."""
+        self._waiting += 1
+        try:
+            async with self._turn, self._changed:
+                while not self._idle and not self._may_start():
+                    await self._change()
+                self._moved = asyncio.get_running_loop().time()
+                if self._idle:
+                    return self._idle.pop()
+                self._count += 1
+                return None
+        finally:
+            self._waiting -= 1
+
+    async def _start_for(self, dead: Slot | None) -> Slot:
+        """A fresh process, in the place of one that died idle if there is one."""
+        if dead:
+            self.num_replaced += 1
+            await dead.kill()
+        return await Slot.start(self._address_space_bytes, self._timeout_s)
 
     def _may_start(self) -> bool:
         is_quiet = asyncio.get_running_loop().time() >= self._moved + self.patience_s

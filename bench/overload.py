@@ -2,8 +2,8 @@
 
 Starts the service with the model store's network, or with --fake one that costs nothing, so that everything else is the limit.
 A few clients find out what it can do; then a hundred send short and long videos, ten times as many as that, whatever they hear;
-then all leave at once, and the few come again. With --storm clients wait a second for their answer, give up and try again at
-once. C3D_ settings of the environment are the service's. Prints what came of it and judges nothing.
+then all leave at once, and the few come again. With --storm each client waits a second for its answer, gives up and tries
+again. C3D_ settings of the environment are the service's. Prints what came of it and judges nothing.
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ class Service:
         """The sum of its series."""
         text = self.get("/metrics")[1]
         return int(sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, flags=re.MULTILINE)))
+
+    def processor_s(self) -> float:
+        """Of the service, without its decoders."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def usage(self) -> Usage:
         """As it is now. Two requests are its own."""
@@ -204,15 +209,17 @@ def phase(name: str, service: Service, work: Callable[[], list[Outcome]]) -> flo
             looks.append(service.usage())
 
     watcher = threading.Thread(target=look)
-    clips, started = service.metric("c3d_clips_total"), time.monotonic()
+    clips, busy_s, started = service.metric("c3d_clips_total"), service.processor_s(), time.monotonic()
     watcher.start()
     outcomes = work()
     seconds = time.monotonic() - started
+    busy = (service.processor_s() - busy_s) / seconds
     clips_per_s = (service.metric("c3d_clips_total") - clips) / seconds
     over.set()
     watcher.join()
     names = Counter(outcome.name for outcome in outcomes)
-    print(f"\n{name}: {seconds:.0f} s, {len(outcomes) / seconds:.1f} requests/s offered, {clips_per_s:.1f} clips/s run")
+    offered = len(outcomes) / seconds
+    print(f"\n{name}: {seconds:.0f} s, {offered:.1f} requests/s offered, {clips_per_s:.1f} clips/s run, {busy:.2f} cores")
     print("  " + ", ".join(f"{name} {count}" for name, count in names.most_common()))
     for group in [("short", "ok"), ("long", "ok"), ("short", "overloaded")]:
         times = sorted(outcome.seconds for outcome in outcomes if (outcome.kind, outcome.name) == group)
@@ -272,7 +279,7 @@ def main() -> None:
         capacity = phase("before", service, few)
         settle(service)
         if given.storm:
-            phase("storm", service, lambda: clients.send_for(given.seconds, given.clients, patience_s=1.0))
+            phase("storm", service, lambda: clients.send_for(given.seconds, given.clients, given.clients, patience_s=1.0))
         else:
             rate = TIMES * capacity / CLIPS_A_REQUEST
             name = f"overload, {rate:.1f} requests/s wanted"

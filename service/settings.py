@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests inside at once; one more is 429 at once.")
     max_waiting_clips: int = Field(512, ge=1, description="Clips that wait for the network, from which on requests are 429.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
+    stream_idle_s: float = Field(60, gt=0, le=3600, description="Seconds that a streamed answer may wait for its next clip.")
+    heartbeat_s: float = Field(15, gt=0, le=3600, description="Seconds without a line until a stream says that it goes on.")
+    max_json_bytes: int = Field(32 * MIB, ge=65536, description="Largest answer in JSON, in bytes; a larger one is 413.")
     worker_timeout_s: float = Field(60, gt=0, le=3600, description="Seconds one batch may take; then the process ends.")
     upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
     upload_timeout_s: float = Field(600, gt=0, le=86400, description="Seconds that a body may take in all.")
@@ -75,7 +78,9 @@ class Settings(BaseSettings):
         "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
     )
     url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
-    max_spool_bytes: int = Field(4096 * MIB, ge=1, description="Bytes of all running requests' videos; one more is 507.")
+    max_spool_bytes: int = Field(
+        4096 * MIB, ge=1, description="Bytes of all running requests' videos and clips; one more is 507."
+    )
     spool_dir: Path | None = Field(None, description="Directory for the videos of running requests; empty: the system's own.")
     drain_delay_s: float = Field(5, ge=0, le=3600, description="Seconds between SIGTERM, when /readyz turns 503, and the drain.")
     drain_timeout_s: int = Field(25, ge=1, le=3600, description="Seconds that running requests get to finish in the drain.")

@@ -17,12 +17,15 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
+import tritonclient.http
 
 import reference
 from conftest import ROOT
 from model_store import standin
 from model_store.store import Model
 from service import c3d
+from service.frames import read_video
+from service.video import FrameBlock
 from service_process import Service, start
 from videos import write_video
 
@@ -114,6 +117,25 @@ def test_raw_body_gives_the_same(service: Service, clip_mp4: Path) -> None:
     )
     assert error(raw.json()["descriptor"], np.array(post(service, clip_mp4)["descriptor"])) < 1e-5
     assert len(raw.json()["descriptor"]) == c3d.DESCRIPTOR_SIZE
+
+
+def test_tritonclient_gets_the_same_vectors_for_the_same_clips(service: Service, eye_makeup: Path) -> None:
+    frames = np.concatenate([block.frames for block in read_video(eye_makeup) if isinstance(block, FrameBlock)])
+    expected = post(service, eye_makeup, clip_stride=32, include="clips")["clips"]
+    clips = np.stack([frames[clip["start_frame"] : clip["end_frame"]] for clip in expected])
+    client = tritonclient.http.InferenceServerClient(service.url.removeprefix("http://"), network_timeout=300)
+    assert client.is_model_ready("c3d")
+    for as_binary in (True, False):
+        tensor = tritonclient.http.InferInput("clips", clips.shape, "UINT8").set_data_from_numpy(clips, as_binary)
+        wanted = [tritonclient.http.InferRequestedOutput(name, as_binary) for name in ("fc6", "fc7", "probabilities")]
+        answer = client.infer("c3d", [tensor], outputs=wanted)
+        for clip, fc6 in zip(expected, answer.as_numpy("fc6"), strict=True):
+            assert error(fc6, np.array(clip["descriptor"])) < 1e-5
+        fc7 = post(service, eye_makeup, clip_stride=32, layer="fc7", normalize="none")["descriptor"]
+        assert error(answer.as_numpy("fc7").mean(axis=0), np.array(fc7)) < 1e-5
+        scores = post(service, eye_makeup, "/classify", clip_stride=32, top_k=487)["predictions"]
+        assert error(np.sort(answer.as_numpy("probabilities").mean(axis=0))[::-1], np.array([p["score"] for p in scores])) < 1e-5
+    client.close()
 
 
 def test_curl_with_expect_continue_sees_a_refusal(service: Service, tmp_path: Path) -> None:

@@ -65,14 +65,13 @@ class Door:
             await problem(error, record)(scope, body, answer)
         except ClientDisconnect:
             record.code = CLIENT_LEFT
-        except asyncio.CancelledError:  # the server's last word in a drain that took too long
+        except asyncio.CancelledError:  # the server's last word in a drain that took too long; it wants no more than an end
             late = Draining("The service is shutting down. Ask another instance.")
-            body.whole = True
+            record.code, body.whole = late.code, True
             if not answer.started:
                 await problem(late, record)(scope, body, answer)
             elif answer.in_lines:
                 await answer({"type": "http.response.body", "body": last_line(late, record)})
-            raise
         except Exception as error:
             if answer.started:
                 log.exception("the answer broke off", extra=record.ids())

@@ -11,6 +11,7 @@ from types import FrameType
 import uvicorn
 
 from service.app import create_app
+from service.loading import LoadNetwork, load_network
 from service.protocol import Protocol
 from service.settings import Settings
 
@@ -26,8 +27,9 @@ class Server(uvicorn.Server):
         self._told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins the drain, a second one shortens its delay, a third one ends all."""
+        """The first signal begins the drain, a second one ends its delay, a third one the drain."""
         if self._told or not self.started:
+            self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
             return
         self._told = True
@@ -36,7 +38,7 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._drain_delay_s, super().handle_exit, sig, frame)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, load: LoadNetwork = load_network) -> int:
     """Serve until a signal ends it. Returns the process's exit status: 1 where the start was refused.
 
     One worker whatever WEB_CONCURRENCY says: one network to a device, more is replicas. h11, because httptools takes
@@ -49,7 +51,7 @@ def serve(settings: Settings) -> int:
         refusals.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, on_refusal=refuse)
+    app = create_app(settings, load, refuse)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -22,7 +22,7 @@ STORE = "model_store.store"
 ARROWS = {
     "__init__": set(),
     "__main__": {"journal", "server", "settings"},
-    "server": {"app", "protocol", "settings"},
+    "server": {"app", "loading", "protocol", "settings"},
     "protocol": {"errors", "journal", "problems"},
     "app": {
         "access", "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "openapi", "probes", "problems",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,59 +26,10 @@ from model_store.store import Model
 from service import c3d
 from service.frames import read_video
 from service.video import FrameBlock
+from service_process import Service, start
 from videos import write_video
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Service:
-    """A running `python -m service`, and what it logged."""
-
-    process: subprocess.Popen[str]
-    spool: Path
-    url: str = ""
-    lines: list[str] = field(default_factory=list)
-    _grew: threading.Condition = field(default_factory=threading.Condition)
-
-    def collect(self) -> None:
-        assert self.process.stderr
-        with self.process.stderr as log:
-            for line in log:
-                with self._grew:
-                    self.lines.append(line)
-                    self._grew.notify_all()
-        with self._grew:
-            self.lines.append("<end>")
-            self._grew.notify_all()
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first log line that matches; fails where the log ends without one."""
-
-        def find() -> re.Match[str] | None:
-            return next((match for line in self.lines if (match := re.search(pattern, line))), None)
-
-        with self._grew:
-            self._grew.wait_for(lambda: find() or "<end>" in self.lines, timeout=120)
-        found = find()
-        assert found, "".join(self.lines)
-        return found
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=60)
-
-
-def start(spool: Path, **settings: str) -> Service:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("C3D_")}
-    environment |= {"C3D_PORT": "0", "C3D_HOST": "127.0.0.1", "C3D_SPOOL_DIR": str(spool), "C3D_DRAIN_DELAY_S": "0"} | settings
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    service = Service(process, spool)
-    threading.Thread(target=service.collect, daemon=True).start()
-    service.url = service.wait_for(r"running on (http://\S+)")[1]
-    return service
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access import Access
 from service.admission import Admission
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
 from service.journal import RequestRecord, server_timing, trace_id_of
@@ -28,8 +29,9 @@ DRAIN_S = 10.0
 class Door:
     """Wraps the application. Sets ``request.state.record``, which is filled on the way and written at the end."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission, metrics: Metrics) -> None:
-        self._app, self._settings, self._admission, self._metrics = app, settings, admission, metrics
+    def __init__(self, app: ASGIApp, settings: Settings, access: Access, admission: Admission, metrics: Metrics) -> None:
+        self._app, self._settings = app, settings
+        self._access, self._admission, self._metrics = access, admission, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -73,7 +75,8 @@ class Door:
             await problem(Internal.because(error), record)(scope, body, answer)
 
     async def _through(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        """Into the application, if there is room. Probes are never refused, and nothing else is not a POST."""
+        """Into the application, for who may ask and if there is room; there always is for probes, which are no POST."""
+        self._access.check(scope["path"], dict(scope["headers"]).get(b"authorization", b""))
         if scope["method"] != "POST":
             await self._app(scope, body, answer)
             return
@@ -132,7 +135,8 @@ class _Answer:
     """The request's ``send``: adds the request id and its times, and ends an early answer only when the body has been drained.
 
     The answer itself goes out at once. Were the connection closed behind it with bytes unread, a client that is still
-    sending would see a reset instead.
+    sending would see a reset instead. And since what follows an answer waits until the system has taken it, a large answer that
+    nobody reads is a request inside, and counts as one.
     """
 
     def __init__(self, send: Send, body: _Body, record: RequestRecord) -> None:
@@ -150,7 +154,7 @@ class _Answer:
             if not self._body.whole:
                 ours.append((b"connection", b"close"))  # or what is left of the body would be waited for without an end
             message = {**message, "headers": [*message.get("headers", []), *ours]}
-        elif not self._body.whole and not message.get("more_body", False):
+        elif not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body"}

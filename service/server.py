@@ -8,47 +8,13 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.app import create_app
+from service.protocol import Protocol
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-class Protocol(H11Protocol):
-    """Ends a connection that is slow to send the head of a request; uvicorn would wait for ever. Bodies are the door's."""
-
-    head_timeout_s = 30.0
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """A client has come: the time for its first head begins."""
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        """Some bytes have come; dripping ones do not begin the time anew."""
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        super().connection_lost(exc)
-        self._stop_timer()
-
-    def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:  # the head is whole
-            self._stop_timer()
-        elif self._timer is None and not self.transport.is_closing():
-            self._timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Server(uvicorn.Server):
@@ -88,7 +54,7 @@ def serve(settings: Settings) -> int:
         app,
         host=settings.host,
         port=settings.port,
-        http=type("Protocol", (Protocol,), {"head_timeout_s": settings.upload_idle_s}),
+        http=type("Protocol", (Protocol,), {"idle_s": settings.upload_idle_s}),
         ws="none",
         workers=1,
         log_config=None,

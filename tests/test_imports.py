@@ -22,16 +22,17 @@ STORE = "model_store.store"
 ARROWS = {
     "__init__": set(),
     "__main__": {"journal", "server", "settings"},
-    "server": {"app", "settings"},
+    "server": {"app", "protocol", "settings"},
+    "protocol": {"errors", "journal", "problems"},
     "app": {
-        "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "openapi", "probes", "problems",
+        "access", "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "openapi", "probes", "problems",
         "readiness", "settings", "spool", "supervisor", "v2",
     },
     "loading": {
         "batcher", "c3d", "decoder", "errors", "fetch_policy", "metrics", "network", "pipeline", "readiness", "settings",
         "video", STORE,
     },
-    "door": {"admission", "errors", "journal", "metrics", "problems", "settings"},
+    "door": {"access", "admission", "errors", "journal", "metrics", "problems", "settings"},
     "api": {
         "answers", "arrays", "errors", "negotiation", "openapi", "options", "pipeline", "readiness", "result", "schemas",
         "source", "stream",
@@ -43,7 +44,7 @@ ARROWS = {
     "v2_body": {"c3d", "errors", "options", "v2_schemas"},
     "v2_schemas": {"c3d"},
     "probes": {"answers", "errors", "openapi", "readiness"},
-    "openapi": {"errors", "negotiation", "options", "problems", "schemas", "stream_schemas"},
+    "openapi": {"access", "errors", "negotiation", "options", "problems", "schemas", "stream_schemas"},
     "problems": {"errors", "journal", "options"},
     "negotiation": {"errors"},
     "options": {"c3d", "clips", "errors"},
@@ -62,6 +63,7 @@ ARROWS = {
     "fetch_policy": {"errors"},
     "addresses": set(),
     "spool": {"errors"},
+    "access": {"errors"},
     "admission": {"errors"},
     "supervisor": {"batcher", "c3d", "errors", "readiness"},
     "decoder": {"slot", "video"},
@@ -73,8 +75,9 @@ ARROWS = {
     "clock": set(),
     "video": {"c3d"},
     "clips": {"c3d", "errors", "video"},
-    "batcher": {"errors", "lanes"},
+    "batcher": {"assembly", "errors", "lanes"},
     "lanes": set(),
+    "assembly": set(),
     "network": {"c3d", "engines", STORE},
     "engines": {"errors"},
     "metrics": {"errors"},  # the codes that may be a label
@@ -88,7 +91,7 @@ ARROWS = {
 HOMES = {
     "fastapi": {"app", "api", "openapi", "probes", "problems", "v2"},
     "starlette": {"answers", "arrays", "door", "problems", "source", "stream"},
-    "uvicorn": {"server"},
+    "uvicorn": {"protocol", "server"},
     "keras": {"network"},
     "tensorflow": {"engines"},
     "jax": {"engines"},
@@ -100,7 +103,7 @@ HOMES = {
     "mimeparse": {"negotiation"},
     "httpx2": {"fetch", "fetch_policy"},
     "httpcore2": {"fetch"},
-    "h11": {"server"},
+    "h11": {"protocol"},
     "pydantic_settings": {"settings"},
     "prometheus_client": {"metrics"},
 }

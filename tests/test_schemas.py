@@ -119,8 +119,9 @@ def test_every_response_has_a_description_and_a_schema(document: dict[str, Any])
                 forms |= {"application/octet-stream"}
             elif name.startswith("POST") and int(status) < 400:
                 forms |= {"application/x-ndjson", "application/x-npy", "application/zip"}
+            forms = {"text/plain"} if (name, status) == ("GET /metrics", "200") else forms
             assert response["description"], name
-            assert set(response["content"]) == ({"text/plain"} if name == "GET /metrics" else forms), name
+            assert set(response["content"]) == forms, name
             assert all(each["schema"] for each in response["content"].values()), name
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from service.errors import Unauthorized
 
-PROBES = frozenset({"/livez", "/readyz", "/health", "/startupz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/health", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in C3D_API_KEY, where the service has any."}
 
 

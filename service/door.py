@@ -16,7 +16,8 @@ from service.admission import Admission
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
 from service.journal import RequestRecord, server_timing, trace_id_of
 from service.metrics import CLIENT_LEFT, OK, Metrics
-from service.problems import problem
+from service.negotiation import NDJSON
+from service.problems import last_line, problem
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,9 @@ class Door:
             await self._answered(scope, body, answer, record)
         finally:
             record.seconds = time.perf_counter() - started
+            record.code = record.code or OK
             stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
-            self._metrics.request_ended(record.endpoint, record.code or OK, record.seconds, stages)
+            self._metrics.request_ended(record.endpoint, record.code, record.seconds, stages)
             if scope["method"] == "POST" or (record.status or 0) >= 400:  # not each probe, many a second
                 record.write(log)
 
@@ -64,9 +66,12 @@ class Door:
         except ClientDisconnect:
             record.code = CLIENT_LEFT
         except asyncio.CancelledError:  # the server's last word in a drain that took too long
+            late = Draining("The service is shutting down. Ask another instance.")
+            body.whole = True
             if not answer.started:
-                body.whole = True
-                await problem(Draining("The service is shutting down. Ask another instance."), record)(scope, body, answer)
+                await problem(late, record)(scope, body, answer)
+            elif answer.in_lines:
+                await answer({"type": "http.response.body", "body": last_line(late, record)})
             raise
         except Exception as error:
             if answer.started:
@@ -142,11 +147,12 @@ class _Answer:
     def __init__(self, send: Send, body: _Body, record: RequestRecord) -> None:
         self._send, self._body, self._record = send, body, record
         self._since = time.perf_counter()
-        self.started = False
+        self.started = self.in_lines = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self.in_lines = (b"content-type", NDJSON.encode()) in message.get("headers", [])
             self._record.status = message["status"]
             total = {"total": (time.perf_counter() - self._since) * 1000}
             timing = server_timing(self._record.stages_ms or total).encode()

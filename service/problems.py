@@ -27,6 +27,11 @@ def problem(error: ServiceError, record: RequestRecord) -> Response:
     return Response(body, error.status, dict(error.headers), MEDIA_TYPE)
 
 
+def last_line(error: ServiceError, record: RequestRecord) -> bytes:
+    """The same at the end of an answer in lines."""
+    return orjson.dumps({"type": "error", "error": told(error, record)}, option=orjson.OPT_APPEND_NEWLINE)
+
+
 def told(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
     """The problem's fields. It is noted in the request's record, and written to the log with its cause."""
     record.code = error.code

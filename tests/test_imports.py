@@ -32,7 +32,7 @@ ARROWS = {
         "batcher", "c3d", "decoder", "errors", "fetch_policy", "metrics", "network", "pipeline", "readiness", "settings",
         "video", STORE,
     },
-    "door": {"access", "admission", "errors", "journal", "metrics", "problems", "settings"},
+    "door": {"access", "admission", "errors", "journal", "metrics", "negotiation", "problems", "settings"},
     "api": {
         "answers", "arrays", "errors", "negotiation", "openapi", "options", "pipeline", "readiness", "result", "schemas",
         "source", "stream",

@@ -30,6 +30,7 @@ expected-statuses = ["2xx", 403, 422, 504]
 expected-statuses = ["2xx", "4xx", 504]
 [[operations]]
 include-path-regex = "/infer$"
+warnings = false
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400]
 """
 

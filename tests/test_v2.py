@@ -287,6 +287,16 @@ def test_an_answer_of_too_much_json_is_refused_before_and_after_it_is_known(tmp_
         assert post(client, *binary(parameters={"binary_data_output": True})).status_code == 200
 
 
+def test_a_key_is_asked_for_and_probes_need_none(tmp_path: Path) -> None:
+    with serving(fake_app(tmp_path, api_key="a-key-of-16-characters")) as client:
+        assert client.get("/v2/health/live").status_code == client.get("/v2/health/ready").status_code == 200
+        for path in ("/v2", "/v2/models/c3d"):
+            assert error(client.get(path)) == (401, "unauthorized")
+        body, headers = binary()
+        assert error(post(client, body, headers)) == (401, "unauthorized")
+        assert post(client, body, headers | {"authorization": "Bearer a-key-of-16-characters"}).status_code == 200
+
+
 def test_clips_count_among_the_bytes_of_all_requests(tmp_path: Path) -> None:
     app = fake_app(tmp_path, max_spool_bytes=CLIP_BYTES + 5000)
     with serving(app) as client:

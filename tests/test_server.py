@@ -196,7 +196,7 @@ def test_drains_says_so_and_still_serves_for_a_while(stand_in: Model, tmp_path: 
 def test_a_client_that_leaves_ends_the_work_on_its_video(service: Service, tmp_path: Path, clip_mp4: Path) -> None:
     long = write_video(tmp_path / "long.mp4", 2000, size=(240, 320))  # 249 clips: most of a minute
     with pytest.raises(httpx2.ReadTimeout), long.open("rb") as file:
-        httpx2.post(f"{service.url}/features", files={"file": file}, timeout=1.0)
+        httpx2.post(f"{service.url}/features", files={"file": file}, timeout=httpx2.Timeout(60, read=1))
     service.wait_for("client_left")
     post(service, clip_mp4)
     [directory] = service.spool.iterdir()

@@ -15,29 +15,18 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
-from service import c3d, errors, v2_body
-from service.answers import json_response
-from service.errors import BodyTooLarge, UnsupportedMediaType
+from service import c3d, errors, v2_body, v2_schemas
+from service.answers import MIN_NUMBER_BYTES, json_response
+from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
 from service.journal import RequestRecord
+from service.openapi import responses
 from service.pipeline import Pipeline, Summary
-from service.problems import responses
+from service.probes import NOT_READY
 from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings
 from service.source import unless_left
-from service.spool import Spool
 from service.v2_body import Inference
-from service.v2_schemas import (
-    BINARY,
-    INPUT,
-    JSON_LENGTH,
-    InferAnswer,
-    LiveOut,
-    ModelMetadata,
-    ModelReadyOut,
-    ReadyOut,
-    ServerMetadata,
-    infer_body,
-)
+from service.v2_schemas import BINARY, INPUT, JSON_LENGTH
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 model = APIRouter()
@@ -46,36 +35,35 @@ NAME, MODEL_VERSION = "c3d", "1"
 INLINE_BYTES = 64 * 1024  # of JSON, which takes a tenth of a millisecond; more is read by the one thread that does this
 READER = ThreadPoolExecutor(1, "json")
 
-NOT_SERVING = (
-    errors.Warming, errors.Draining, errors.WorkerDown, errors.WeightsMissing, errors.KnownAnswerWrong, errors.StartFailed,
-)  # fmt: skip
 INFER_ERRORS = (
-    errors.MalformedRequest, errors.UploadTimeout, errors.BodyTooLarge, errors.UnsupportedMediaType, errors.Overloaded,
-    errors.Internal, errors.NonFiniteOutput, errors.DeadlineExceeded, errors.DiskFull,
+    errors.MalformedRequest, errors.UploadTimeout, errors.BodyTooLarge, errors.AnswerTooLarge, errors.UnsupportedMediaType,
+    errors.Overloaded, errors.Internal, errors.NonFiniteOutput, errors.DeadlineExceeded, errors.DiskFull,
 )  # fmt: skip
 
 
-@router.get("/health/live", summary="Is the process alive?", response_model=LiveOut, responses=responses(errors.WorkerDown))
+@router.get(
+    "/health/live", summary="Is the process alive?", response_model=v2_schemas.LiveOut, responses=responses(errors.WorkerDown)
+)
 async def live(request: Request) -> Response:
     """200 as long as a restart would not help."""
     _readiness(request).check_alive()
     return json_response({"live": True})
 
 
-@router.get("/health/ready", summary="Can it answer now?", response_model=ReadyOut, responses=responses(*NOT_SERVING))
+@router.get("/health/ready", summary="Can it answer now?", response_model=v2_schemas.ReadyOut, responses=NOT_READY)
 async def ready(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()
     return json_response({"ready": True})
 
 
-@router.get("", summary="What the server is", response_model=ServerMetadata)
+@router.get("", summary="What the server is", response_model=v2_schemas.ServerMetadata)
 async def server_metadata(request: Request) -> Response:
     """Name, version, and the extensions of the protocol."""
     return json_response({"name": "c3d-service", "version": VERSION, "extensions": ["binary_tensor_data"]})
 
 
-@model.get("", summary="What the model takes and gives", response_model=ModelMetadata, responses=responses(*NOT_SERVING))
+@model.get("", summary="What the model takes and gives", response_model=v2_schemas.ModelMetadata, responses=NOT_READY)
 async def model_metadata(request: Request) -> Response:
     """Names, datatypes and shapes of its tensors."""
     serving = _readiness(request).serving()
@@ -85,7 +73,7 @@ async def model_metadata(request: Request) -> Response:
     return json_response({**about, "inputs": inputs, "outputs": outputs})
 
 
-@model.get("/ready", summary="Can the model answer now?", response_model=ModelReadyOut, responses=responses(*NOT_SERVING))
+@model.get("/ready", summary="Can the model answer now?", response_model=v2_schemas.ModelReadyOut, responses=NOT_READY)
 async def model_ready(request: Request) -> Response:
     """The same as /v2/health/ready: there is one model."""
     _readiness(request).check_ready()
@@ -95,22 +83,23 @@ async def model_ready(request: Request) -> Response:
 @model.post(
     "/infer",
     summary="The network's outputs for clips",
-    response_model=InferAnswer,
+    response_model=v2_schemas.InferAnswer,
     response_model_exclude_none=True,
     responses={
         200: {
             "content": {"application/octet-stream": {"schema": BINARY}},
             "description": "JSON, or JSON with binary data behind it.",
         },
-        **responses(*INFER_ERRORS, *NOT_SERVING),
+        **responses(*INFER_ERRORS),
+        **NOT_READY,
     },
-    openapi_extra=infer_body(),
+    openapi_extra=v2_schemas.infer_body(),
 )
 async def infer(request: Request) -> Response:
     """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
 
     A clip is 16 frames as OpenCV gives them, resized to 171x128 and cropped to 112x112, at row 8 and at the column that
-    GET /info has as `crop_left`.
+    GET /info has as `crop_left`. The version may be named: /v2/models/c3d/versions/1/infer.
     """
     started = time.perf_counter()
     settings: Settings = request.app.state.settings
@@ -121,6 +110,7 @@ async def infer(request: Request) -> Response:
         record.source_kind, record.size_bytes = "tensors", len(body)
         inference = await _inference(request, body, _outputs(serving))
         record.num_clips = len(inference.clips)
+        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), settings.max_json_bytes)
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
         outputs, summary = await unless_left(request, _run(serving.pipeline, inference), timeout_s)
     seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
@@ -128,6 +118,7 @@ async def infer(request: Request) -> Response:
     content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     content |= {} if inference.id is None else {"id": inference.id}
     head, behind = v2_body.write(content, outputs, inference.outputs)
+    _check_size(len(head), settings.max_json_bytes)
     if not behind:
         return Response(head, media_type="application/json")
     return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
@@ -148,18 +139,20 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
     announced = int(length) if length.isdecimal() else max_bytes
     if announced > max_bytes:
         raise too_large
-    spool: Spool = request.app.state.spool
     body, size = np.empty(announced, np.uint8), 0
-    try:
+    with request.app.state.spool.share() as reserve:
         async for chunk in request.stream():
             if size + len(chunk) > len(body):
                 raise too_large
-            spool.reserve(len(chunk))
+            reserve(len(chunk))
             body[size : size + len(chunk)] = np.frombuffer(chunk, np.uint8)
             size += len(chunk)
         yield body[:size]
-    finally:
-        spool.release(size)
+
+
+def _check_size(num_json_bytes: int, limit: int) -> None:
+    if num_json_bytes > limit:
+        raise AnswerTooLarge(f"The answer's JSON would be over {limit} bytes. Ask for the outputs as binary data.")
 
 
 async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:
@@ -193,4 +186,4 @@ def _readiness(request: Request) -> Readiness:
 
 
 router.include_router(model, prefix=f"/models/{NAME}")
-router.include_router(model, prefix=f"/models/{NAME}/versions/{MODEL_VERSION}")
+router.include_router(model, prefix=f"/models/{NAME}/versions/{MODEL_VERSION}", include_in_schema=False)

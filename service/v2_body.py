@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from service import c3d
-from service.errors import BodyTooLarge, MalformedRequest
+from service.errors import BodyTooLarge, MalformedRequest, ServiceError
 from service.options import printable
 from service.v2_schemas import INPUT, InferRequest, InputTensor
 
@@ -36,6 +37,10 @@ class Inference(NamedTuple):
     outputs: dict[str, bool]
     timeout_s: float | None
     id: str | None
+
+    def num_json_numbers(self, sizes: Mapping[str, int]) -> int:
+        """How many numbers the answer's JSON will hold, given how many each output has for a clip."""
+        return len(self.clips) * sum(sizes[name] for name, as_binary in self.outputs.items() if not as_binary)
 
 
 def json_length(header: str | None) -> int | None:
@@ -83,6 +88,8 @@ def read_large(body: NDArray[np.uint8], length: int | None, available: Collectio
     gc.disable()  # it would go through millions of fresh lists again and again, and take five times as long as reading them
     try:
         return read(body, length, available)
+    except ServiceError as error:
+        raise error.with_traceback(None) from None  # whose frames would keep all that was read
     finally:
         gc.enable()
 
@@ -111,8 +118,8 @@ def _parsed(text: memoryview) -> InferRequest:
         raise MalformedRequest("The body does not begin with JSON, or not with as much as its header says.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the JSON"
-        raise MalformedRequest(f"{printable(where)}: {first['msg'].removeprefix('Value error, ')}.") from None
+    where = ".".join(map(str, first["loc"])) or "the JSON"  # out here: that error keeps all of the JSON
+    raise MalformedRequest(f"{printable(where)}: {first['msg'].removeprefix('Value error, ')}.")
 
 
 def _flat(tensor: InputTensor) -> bytes:
@@ -123,7 +130,6 @@ def _flat(tensor: InputTensor) -> bytes:
         if not all(type(each) is list and len(each) == size for each in level):
             raise MalformedRequest("The data is not nested as the shape says, or does not have as many numbers.")
         level = list(chain.from_iterable(level))
-    try:
+    with suppress(TypeError, ValueError):
         return bytes(level)
-    except (TypeError, ValueError) as error:
-        raise MalformedRequest("The data is not all whole numbers from 0 to 255.") from error
+    raise MalformedRequest("The data is not all whole numbers from 0 to 255.")

@@ -56,14 +56,14 @@ class InputTensor(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str = Field(description="Always `clips`.", examples=[INPUT])
+    name: str = Field(description="Always `clips`.", json_schema_extra={"const": INPUT})
     shape: list[int] = Field(
         min_length=DIMENSIONS,
         max_length=DIMENSIONS,
         description="Clips, frames, rows, columns, channels.",
         examples=[[1, *c3d.CLIP_SHAPE]],
     )
-    datatype: str = Field(description="Always `UINT8`.", examples=["UINT8"])
+    datatype: str = Field(description="Always `UINT8`.", json_schema_extra={"const": "UINT8"})
     parameters: InputParameters = Field(InputParameters(), description="`binary_data_size`, unless there is `data`.")
     data: Annotated[list[Any], SkipValidation] | None = Field(
         None, description="Row by row, flat or nested like the shape.", examples=[[0, 127, 255]]
@@ -75,7 +75,10 @@ class RequestedOutput(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    name: str = Field(description="`fc6`, `fc7` or `probabilities`.", examples=["fc6"])
+    name: str = Field(
+        description="`probabilities` only where the weights have a class layer.",
+        json_schema_extra={"enum": [*c3d.ClipOutputs._fields]},
+    )
     parameters: OutputParameters = Field(OutputParameters(), description="`binary_data`.")
 
 

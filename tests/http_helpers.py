@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
-import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
 from fakes import FakeNetwork
 from service.app import create_app
-from service.server import Protocol
 from service.settings import Settings
 
 BOUNDARY = "a-boundary"
@@ -51,30 +48,6 @@ async def ready(app: FastAPI) -> AsyncIterator[None]:
                 break
             await asyncio.sleep(0)  # lets the loading get on
         yield
-
-
-@contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """The application behind a real socket, once it is ready: its host and port."""
-    ready = threading.Event()
-    serve = app.state.readiness.serve
-
-    def serve_and_tell(serving: Any) -> None:
-        serve(serving)
-        ready.set()
-
-    app.state.readiness.serve = serve_and_tell
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, http=Protocol, log_config=None, ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert ready.wait(60)
-        while not server.started:
-            pass
-        yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def until_status(client: TestClient, status: int, path: str = "/readyz") -> dict[str, Any]:
@@ -121,8 +94,13 @@ class Exchange:
     @property
     def content(self) -> dict[str, Any]:
         """The answer's JSON."""
-        content: dict[str, Any] = json.loads(b"".join(message.get("body", b"") for message in self.said[1:]))
+        content: dict[str, Any] = json.loads(self.text)
         return content
+
+    @property
+    def text(self) -> str:
+        """The answer's body."""
+        return b"".join(message.get("body", b"") for message in self.said[1:]).decode()
 
 
 async def ask(
@@ -133,9 +111,10 @@ async def ask(
     method: str = "POST",
     path: str = "/classify",
     query: str = "",
+    exchange: Exchange | None = None,
 ) -> Exchange:
     """One request to the application, over when the application has returned."""
-    exchange = Exchange(messages)
+    exchange = exchange or Exchange(messages)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from fakes import FakeNetwork
 from http_helpers import fake_app, serving
-from service import errors, options, schemas, v2_schemas
+from service import errors, options, probes, schemas, stream_schemas, v2_schemas
 
 METHODS = {"get", "post"}
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -100,12 +100,11 @@ def test_every_field_shows_a_value(document: dict[str, Any]) -> None:
 
 def test_every_request_body_is_described_with_an_example(document: dict[str, Any]) -> None:
     bodies = {name: operation["requestBody"] for name, operation in operations(document) if name.startswith("POST")}
-    videos = {"multipart/form-data", "application/octet-stream", "video/*", "application/json"}
+    videos = {"multipart/form-data", "application/octet-stream", "video/mp4", "application/json"}
     assert {name: set(body["content"]) for name, body in bodies.items()} == {
         "POST /classify": videos,
         "POST /features": videos,
         "POST /v2/models/c3d/infer": {"application/octet-stream", "application/json"},
-        "POST /v2/models/c3d/versions/1/infer": {"application/octet-stream", "application/json"},
     }
     for body in bodies.values():
         assert body["description"]
@@ -115,12 +114,15 @@ def test_every_request_body_is_described_with_an_example(document: dict[str, Any
 def test_every_response_has_a_description_and_a_schema(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, response in operation["responses"].items():
-            media_type = "application/json" if int(status) < 400 else "application/problem+json"
-            media_type = "text/plain" if name == "GET /metrics" else media_type
-            others = {"application/octet-stream"} if name.endswith("/infer") and status == "200" else set()
+            forms = {"application/json"} if int(status) < 400 else {"application/problem+json"}
+            if name.startswith("POST /v2") and int(status) < 400:
+                forms |= {"application/octet-stream"}
+            elif name.startswith("POST") and int(status) < 400:
+                forms |= {"application/x-ndjson", "application/x-npy", "application/zip"}
+            forms = {"text/plain"} if (name, status) == ("GET /metrics", "200") else forms
             assert response["description"], name
-            assert set(response["content"]) == {media_type} | others, name
-            assert response["content"][media_type]["schema"], name
+            assert set(response["content"]) == forms, name
+            assert all(each["schema"] for each in response["content"].values()), name
 
 
 def test_every_example_of_a_problem_is_one(document: dict[str, Any]) -> None:
@@ -137,9 +139,9 @@ def test_every_example_of_a_problem_is_one(document: dict[str, Any]) -> None:
 
 
 def test_the_framework_leaves_no_schema_of_its_own(document: dict[str, Any]) -> None:
-    ours = vars(schemas) | vars(v2_schemas)
-    names = {name for name, value in ours.items() if isinstance(value, type) and issubclass(value, BaseModel)}
-    assert set(document["components"]["schemas"]) <= names
+    everything = [each for module in (schemas, stream_schemas, v2_schemas, probes) for each in vars(module).items()]
+    names = {name for name, value in everything if isinstance(value, type) and issubclass(value, BaseModel)}
+    assert set(document["components"]["schemas"]) <= names | {"Line"}
 
 
 def check(value: Any, schema: dict[str, Any], document: dict[str, Any], where: str = "$") -> None:
@@ -177,7 +179,7 @@ def schema_of(document: dict[str, Any], method: str, path: str, answer: Any) -> 
     "path",
     [
         *("/livez", "/readyz", "/health", "/info", "/labels"),
-        *("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/c3d", "/v2/models/c3d/ready", "/v2/models/c3d/versions/1"),
+        *("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/c3d", "/v2/models/c3d/ready"),
     ],
 )
 def test_a_get_answers_as_the_document_says(client: TestClient, document: dict[str, Any], path: str) -> None:

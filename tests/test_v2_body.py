@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 import random
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -235,6 +236,15 @@ def test_a_length_that_is_no_number_is_refused(header: str) -> None:
 
 def test_a_length_is_a_number_or_is_not_there() -> None:
     assert (json_length("150"), json_length(None)) == (150, None)
+
+
+@pytest.mark.parametrize("content", [in_json([[0, 1], 0], 1), in_json([0.5] * CLIP_BYTES, 1), request(inputs=[{}, {}])], ids=len)
+def test_a_refusal_keeps_nothing_of_what_was_read(content: dict[str, Any]) -> None:
+    with pytest.raises(MalformedRequest) as raised:
+        read_large(bodied(orjson.dumps(content)), None, OUTPUTS)
+    assert raised.value.__context__ is None
+    names = {frame.f_code.co_name for frame, _ in traceback.walk_tb(raised.value.__traceback__)}
+    assert not names & {"read", "_parsed", "_flat"}
 
 
 def test_too_much_json_is_not_read() -> None:

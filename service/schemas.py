@@ -64,6 +64,7 @@ class ModelOut(BaseModel):
     mean: str = Field(description="The mean cube that is subtracted.", examples=["sports1m"])
     precision: str = Field(description="What the network computed in.", examples=["float32"])
     backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
+    calibration_sha256: str | None = Field(description="Which calibration of int8; null at other precisions.", examples=[None])
     version: str = Field(description="Of this service.", examples=["0.1.0"])
 
 
@@ -176,5 +177,6 @@ class InfoOut(BaseModel):
     )
     backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
     precision: str = Field(description="What the network computes in.", examples=["float32"])
+    calibration_sha256: str | None = Field(description="Which calibration of int8; null at other precisions.", examples=[None])
     batch_sizes: list[int] = Field(description="Clips that may run together.", examples=[[1, 2, 4]])
     version: str = Field(description="Of this service.", examples=["0.1.0"])

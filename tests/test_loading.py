@@ -46,6 +46,7 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
         "mean": "stand-in",
         "precision": "float32",
         "backend": "fake 1.0 on cpu",
+        "calibration_sha256": None,
         "version": serving.info["version"],
     }
     assert [notice.code for notice in serving.notices()] == ["stand_in_weights"]

@@ -38,7 +38,7 @@ class Drift(BaseModel):
     def __str__(self) -> str:
         top1 = "no classes" if self.top1_agreement is None else f"the first class is the same in {self.top1_agreement:.1%}"
         return (
-            f"fc6 of {self.num_clips} clips: relative L2 {self.relative_l2_median:.4f} (median), {self.relative_l2_max:.4f} "
+            f"fc6 of {self.num_clips} clips: relative L2 {self.relative_l2_median:.2g} (median), {self.relative_l2_max:.2g} "
             f"(largest), cosine at least {self.cosine_min:.5f}; {top1}"
         )
 

@@ -42,7 +42,7 @@ class OpenvinoNetwork:
         can = {"float32", "int8"} | ({"bfloat16"} if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else set())
         if precision not in can:
             raise PrecisionUnavailable(
-                f"OpenVINO cannot compute in {precision} on this CPU. It can in: {', '.join(sorted(can))}."
+                f"OpenVINO cannot compute in {precision} on this CPU. Use one of {', '.join(sorted(can))}."
             )
         self.card, self.labels, self.precision = model.card, model.labels, precision
         self.backend = f"openvino {ov.__version__.partition('-')[0]} on cpu"

@@ -97,6 +97,7 @@ def test_the_python_snippet_gives_a_unit_vector(address: str, directory: Path, m
 
 def test_make_commands_are_targets() -> None:
     wanted = {word for command in COMMANDS if command.startswith("make") for word in shlex.split(command)[1:]}
+    wanted -= {word for word in wanted if "=" in word}  # variables
     wanted |= set(re.findall(r"`make (\w+)", README))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert wanted

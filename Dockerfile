@@ -19,8 +19,8 @@ RUN install -d -o 10001 -g 10001 /models
 WORKDIR /srv
 COPY model_store model_store
 COPY service service
-# Each decoder process would compile it anew.
-RUN python -m compileall -q .
+# Readable whatever the umask of the checkout; compiled, or each decoder process would do it anew.
+RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 EXPOSE 8000
 # Ready, not only alive: what waits for a healthy container wants answers, and what restarts it does not ask. No urllib, which

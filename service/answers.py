@@ -1,9 +1,10 @@
-"""One result, as the client gets it. JSON is written by orjson: float32 in the shortest digits that read back exactly."""
+"""The answer as the client gets it, in JSON. orjson writes float32 in the shortest digits that read back exactly."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import asdict
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -11,115 +12,118 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
-from service.c3d import ClipOutputs
-from service.options import ClassifyOptions, FeaturesOptions
-from service.pipeline import ClipDone, Summary
-from service.pooling import Float32, MeanPool, l2_normalize, top_predictions
+from service import c3d
+from service.errors import AnswerTooLarge, Internal
+from service.journal import RequestRecord
+from service.pipeline import ClipDone, Opened, Summary
 from service.readiness import Serving
+from service.result import Result
 from service.source import Source
-from service.video import VideoInfo
+from service.video import Notice, VideoInfo
 
 DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone
+HEADER = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix", "duration_sec")  # what a file says
+MIN_NUMBER_BYTES = 4  # "0.0,"
 
 
-class Result(ABC):
-    """What is kept of a video while its clips come: their mean, and each clip only where the client asked for it."""
+@dataclass
+class Job:
+    """One request from its video's arrival to its answer: what the answer rests on, in the answer's words."""
 
-    def __init__(self, *, keep_clips: bool) -> None:
-        self._pool = MeanPool()
-        self._clips: list[dict[str, Any]] | None = [] if keep_clips else None
+    serving: Serving
+    source: Source
+    result: Result
+    record: RequestRecord
+    started: float  # time.perf_counter, when the request's head was there
+    fetch_s: float
+    opened: Opened | None = None
 
-    @property
-    def num_clips(self) -> int:
-        """How many were added."""
-        return self._pool.count
+    def beginning(self) -> dict[str, Any]:
+        """What is known as soon as the video could be opened."""
+        opened = self._opened()
+        video = self._video(opened.info) | {"num_frames": {"header": opened.info.num_frames_header}}
+        warnings = _listed([*self.serving.notices(), *opened.info.notices()])
+        found = {"model": self.serving.model, "video": video, "warnings": warnings}
+        return {**self.result.ids(), "num_clips": opened.num_clips, **found}
 
-    def add(self, done: ClipDone) -> None:
-        """Take one clip."""
-        row = self._row(done.outputs)
-        self._pool.add(row)
-        if self._clips is not None:
-            self._clips.append(asdict(done.span) | self._clip(row))
+    def ending(self, summary: Summary) -> dict[str, Any]:
+        """The blocks ``model``, ``video``, ``warnings`` and ``timings_ms``; the log gets its part of them."""
+        info, end = self._opened().info, summary.end
+        assert end is not None  # noqa: S101 (the summary of a video that has passed)
+        counts = {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used}
+        duration = {"duration_sec": end.end_sec} if end.whole else {}
+        video = self._video(info) | {"variable_frame_rate": end.variable_frame_rate, **duration}
+        self.record.stages_ms = self._timings(summary)
+        self.record.num_frames, self.record.num_clips = end.num_frames, self.result.num_clips
+        return {
+            "model": self.serving.model,
+            "video": video | {"num_frames": counts, "decoder": DECODER},
+            "warnings": _listed([*self.serving.notices(), *summary.notices]),
+            "timings_ms": self.record.stages_ms,
+        }
 
-    def body(self) -> dict[str, Any]:
-        """The answer's own fields, after the last clip."""
-        pooled = self._pooled(self._pool.mean())
-        return pooled if self._clips is None else pooled | {"clips": self._clips}
+    def _opened(self) -> Opened:
+        if self.opened is None:
+            raise Internal("The pipeline ended early. Report this with the request id.")
+        return self.opened
 
-    @abstractmethod
-    def _row(self, outputs: ClipOutputs) -> Float32: ...
+    def _video(self, info: VideoInfo) -> dict[str, Any]:
+        self.record.container, self.record.codec = info.container, info.codec
+        said = {name: getattr(info, name) for name in HEADER}
+        return said | {"sha256": self.source.sha256, "size_bytes": self.source.size_bytes}
 
-    @abstractmethod
-    def _clip(self, row: Float32) -> dict[str, Any]: ...
-
-    @abstractmethod
-    def _pooled(self, mean: Float32) -> dict[str, Any]: ...
-
-
-class Labels(Result):
-    """The result of /classify."""
-
-    def __init__(self, options: ClassifyOptions, labels: tuple[str, ...]) -> None:
-        super().__init__(keep_clips="clips" in options.include)
-        self._top_k, self._labels = options.top_k, labels
-
-    def _row(self, outputs: ClipOutputs) -> Float32:
-        return outputs.probabilities
-
-    def _clip(self, row: Float32) -> dict[str, Any]:
-        top = top_predictions(row, self._top_k)
-        return {"predictions": [{"label": self._labels[i], "score": np.float32(score), "class_id": i} for i, score in top]}
-
-    def _pooled(self, mean: Float32) -> dict[str, Any]:
-        return self._clip(mean)
-
-
-class Descriptor(Result):
-    """The result of /features."""
-
-    def __init__(self, options: FeaturesOptions) -> None:
-        super().__init__(keep_clips="clips" in options.include)
-        self._layer, self._normalize = options.layer, options.normalize
-
-    def _row(self, outputs: ClipOutputs) -> Float32:
-        return outputs.fc6 if self._layer == "fc6" else outputs.fc7
-
-    def _clip(self, row: Float32) -> dict[str, Any]:
-        return {"descriptor": row}
-
-    def _pooled(self, mean: Float32) -> dict[str, Any]:
-        return {"descriptor": l2_normalize(mean) if self._normalize == "l2" else mean}
+    def _timings(self, summary: Summary) -> dict[str, float]:
+        busy = {"decode": summary.decode_s, "queue": summary.queue_s, "model": summary.model_s}
+        seconds = {"fetch": self.fetch_s, **busy, "total": time.perf_counter() - self.started}
+        return {name: round(value * 1000, 1) for name, value in seconds.items()}
 
 
-def about(serving: Serving, source: Source, info: VideoInfo, summary: Summary) -> dict[str, Any]:
-    """The blocks ``model``, ``video`` and ``warnings``."""
-    end = summary.end
-    assert end is not None  # noqa: S101 (the summary of a video that has passed)
-    keys = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix")
-    video = {key: getattr(info, key) for key in keys} | {"sha256": source.sha256, "size_bytes": source.size_bytes}
-    video |= {"variable_frame_rate": end.variable_frame_rate, "duration_sec": end.end_sec if end.whole else info.duration_sec}
-    counts = {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used}
-    notices = [*serving.notices(), *summary.notices]
-    return {
-        "model": serving.model,
-        "video": video | {"num_frames": counts, "decoder": DECODER},
-        "warnings": [notice._asdict() for notice in notices],
-    }
+class JsonAnswer:
+    """The whole answer in one piece. Clips are written as they come: numbers in memory as text, and no more than the limit."""
+
+    def __init__(self, job: Job, max_bytes: int) -> None:
+        self._result, self._max_bytes = job.result, max_bytes
+        self._clips: list[orjson.Fragment] = []
+        self._num_bytes = 0
+
+    def begin(self, opened: Opened) -> None:
+        """Raises AnswerTooLarge where the answer is sure to be, before anything is computed."""
+        options = self._result.options
+        if options.wants("clips") and options.wants("features"):
+            number = MIN_NUMBER_BYTES if options.encoding_format == "float" else np.float32().nbytes
+            self._check(opened.num_clips * c3d.DESCRIPTOR_SIZE * number)
+
+    async def add(self, done: ClipDone) -> None:
+        """Take one clip. Raises AnswerTooLarge."""
+        if self._result.options.wants("clips"):
+            entry = to_json(self._result.clip(done))
+            self._num_bytes += len(entry)
+            self._check(self._num_bytes)
+            self._clips.append(orjson.Fragment(entry))
+
+    async def response(self, found: Mapping[str, Any]) -> Response:
+        """The answer, given its other fields."""
+        clips = {"clips": self._clips} if self._result.options.wants("clips") else {}
+        return json_response({**self._result.body(), **clips, **found})
+
+    def _check(self, num_bytes: int) -> None:
+        if num_bytes > self._max_bytes:
+            raise AnswerTooLarge(
+                f"As JSON the answer would be over {self._max_bytes} bytes. Ask for a stream (Accept: application/x-ndjson) or "
+                "for arrays (Accept: application/zip), or for fewer clips (max_clips)."
+            )
 
 
-def timings(fetch_s: float, summary: Summary, total_s: float) -> dict[str, float]:
-    """The block ``timings_ms``."""
-    seconds = {
-        "fetch": fetch_s,
-        "decode": summary.decode_s,
-        "queue": summary.queue_s,
-        "model": summary.model_s,
-        "total": total_s,
-    }
-    return {name: round(value * 1000, 1) for name, value in seconds.items()}
+def _listed(notices: Iterable[Notice]) -> list[dict[str, str]]:
+    return [notice._asdict() for notice in notices]
+
+
+def to_json(content: Any) -> bytes:
+    """Arrays and NumPy numbers included."""
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """JSON; arrays and NumPy numbers included."""
+    """The same as an answer."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
     return Response(body, status, media_type="application/json")

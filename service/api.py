@@ -2,60 +2,54 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from contextlib import aclosing
-from typing import Annotated, Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service import answers, errors
+from service import errors
+from service.answers import Job, JsonAnswer
+from service.arrays import NpyAnswer, NpzAnswer
 from service.errors import NoClassLayer, ServiceError
-from service.journal import RequestRecord
-from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, Options, read_options
-from service.pipeline import ClipDone, Summary
-from service.problems import responses
-from service.readiness import Readiness, Serving
+from service.negotiation import JSON, NDJSON, NPY, NPZ, media_type
+from service.openapi import FORMS, body_of, responses
+from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, read_options
+from service.pipeline import ClipDone, Opened, Summary
+from service.readiness import Serving
+from service.result import Result, video_id
 from service.schemas import ClassifyAnswer, FeaturesAnswer
-from service.settings import Settings
-from service.source import Source, receive, unless_left
-from service.video import VideoInfo
+from service.source import receive, unless_left
+from service.stream import Lines, Patience, lines
+
+Steps = AsyncGenerator[Opened | ClipDone | Summary, None]
+Whole = JsonAnswer | NpyAnswer | NpzAnswer
+ARRAYS: dict[str, type[NpyAnswer | NpzAnswer]] = {NPY: NpyAnswer, NPZ: NpzAnswer}
 
 router = APIRouter(tags=["video"])
 
 VIDEO_ERRORS: tuple[type[ServiceError], ...] = (
-    errors.MalformedRequest, errors.UrlForbidden, errors.UploadTimeout, errors.BodyTooLarge,
+    errors.MalformedRequest, errors.UrlForbidden, errors.NotAcceptable, errors.UploadTimeout, errors.BodyTooLarge,
+    errors.AnswerTooLarge,
     errors.UnsupportedMediaType, errors.SourceRequired, errors.UrlFetchFailed, errors.UrlFetchTimeout,
     errors.Overloaded, errors.DeadlineExceeded,
     errors.SourceConflict, errors.InvalidOption, errors.EmptyFile, errors.NoVideoStream, errors.UndecodableVideo,
     errors.VideoTooLarge, errors.VideoTooLong,
     errors.TimeRangeOutsideVideo, errors.DecoderFailed, errors.DecodeTimeout,
-    errors.Internal, errors.NonFiniteOutput, errors.Warming, errors.Draining, errors.WorkerDown,
+    errors.Internal, errors.NonFiniteOutput, errors.NoClassLayer, errors.Warming, errors.Draining, errors.WorkerDown,
     errors.WeightsMissing, errors.KnownAnswerWrong, errors.StartFailed, errors.DiskFull,
 )  # fmt: skip
 
 
-def _body(options: type[Options]) -> dict[str, Any]:
-    """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
-    video = {"type": "string", "format": "binary", "description": "The video file."}
-    fields = {"file": video, **options.model_json_schema()["properties"]}
-    form = {"type": "object", "required": ["file"], "properties": fields}
-    url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
-    by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **options.model_json_schema()["properties"]}}
-    raw = {"schema": video, "example": "the bytes of clip.mp4"}
-    content = {
-        "multipart/form-data": {"schema": form, "example": {"file": "the bytes of clip.mp4"}},
-        "application/octet-stream": raw,
-        "video/*": raw,
-        "application/json": {"schema": by_url, "example": {"url": "https://example.com/clip.mp4"}},
-    }
-    return {
-        "requestBody": {
-            "required": True,
-            "description": "One video: a form's `file`, the body, or a URL.",
-            "content": content,
-        }
-    }
+async def _lifetime() -> AsyncIterator[AsyncExitStack]:
+    """What lives until the last byte of the answer has left."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+Lifetime = Annotated[AsyncExitStack, Depends(_lifetime)]
 
 
 @router.post(
@@ -64,16 +58,12 @@ def _body(options: type[Options]) -> dict[str, Any]:
     description="The top-k of the 487 Sports-1M labels: the mean of the softmax outputs of the video's clips.",
     response_model=ClassifyAnswer,
     response_model_exclude_none=True,
-    responses=responses(*VIDEO_ERRORS, errors.NoClassLayer),
-    openapi_extra=_body(ClassifyOptions),
+    responses=responses(*VIDEO_ERRORS) | FORMS,
+    openapi_extra=body_of(ClassifyOptions),
 )
-async def classify(request: Request, query: Annotated[ClassifyOptions, Query()]) -> Response:
+async def classify(request: Request, query: Annotated[ClassifyOptions, Query()], lifetime: Lifetime) -> Response:
     """The top-k labels of one video."""
-    readiness: Readiness = request.app.state.readiness
-    serving = readiness.serving()
-    if not serving.labels:
-        raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Ask POST /features.")
-    return await _answer(request, serving, ClassifyOptions, lambda options: answers.Labels(options, serving.labels))
+    return await _answer(request, lifetime, ClassifyOptions)
 
 
 @router.post(
@@ -82,49 +72,65 @@ async def classify(request: Request, query: Annotated[ClassifyOptions, Query()])
     description="The L2-normalised mean over clips of fc6 after its ReLU: 4096 numbers (paper, section 3.3).",
     response_model=FeaturesAnswer,
     response_model_exclude_none=True,
-    responses=responses(*VIDEO_ERRORS),
-    openapi_extra=_body(FeaturesOptions),
+    responses=responses(*VIDEO_ERRORS) | FORMS,
+    openapi_extra=body_of(FeaturesOptions),
 )
-async def features(request: Request, query: Annotated[FeaturesOptions, Query()]) -> Response:
+async def features(request: Request, query: Annotated[FeaturesOptions, Query()], lifetime: Lifetime) -> Response:
     """The descriptor of one video."""
-    readiness: Readiness = request.app.state.readiness
-    return await _answer(request, readiness.serving(), FeaturesOptions, answers.Descriptor)
+    return await _answer(request, lifetime, FeaturesOptions)
 
 
-async def _answer(
-    request: Request, serving: Serving, kind: type[AnyOptions], result_of: Callable[[AnyOptions], answers.Result]
-) -> Response:
+async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOptions]) -> Response:
+    """From the request to its answer, whose files live as long as ``lifetime``."""
     started = time.perf_counter()
-    state = request.app.state
-    settings: Settings = state.settings
-    async with receive(request, state.spool, settings.max_upload_bytes, state.fetcher) as source:
-        fetch_s = time.perf_counter() - started
-        request.state.record.source_kind, request.state.record.size_bytes = source.kind, source.size_bytes
-        options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
-        result = result_of(options)
-        timeout_s = min(settings.request_timeout_s, options.timeout_s or settings.request_timeout_s)
-        info, summary = await unless_left(request, _analyse(serving, source, options, result), timeout_s)
-    timings = answers.timings(fetch_s, summary, time.perf_counter() - started)
-    about = answers.about(serving, source, info, summary)
-    record: RequestRecord = request.state.record
-    record.stages_ms = timings
-    record.container, record.codec = info.container, info.codec
-    record.num_frames, record.num_clips = about["video"]["num_frames"]["decoded"], result.num_clips
-    return answers.json_response(result.body() | about | {"timings_ms": timings})
+    state, record = request.app.state, request.state.record
+    form = media_type(request.headers.get("accept"))
+    serving: Serving = state.readiness.serving()
+    _check_labels(serving, needed=kind.gives == "predictions")
+    source = await lifetime.enter_async_context(receive(request, state.spool, state.settings.max_upload_bytes, state.fetcher))
+    fetch_s = time.perf_counter() - started
+    record.source_kind, record.size_bytes = source.kind, source.size_bytes
+    options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
+    _check_labels(serving, needed=options.wants("predictions"))
+    result = Result(options, serving.labels, video_id(source, serving.model, options))
+    job = Job(serving, source, result, record, started, fetch_s)
+    steps = await lifetime.enter_async_context(aclosing(serving.pipeline.run(source.path, options)))
+    if form == NDJSON:
+        return await _streamed(request, job, steps)
+    whole: Whole = JsonAnswer(job, state.settings.max_json_bytes) if form == JSON else ARRAYS[form](job)
+    timeout_s = min(state.settings.request_timeout_s, options.timeout_s or math.inf)
+    return await unless_left(request, _collected(job, steps, whole), timeout_s)
 
 
-async def _analyse(serving: Serving, source: Source, options: Options, result: answers.Result) -> tuple[VideoInfo, Summary]:
-    """Pass the video through the pipeline into the result."""
-    info, summary = None, None
-    async with aclosing(serving.pipeline.run(source.path, options)) as steps:
-        async for step in steps:
-            match step:
-                case ClipDone():
-                    result.add(step)
-                case VideoInfo():
-                    info = step
-                case Summary():
-                    summary = step
-    if info is None or summary is None:
-        raise errors.Internal("The pipeline ended early. Report this with the request id.")
-    return info, summary
+def _check_labels(serving: Serving, *, needed: bool) -> None:
+    if needed and not serving.labels:
+        raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Ask POST /features.")
+
+
+async def _collected(job: Job, steps: Steps, whole: Whole) -> Response:
+    """Pass the video into an answer of one piece."""
+    async for step in steps:
+        match step:
+            case Opened():
+                job.opened = step
+                whole.begin(step)
+            case ClipDone():
+                job.result.add(step)
+                await whole.add(step)
+            case Summary():
+                return await whole.response(job.ending(step))
+    raise errors.Internal("The pipeline ended early. Report this with the request id.")
+
+
+async def _streamed(request: Request, job: Job, steps: Steps) -> Response:
+    """Begin an answer that goes on line by line. What goes wrong before the first one is a problem like any other."""
+    settings = request.app.state.settings
+    opened = await unless_left(request, _opened(steps), settings.request_timeout_s)
+    patience = Patience(settings.heartbeat_s, settings.stream_idle_s, job.result.options.timeout_s)
+    return Lines(lines(job, opened, steps, patience))
+
+
+async def _opened(steps: Steps) -> Opened:
+    first = await anext(steps)
+    assert isinstance(first, Opened)  # noqa: S101 (it comes first)
+    return first

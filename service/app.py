@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service import api, errors, loading, probes, problems, spool
+from service import api, errors, loading, openapi, probes, problems, spool
 from service.admission import Admission
 from service.decoder import Decoder
 from service.door import Door
@@ -57,6 +57,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         lifespan=lifespan,
         redirect_slashes=False,  # a redirected upload would be sent twice
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
     )
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics = metrics
@@ -65,6 +66,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.include_router(probes.router)
     app.add_middleware(Door, settings=settings, admission=admission, metrics=metrics)
     problems.install(app)
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     return app
 
 

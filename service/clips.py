@@ -68,18 +68,19 @@ class ClipCutter:
         self._covered = 0  # the frame after the last one in a clip
         self._held: deque[_Held] = deque()  # from the next clip's start on
 
-    def expect(self, num_frames: int) -> None:
-        """Choose the clips of a video of about ``num_frames`` frames. Without ``max_clips`` all are chosen anyway."""
-        if self._max_clips is None:
-            return
+    def expect(self, num_frames: int) -> int:
+        """How many clips a video of ``num_frames`` frames gives; with ``max_clips`` this chooses them."""
         whole = max(0, num_frames - c3d.CLIP_LENGTH) // self._stride + 1
         padded = self._tail == "pad" and whole * self._stride < num_frames > (whole - 1) * self._stride + c3d.CLIP_LENGTH
         last = whole - 1 + padded
+        if self._max_clips is None:
+            return last + 1
         wanted = min(self._max_clips, last + 1)
         spaced = np.linspace(0, last, wanted).round().astype(int).tolist() if wanted > 1 else [last // 2]
         self._num_expected = wanted
         self._starts = iter([index * self._stride for index in spaced])
         self._next = next(self._starts)
+        return wanted
 
     @property
     def is_done(self) -> bool:

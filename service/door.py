@@ -70,9 +70,7 @@ class Door:
             if answer.started:
                 log.exception("the answer broke off", extra=record.ids())
                 return
-            sorry = Internal("Something went wrong here, not in your request. Report it with the request id.")
-            sorry.__cause__ = error
-            await problem(sorry, record)(scope, body, answer)
+            await problem(Internal.because(error), record)(scope, body, answer)
 
     async def _through(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         """Into the application, if there is room. Probes are never refused, and nothing else is not a POST."""

@@ -5,8 +5,10 @@
     |-- UrlForbidden              403
     |-- NotFound                  404
     |-- MethodNotAllowed          405
+    |-- NotAcceptable             406
     |-- UploadTimeout             408
     |-- BodyTooLarge              413
+    |-- AnswerTooLarge            413
     |-- UnsupportedMediaType      415
     |-- BadInput                  422   the request was understood, and there is nothing to compute
     |   |-- SourceRequired
@@ -44,6 +46,7 @@ that is what ``__cause__`` is for, which goes to the log. What is odd about a vi
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Self
 
 
 class ServiceError(Exception):
@@ -55,143 +58,127 @@ class ServiceError(Exception):
     headers: Mapping[str, str] = MappingProxyType({})
 
 
+# A table, hence one empty line between its rows.
+# fmt: off
 class MalformedRequest(ServiceError):
     status, code, title = 400, "malformed_request", "Malformed request"
-
 
 class UrlForbidden(ServiceError):
     status, code, title = 403, "url_forbidden", "The URL may not be fetched"
 
-
 class NotFound(ServiceError):
     status, code, title = 404, "not_found", "Not found"
-
 
 class MethodNotAllowed(ServiceError):
     status, code, title = 405, "method_not_allowed", "Method not allowed"
 
+class NotAcceptable(ServiceError):
+    status, code, title = 406, "not_acceptable", "No such form of the answer"
 
 class UploadTimeout(ServiceError):
     status, code, title = 408, "upload_timeout", "The upload took too long"
     headers = MappingProxyType({"Connection": "close"})  # or the rest would be waited for
 
-
 class BodyTooLarge(ServiceError):
     status, code, title = 413, "body_too_large", "Body too large"
 
+class AnswerTooLarge(ServiceError):
+    status, code, title = 413, "answer_too_large", "The answer is too large for JSON"
 
 class UnsupportedMediaType(ServiceError):
     status, code, title = 415, "unsupported_media_type", "Unsupported media type"
 
-
 class BadInput(ServiceError):
     status, code, title = 422, "bad_input", "Bad input"
-
 
 class SourceRequired(BadInput):
     code, title = "source_required", "No video in the request"
 
-
 class SourceConflict(BadInput):
     code, title = "source_conflict", "More than one video in the request"
-
 
 class InvalidOption(BadInput):
     code, title = "invalid_option", "Invalid option"
 
-
 class EmptyFile(BadInput):
     code, title = "empty_file", "Empty file"
-
 
 class NoVideoStream(BadInput):
     code, title = "no_video_stream", "No video in the file"
 
-
 class UndecodableVideo(BadInput):
     code, title = "undecodable_video", "The file cannot be decoded"
-
 
 class VideoTooLarge(BadInput):
     code, title = "video_too_large", "Too many pixels"
 
-
 class VideoTooLong(BadInput):
     code, title = "video_too_long", "Too long, or too many frames"
-
 
 class TimeRangeOutsideVideo(BadInput):
     code, title = "time_range_outside_video", "No frame in the part asked for"
 
-
 class DecoderFailed(BadInput):
     code, title = "decoder_failed", "The decoder gave up on this file"
-
 
 class DecodeTimeout(BadInput):
     code, title = "decode_timeout", "The decoder got stuck in this file"
 
-
 class Overloaded(ServiceError):
     status, code, title = 429, "overloaded", "Too much at once"
-
 
 class Internal(ServiceError):
     """The default: 500 internal."""
 
+    @classmethod
+    def because(cls, cause: Exception) -> Self:
+        """For what nobody foresaw."""
+        error = cls("Something went wrong here, not in your request. Report it with the request id.")
+        error.__cause__ = cause
+        return error
 
 class NonFiniteOutput(Internal):
     code, title = "non_finite_output", "The network gave numbers that are not finite"
 
-
 class NoClassLayer(ServiceError):
     status, code, title = 501, "no_class_layer", "The loaded weights have no class layer"
-
 
 class UrlFetchFailed(ServiceError):
     status, code, title = 502, "url_fetch_failed", "The URL could not be fetched"
 
-
 class Unavailable(ServiceError):
     status, code, title = 503, "unavailable", "Unavailable"
-
 
 class Warming(Unavailable):
     code, title = "warming", "The network is warming up"
     headers = MappingProxyType({"Retry-After": "5"})
 
-
 class Draining(Unavailable):
     code, title = "draining", "The service is shutting down"
     headers = MappingProxyType({"Retry-After": "1"})
 
-
 class WorkerDown(Unavailable):
     code, title = "worker_down", "The worker is down"
-
 
 class WeightsMissing(Unavailable):
     code, title = "weights_missing", "There are no weights"
 
-
 class KnownAnswerWrong(Unavailable):
     code, title = "known_answer_wrong", "The weights give a wrong answer"
-
 
 class StartFailed(Unavailable):
     code, title = "start_failed", "The network could not be loaded"
 
-
 class DeadlineExceeded(ServiceError):
     status, code, title = 504, "deadline_exceeded", "Not done in time"
-
 
 class UrlFetchTimeout(ServiceError):
     status, code, title = 504, "url_fetch_timeout", "The URL took too long to fetch"
 
-
 class DiskFull(ServiceError):
     status, code, title = 507, "disk_full", "No room for the upload"
+
+# fmt: on
 
 
 class PrecisionUnavailable(Exception):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -15,7 +15,7 @@ AnyOptions = TypeVar("AnyOptions", bound="Options")
 
 
 class Options(BaseModel):
-    """What both endpoints take, in the query or as form fields."""
+    """What both endpoints take, in the query, as form fields or in JSON."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,21 @@ class Options(BaseModel):
     timeout_s: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Seconds the request may take, if less than the server's.", examples=[30.0]
     )
-    include: list[Literal["clips"]] = Field([], description="`clips` adds one entry for each clip.")
+    custom_id: str | None = Field(
+        None, max_length=256, description="Your own name for this video; the answer repeats it.", examples=["clip 17"]
+    )
+    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, most probable first.")
+    score_threshold: float = Field(0.0, ge=0, le=1, description="Only labels that are at least so probable.")
+    layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
+    normalize: Literal["l2", "none"] = Field(
+        "l2",
+        description="`l2`: the mean over clips, divided by its L2 norm. `none`: the plain mean. Clips are never normalised.",
+    )
+    encoding_format: Literal["float", "base64"] = Field(
+        "float", description="Vectors in JSON as numbers, or as the `base64` of little-endian float32: half the size, exact."
+    )
+    include: Sequence[str] = ()
+    gives: ClassVar[str]  # what the endpoint is for
 
     @field_validator("include", mode="before")
     @classmethod
@@ -59,27 +73,43 @@ class Options(BaseModel):
             raise ValueError("end_sec must be after start_sec")
         return self
 
+    def wants(self, what: str) -> bool:
+        """Whether the answer shall hold "predictions", "features", "clips" or "segments"."""
+        return what == self.gives or what in self.include
+
 
 class ClassifyOptions(Options):
     """What POST /classify takes."""
 
-    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, most probable first.")
+    gives = "predictions"
+    include: Sequence[Literal["clips", "segments", "features"]] = Field(
+        [],
+        description="`clips`: one entry for each clip. `segments`: neighbouring clips of one label, merged. `features`: the "
+        "descriptor too, from the same pass.",
+    )
 
 
 class FeaturesOptions(Options):
     """What POST /features takes."""
 
-    layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
-    normalize: Literal["l2", "none"] = Field(
-        "l2",
-        description="`l2`: the mean over clips, divided by its L2 norm. `none`: the plain mean. Clips are never normalised.",
+    gives = "features"
+    include: Sequence[Literal["clips", "predictions"]] = Field(
+        [], description="`clips`: one entry for each clip. `predictions`: the labels too, from the same pass."
     )
+
+
+# What an option is about. One that would do nothing is more likely a mistake than meant so.
+ABOUT = {
+    **dict.fromkeys(("top_k", "score_threshold"), "predictions"),
+    **dict.fromkeys(("layer", "normalize", "encoding_format"), "features"),
+}
 
 
 def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> AnyOptions:
     """Options from the query and the body together.
 
-    Raises InvalidOption for an unknown name, a value out of range, or one name with two values.
+    Raises InvalidOption for an unknown name, a value out of range, one name with two values, or an option of what is not asked
+    for.
     """
     values: dict[str, Any] = {}
     for name, value in given:
@@ -88,9 +118,14 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
         elif values.setdefault(name, value) != value:
             raise InvalidOption(f"{printable(name)} was given twice, with different values. Give it once.")
     try:
-        return kind.model_validate(values)
+        options = kind.model_validate(values)
     except ValidationError as error:
         raise invalid_option(error.errors()) from None
+    for name in sorted(options.model_fields_set & ABOUT.keys()):
+        is_default = getattr(options, name) == kind.model_fields[name].default  # which generated clients send unasked
+        if not is_default and not options.wants(ABOUT[name]):
+            raise InvalidOption(f"{name}: it is about {ABOUT[name]}; add include={ABOUT[name]}.")
+    return options
 
 
 def printable(text: str, length: int = 64) -> str:

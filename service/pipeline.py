@@ -46,6 +46,13 @@ class Wanted(Protocol):
         """How many clips at most."""
 
 
+class Opened(NamedTuple):
+    """The video could be opened: what its file says, and how many clips it will give if that is true."""
+
+    info: VideoInfo
+    num_clips: int
+
+
 class ClipDone(NamedTuple):
     """One clip of the video and its rows of the network's outputs: fc6 and fc7 (4096,), probabilities (n,), float32."""
 
@@ -81,8 +88,8 @@ class Pipeline:
         """Whether a video sent now would come out."""
         return self._batcher.is_alive()
 
-    async def run(self, path: Path, wanted: Wanted) -> AsyncGenerator[VideoInfo | ClipDone | Summary, None]:
-        """First the VideoInfo, then a ClipDone for each clip in order as it is computed, last the Summary.
+    async def run(self, path: Path, wanted: Wanted) -> AsyncGenerator[Opened | ClipDone | Summary, None]:
+        """First Opened, then a ClipDone for each clip in order as it is computed, last the Summary.
 
         To be closed by its user (`contextlib.aclosing`), which ends the work at once. Raises what the stages raise, and
         TimeRangeOutsideVideo, NonFiniteOutput, or what the network raised.
@@ -94,7 +101,7 @@ class Pipeline:
         try:
             async with aclosing(self._clips(path, wanted, summary)) as clips:
                 async for clip in clips:
-                    if isinstance(clip, VideoInfo):
+                    if isinstance(clip, Opened):
                         yield clip
                         continue
                     pending.append((clip.span, asyncio.wrap_future(self._batcher.submit(lane, clip.frames))))
@@ -109,8 +116,8 @@ class Pipeline:
                 if not future.cancel() and not future.cancelled():
                     future.exception()  # looked at, so that asyncio does not log what the request was told already
 
-    async def _clips(self, path: Path, wanted: Wanted, summary: Summary) -> AsyncGenerator[VideoInfo | Clip, None]:
-        """The VideoInfo, then the clips as they are cut."""
+    async def _clips(self, path: Path, wanted: Wanted, summary: Summary) -> AsyncGenerator[Opened | Clip, None]:
+        """Opened, then the clips as they are cut."""
         cutter = ClipCutter(wanted.clip_stride, wanted.tail, wanted.max_clips)
         reading = replace(self._reading, start_sec=wanted.start_sec, end_sec=wanted.end_sec)
         async with aclosing(self._decoder.read(path, reading)) as messages:
@@ -122,8 +129,7 @@ class Pipeline:
                 match message:
                     case VideoInfo():
                         info = message
-                        cutter.expect(message.num_frames_in_range)
-                        yield message
+                        yield Opened(message, cutter.expect(message.num_frames_in_range))
                     case FrameBlock():
                         clips = cutter.add(message)
                     case VideoEnd():

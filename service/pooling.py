@@ -1,7 +1,8 @@
-"""Many clip outputs become one answer: the mean over clips, then the L2 norm; or the mean of their probabilities."""
+"""Many clip outputs become one answer: the mean over clips, then the L2 norm; the mean of their probabilities; segments."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -51,3 +52,34 @@ def top_predictions(probabilities: Float32, top_k: int) -> list[Prediction]:
     """The ``top_k`` classes of probabilities (n,), most probable first, the lower class first where they tie."""
     order = np.argsort(-probabilities, kind="stable")[:top_k]
     return [Prediction(int(i), float(probabilities[i])) for i in order]
+
+
+@dataclass
+class Segment:
+    """Neighbouring clips whose most probable class is the same: from the first one's start to the last one's end."""
+
+    class_id: int
+    start_sec: float
+    end_sec: float
+    scores: list[float]
+
+
+class Segments:
+    """Merges clips as they come. One whose best score is below ``score_threshold`` has no class, and parts its neighbours."""
+
+    def __init__(self, score_threshold: float) -> None:
+        self._threshold = score_threshold
+        self._open = False
+        self.found: list[Segment] = []
+
+    def add(self, probabilities: Float32, start_sec: float, end_sec: float) -> None:
+        """Take the next clip."""
+        [best] = top_predictions(probabilities, 1)
+        is_same = self._open and self.found[-1].class_id == best.class_id
+        self._open = best.score >= self._threshold
+        if not self._open:
+            return
+        if not is_same:
+            self.found.append(Segment(best.class_id, start_sec, end_sec, []))
+        self.found[-1].end_sec = end_sec
+        self.found[-1].scores.append(best.score)

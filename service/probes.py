@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, Field
 
 from service import errors
 from service.answers import json_response
-from service.problems import responses
+from service.openapi import responses
 from service.readiness import Readiness
-from service.schemas import InfoOut, StatusOut
+
+
+class StatusOut(BaseModel):
+    """A probe's answer."""
+
+    status: str = Field(description="`alive`, `started` or `ready`.", examples=["ready"])
+
+
+class InfoOut(BaseModel):
+    """What runs here."""
+
+    model: dict[str, Any] = Field(
+        description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]
+    )
+    backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
+    precision: str = Field(description="What the network computes in.", examples=["float32"])
+    batch_sizes: list[int] = Field(description="Clips that may run together.", examples=[[1, 2, 4]])
+    version: str = Field(description="Of this service.", examples=["0.1.0"])
+
 
 router = APIRouter(tags=["service"])
 METRICS = "The metrics, in Prometheus's text format."
@@ -34,7 +55,7 @@ async def livez(request: Request) -> Response:
 @router.head("/readyz", include_in_schema=False)
 @router.head("/health", include_in_schema=False)
 @router.get("/readyz", summary="Can it answer now?", response_model=StatusOut, responses=NOT_READY)
-@router.get("/health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
+@router.get("/health", operation_id="health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
 async def readyz(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()

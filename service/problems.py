@@ -1,4 +1,4 @@
-"""Errors as the client gets them: RFC 9457 problem details, the framework's own included; and their place in OpenAPI."""
+"""Errors as the client gets them: RFC 9457 problem details, the framework's own included."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from service import errors
 from service.errors import ServiceError
 from service.journal import RequestRecord
 from service.options import invalid_option, printable
-from service.schemas import ProblemOut
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +22,17 @@ TYPE = "about:blank"  # section 4.2.1: status, code and title say what a type wo
 
 
 def problem(error: ServiceError, record: RequestRecord) -> Response:
-    """The answer that tells of the error. It is noted in the request's record, and written to the log with its cause."""
+    """The answer that tells of the error."""
+    body = orjson.dumps(told(error, record), option=orjson.OPT_APPEND_NEWLINE)
+    return Response(body, error.status, dict(error.headers), MEDIA_TYPE)
+
+
+def told(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
+    """The problem's fields. It is noted in the request's record, and written to the log with its cause."""
     record.code = error.code
     _write_to_log(error, record)
     content = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
-    content |= {"detail": str(error), "request_id": record.request_id}
-    return Response(orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE), error.status, dict(error.headers), MEDIA_TYPE)
+    return content | {"detail": str(error), "request_id": record.request_id}
 
 
 def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
@@ -40,24 +43,11 @@ def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
     log.log(level, "%s: %s%s", error.code, error, cause, exc_info=stack, extra=record.ids())
 
 
-def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of these errors: for each status its codes, and the first of them as the example."""
-    found: dict[int | str, dict[str, Any]] = {}
-    for error in sorted(classes, key=lambda error: error.status):
-        entry = found.setdefault(error.status, {"model": ProblemOut, "description": "Problem:"})
-        entry["description"] += f" `{error.code}` ({error.title.lower()})."
-        example = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
-        example |= {"detail": "What to do about it.", "request_id": "0f4c2b7de1a94a57a6a2b1d9c3e85f60"}
-        entry.setdefault("content", {"application/json": {"example": example}})
-    return found
-
-
 def install(app: FastAPI) -> None:
-    """Have the application answer every error so, and document it so."""
+    """Have the application answer every error so."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
 
 
 async def _on_service_error(request: Request, error: Exception) -> Response:
@@ -80,16 +70,3 @@ async def _on_http(request: Request, error: Exception) -> Response:
         ours = errors.MethodNotAllowed(f"This path does not take {request.method}. See /docs for what it takes.")
     ours.headers = dict(error.headers or {})
     return problem(ours, request.state.record)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with problems under their own media type."""
-    if not app.openapi_schema:
-        document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-        for path in document["paths"].values():
-            for operation in path.values():
-                for status, response in operation["responses"].items():
-                    if int(status) >= 400:
-                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
-        app.openapi_schema = document
-    return app.openapi_schema

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
 from service import c3d
 
-Vector = list[float]
+Numbers = Annotated[list[float], Field(min_length=c3d.DESCRIPTOR_SIZE, max_length=c3d.DESCRIPTOR_SIZE)]
+Vector = Numbers | Annotated[str, Field(description="With encoding_format=base64: little-endian float32.")]
+Id = Annotated[UUID, Field(examples=["6c0d4f5e-3a86-5a0c-9c61-9d6b7f2f3a10"])]
 
 
 class PredictionOut(BaseModel):
@@ -19,9 +22,22 @@ class PredictionOut(BaseModel):
     class_id: int = Field(ge=0, description="The class's index: the line of GET /labels, counted from 0.", examples=[184])
 
 
+class SegmentOut(BaseModel):
+    """Neighbouring clips whose most probable label is the same."""
+
+    label: str = Field(description="Their label.", examples=["sandboarding"])
+    class_id: int = Field(ge=0, description="Its class.", examples=[184])
+    start_sec: float = Field(description="Where the first of them starts.", examples=[0.0])
+    end_sec: float = Field(description="Where the last of them ends.", examples=[2.24])
+    score: float = Field(ge=0, le=1, description="The mean of the label's probabilities.", examples=[0.7214])
+    peak_score: float = Field(ge=0, le=1, description="The highest of them.", examples=[0.9127])
+    num_clips: int = Field(ge=1, description="How many they are.", examples=[6])
+
+
 class SpanOut(BaseModel):
     """Where a clip lies in the video: half-open, in frames and seconds."""
 
+    id: Id = Field(description="Of the clip: the same for the same bytes, model, options and place.")
     index: int = Field(ge=0, description="Counted in clips of this answer.", examples=[0])
     start_sec: float = Field(description="When its first frame is shown, in seconds from the first frame.", examples=[0.0])
     end_sec: float = Field(
@@ -30,22 +46,24 @@ class SpanOut(BaseModel):
     start_frame: int = Field(ge=0, description="Counted in decoded frames.", examples=[0])
     end_frame: int = Field(ge=1, description="The frame after its last one.", examples=[16])
     num_padded_frames: int = Field(ge=0, le=15, description="How many of the 16 repeat the last frame.", examples=[0])
-
     num_damaged_frames: int = Field(ge=0, le=16, description="How many did not decode as they should.", examples=[0])
+
+
+ClipLabels = Annotated[list[PredictionOut], Field(description="This clip's, most probable first.")]
 
 
 class ClipPredictions(SpanOut):
     """One clip's labels."""
 
-    predictions: list[PredictionOut] = Field(description="This clip's, most probable first.")
+    predictions: ClipLabels
+    descriptor: Vector | None = Field(None, description="With include=features.", examples=[[0.0, 1.52, 0.31]])
 
 
 class ClipFeatures(SpanOut):
     """One clip's vector."""
 
-    descriptor: Vector = Field(
-        description="The layer's 4096 numbers for this clip, not normalised.", examples=[[0.0, 1.52, 0.31]]
-    )
+    descriptor: Vector = Field(description="4096 numbers of this clip, not normalised.", examples=[[0.0, 1.52, 0.31]])
+    predictions: ClipLabels | None = Field(None, description="With include=predictions.")
 
 
 class ModelOut(BaseModel):
@@ -82,8 +100,8 @@ class DecoderOut(BaseModel):
     version: str = Field(description="Of the library.", examples=["18.1.0"])
 
 
-class VideoOut(BaseModel):
-    """The video as it was found."""
+class VideoSaid(BaseModel):
+    """What the bytes and their header say of a video."""
 
     sha256: str = Field(description="Of the bytes received.", examples=["3b" * 32])
     size_bytes: int = Field(ge=1, description="Of the file.", examples=[294566])
@@ -93,13 +111,16 @@ class VideoOut(BaseModel):
     height: int = Field(ge=1, description="In pixels, after rotation.", examples=[240])
     rotation: int = Field(description="Degrees counter-clockwise by which frames were turned, as the file asks.", examples=[0])
     fps: float | None = Field(description="Average frames per second; null where the file does not say.", examples=[25.0])
-    variable_frame_rate: bool = Field(description="Whether frames last differently long.", examples=[False])
-    color_matrix: str = Field(
-        description="The colour matrix the file names; `unspecified` is converted as BT.601.", examples=["unspecified"]
-    )
+    color_matrix: str = Field(description="As the file names it; `unspecified` is taken for BT.601.", examples=["unspecified"])
     duration_sec: float | None = Field(
         description="From the first frame to the end of the last; as claimed where only a part was read.", examples=[6.56]
     )
+
+
+class VideoOut(VideoSaid):
+    """The video as it was found."""
+
+    variable_frame_rate: bool = Field(description="Whether frames last differently long.", examples=[False])
     num_frames: NumFrames
     decoder: DecoderOut
 
@@ -108,9 +129,7 @@ class WarningOut(BaseModel):
     """Something the answer rests on that its reader should know."""
 
     code: str = Field(description="Stable; the README lists all.", examples=["tail_frames_dropped"])
-    message: str = Field(
-        description="In words.", examples=["The last 4 frames fill no clip and were left out; tail=pad keeps them."]
-    )
+    message: str = Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])
 
 
 class TimingsOut(BaseModel):
@@ -123,7 +142,14 @@ class TimingsOut(BaseModel):
     total: float = Field(description="From the first byte's arrival to the answer.", examples=[2961.7])
 
 
-class Answer(BaseModel):
+class Identified(BaseModel):
+    """Names under which an answer can be stored."""
+
+    id: Id = Field(description="Of the video: the same for the same bytes, model and options.")
+    custom_id: str | None = Field(None, description="What the request said.", examples=["clip 17"])
+
+
+class Answer(Identified):
     """What both answers hold."""
 
     model: ModelOut
@@ -132,10 +158,15 @@ class Answer(BaseModel):
     timings_ms: TimingsOut
 
 
+Labels = Annotated[list[PredictionOut], Field(description="The video's labels, most probable first.")]
+
+
 class ClassifyAnswer(Answer):
     """What the video shows."""
 
-    predictions: list[PredictionOut] = Field(description="The video's labels, most probable first.")
+    predictions: Labels
+    descriptor: Vector | None = Field(None, description="With include=features.", examples=[[0.0, 0.0213, 0.0087]])
+    segments: list[SegmentOut] | None = Field(None, description="With include=segments.")
     clips: list[ClipPredictions] | None = Field(None, description="With include=clips.")
 
 
@@ -143,11 +174,10 @@ class FeaturesAnswer(Answer):
     """What the video is, in numbers."""
 
     descriptor: Vector = Field(
-        min_length=c3d.DESCRIPTOR_SIZE,
-        max_length=c3d.DESCRIPTOR_SIZE,
         description="4096 numbers: the mean over clips of the layer's output, L2-normalised unless normalize=none.",
         examples=[[0.0, 0.0213, 0.0087]],
     )
+    predictions: Labels | None = Field(None, description="With include=predictions.")
     clips: list[ClipFeatures] | None = Field(None, description="With include=clips.")
 
 
@@ -160,21 +190,3 @@ class ProblemOut(BaseModel):
     code: str = Field(description="Stable; the README lists all.", examples=["no_video_stream"])
     detail: str = Field(description="What to do about it.", examples=["The file holds no video, only sound or a still picture."])
     request_id: str = Field(description="Under which the log holds the cause.", examples=["0f4c2b7de1a94a57a6a2b1d9c3e85f60"])
-
-
-class StatusOut(BaseModel):
-    """A probe's answer."""
-
-    status: str = Field(description="`alive`, `started` or `ready`.", examples=["ready"])
-
-
-class InfoOut(BaseModel):
-    """What runs here."""
-
-    model: dict[str, Any] = Field(
-        description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]
-    )
-    backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
-    precision: str = Field(description="What the network computes in.", examples=["float32"])
-    batch_sizes: list[int] = Field(description="Clips that may run together.", examples=[[1, 2, 4]])
-    version: str = Field(description="Of this service.", examples=["0.1.0"])

@@ -1,4 +1,4 @@
-"""Where a video's bytes go as they come: hashed and written to its file by threads, a MiB at a time."""
+"""Where a file's bytes go as they come: hashed and written by threads, a MiB at a time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ WRITE_BYTES = 1024 * 1024  # collected before a thread writes them: a hop to a t
 class Sink:
     """Collects bytes for ``file``, which must stay open until `flush` has returned.
 
-    ``reserve`` is asked before bytes are written, and may raise. ``reserved`` counts them, written or not.
+    ``reserve`` is told of bytes before they are written, and may raise.
     """
 
     def __init__(self, file: BinaryIO, reserve: Callable[[int], None] = lambda size: None) -> None:
         self._file, self._reserve = file, reserve
-        self.reserved = 0
         self._waiting = bytearray()
         self.digest = hashlib.sha256()
         self.size_bytes = 0  # written
@@ -38,13 +37,7 @@ class Sink:
     async def flush(self) -> None:
         """Hash and write what waits. Raises OSError where the disk refuses, and what ``reserve`` raises."""
         self._reserve(len(self._waiting))
-        self.reserved += len(self._waiting)
-        writing = asyncio.create_task(to_thread.run_sync(self._flush))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])  # whoever is cancelled closes the file: not while a thread writes to it
-            raise
+        await in_thread(self._flush)
 
     def _flush(self) -> None:
         self.digest.update(self._waiting)
@@ -53,3 +46,13 @@ class Sink:
             view = view[self._file.write(view) :]
         self.size_bytes += len(self._waiting)
         self._waiting = bytearray()
+
+
+async def in_thread(work: Callable[[], None]) -> None:
+    """Do the work in a thread. Cancelled, it still waits for its end: then files are closed and removed, not while it writes."""
+    working = asyncio.create_task(to_thread.run_sync(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise

@@ -7,8 +7,9 @@ import errno
 import json
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -29,7 +30,7 @@ from service.errors import (
 from service.fetch import Fetcher
 from service.form import Form
 from service.sink import Sink
-from service.spool import Spool
+from service.spool import Reserve, Spool
 
 Done = TypeVar("Done")
 MAX_JSON_BYTES = 64 * 1024
@@ -45,13 +46,23 @@ HOW_TO_SEND = (
 
 @dataclass
 class Source:
-    """A whole video on disk: its path, ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came."""
+    """A whole video on disk: its path, ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came.
+
+    Other files of the request are made beside it by `create`, are closed and deleted with it, and their bytes told to
+    ``reserve`` before they are written.
+    """
 
     path: Path
+    reserve: Reserve
+    files: ExitStack
     kind: str = "raw"  # or "form" or "url"
     size_bytes: int = 0
     sha256: str = ""
     fields: list[tuple[str, str]] = field(default_factory=list)
+
+    def create(self, name: str) -> FileIO:
+        """A fresh file, open for writing without a buffer."""
+        return self.files.enter_context(FileIO(self.path.with_name(name), "x"))
 
 
 @asynccontextmanager
@@ -64,20 +75,17 @@ async def receive(request: Request, spool: Spool, max_bytes: int, fetcher: Fetch
     kind, boundary = _kind(request)
     with _private_directory(spool.path) as directory:
         path = Path(directory) / FILE_NAME
-        with _disk_full(), path.open("xb", buffering=0) as file:
-            sink = Sink(file, spool.reserve)
-            try:
-                if kind == "json":
-                    url, fields = _url_and_options(await _small_body(request))
-                    await unless_left(request, fetcher.fetch(url, sink.take))
-                else:
-                    fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None, max_bytes)
-                await sink.flush()
-                if not sink.size_bytes:
-                    raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-                yield Source(path, KINDS[kind], sink.size_bytes, sink.digest.hexdigest(), fields)
-            finally:
-                spool.release(sink.reserved)
+        with _disk_full(), spool.share() as reserve, ExitStack() as files, path.open("xb", buffering=0) as file:
+            sink = Sink(file, reserve)
+            if kind == "json":
+                url, fields = _url_and_options(await _small_body(request))
+                await unless_left(request, fetcher.fetch(url, sink.take))
+            else:
+                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None, max_bytes)
+            await sink.flush()
+            if not sink.size_bytes:
+                raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
+            yield Source(path, reserve, files, KINDS[kind], sink.size_bytes, sink.digest.hexdigest(), fields)
 
 
 def _private_directory(spool_dir: Path) -> tempfile.TemporaryDirectory[str]:
@@ -93,7 +101,7 @@ def _disk_full() -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        raise DiskFull("The service has no room left for this upload. Try again later or at another instance.") from error
+        raise DiskFull("The service has no room left on its disk. Try again later or at another instance.") from error
 
 
 def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:

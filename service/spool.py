@@ -1,4 +1,4 @@
-"""Where the videos of running requests lie: a directory that is this process's own, and what earlier processes left of theirs."""
+"""Where the files of running requests lie: a directory that is this process's own, and what earlier processes left of theirs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from service.errors import DiskFull
 log = logging.getLogger(__name__)
 
 PREFIX = "c3d-spool-"
+Reserve = Callable[[int], None]  # told of bytes that are about to be written; raises DiskFull where they are too many
 
 
 class Spool:
@@ -25,15 +26,22 @@ class Spool:
         self.path, self._max_bytes = path, max_bytes
         self.used_bytes = 0
 
-    def reserve(self, size: int) -> None:
-        """Count bytes that are about to be written. Raises DiskFull where they are too many with those that are there."""
-        if self.used_bytes + size > self._max_bytes:
-            raise DiskFull("The service holds as many bytes of videos as it may. Try again later or at another instance.")
-        self.used_bytes += size
+    @contextmanager
+    def share(self) -> Iterator[Reserve]:
+        """What one request's files take of it, until they are gone with the context."""
+        held = 0
 
-    def release(self, size: int) -> None:
-        """Count them off again: their file is gone."""
-        self.used_bytes -= size
+        def reserve(size: int) -> None:
+            nonlocal held
+            if self.used_bytes + size > self._max_bytes:
+                raise DiskFull("The service holds as many bytes as it may. Try again later or at another instance.")
+            self.used_bytes += size
+            held += size
+
+        try:
+            yield reserve
+        finally:
+            self.used_bytes -= held
 
 
 @contextmanager

@@ -94,8 +94,13 @@ class Exchange:
     @property
     def content(self) -> dict[str, Any]:
         """The answer's JSON."""
-        content: dict[str, Any] = json.loads(b"".join(message.get("body", b"") for message in self.said[1:]))
+        content: dict[str, Any] = json.loads(self.text)
         return content
+
+    @property
+    def text(self) -> str:
+        """The answer's body."""
+        return b"".join(message.get("body", b"") for message in self.said[1:]).decode()
 
 
 async def ask(
@@ -106,9 +111,10 @@ async def ask(
     method: str = "POST",
     path: str = "/classify",
     query: str = "",
+    exchange: Exchange | None = None,
 ) -> Exchange:
     """One request to the application, over when the application has returned."""
-    exchange = Exchange(messages)
+    exchange = exchange or Exchange(messages)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},

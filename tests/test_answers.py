@@ -191,3 +191,21 @@ def test_float32_numbers_are_read_back_exactly() -> None:
     assert np.array_equal(np.array(content["descriptor"], np.float32), row)
     assert np.float32(content["score"]) == row[0]
     assert body.endswith(b"\n")
+
+
+@pytest.mark.parametrize(("options", "num_frames"), [({"encoding_format": "base64"}, 120), ({}, 120)])
+def test_json_over_the_limit_is_refused_with_what_to_ask_for(tmp_path: Path, options: dict[str, str], num_frames: int) -> None:
+    """14 clips of at least 16 KiB each."""
+    network = FakeNetwork()
+    video = write_video(tmp_path / "video.mp4", num_frames)
+    with serving(fake_app(tmp_path / "spool", network, max_json_bytes=100_000)) as client:
+        files = {"file": video.read_bytes()}
+        refused = client.post("/features", files=files, params={"include": "clips", **options})
+        assert (refused.status_code, refused.json()["code"]) == (413, "answer_too_large")
+        assert "application/x-ndjson" in refused.json()["detail"]
+        assert network.batches == []  # it was sure before anything was computed
+        assert client.post("/features", files=files, params={"include": "clips", "max_clips": "2", **options}).status_code == 200
+        assert client.post("/classify", files=files, params={"include": "clips"}).status_code == 200
+        late = client.post("/classify", files=files, params={"include": "clips", "top_k": "487"})
+        assert (late.status_code, late.json()["code"]) == (413, "answer_too_large")
+    assert list((tmp_path / "spool").glob("*/*")) == []

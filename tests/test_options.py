@@ -27,7 +27,7 @@ def test_the_same_twice_is_once(given: list[tuple[str, str]]) -> None:
         ([("top_k", "0")], "top_k: "),
         ([("top_k", "488")], "top_k: "),
         ([("top_k", "three")], "top_k: "),
-        ([("layer", "fc6")], "layer: there is no such option"),
+        ([("layer", "fc7")], "layer: it is about features; add include=features"),
         ([("start_sec", "nan")], "start_sec: "),
         ([("start_sec", "-1")], "start_sec: "),
         ([("end_sec", "inf")], "end_sec: "),

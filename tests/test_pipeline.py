@@ -18,8 +18,8 @@ from service.batcher import Batcher
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.frames import read_video
 from service.options import Options
-from service.pipeline import BATCHES_AHEAD, ClipDone, Pipeline, Summary
-from service.video import FrameBlock, Reading, VideoInfo
+from service.pipeline import BATCHES_AHEAD, ClipDone, Opened, Pipeline, Summary
+from service.video import FrameBlock, Reading
 from videos import write_video
 
 Run = Callable[[NDArray[Any]], Any]
@@ -49,9 +49,10 @@ def frames_of(path: Path) -> NDArray[np.uint8]:
     return np.concatenate([block.frames for block in read_video(path) if isinstance(block, FrameBlock)])
 
 
-def test_gives_info_then_clips_in_order_then_summary(make: MakePipeline, clip_mp4: Path) -> None:
-    info, *clips, summary = asyncio.run(everything(make(FakeNetwork().run), clip_mp4))
-    assert isinstance(info, VideoInfo)
+def test_gives_what_the_file_says_then_clips_in_order_then_summary(make: MakePipeline, clip_mp4: Path) -> None:
+    opened, *clips, summary = asyncio.run(everything(make(FakeNetwork().run), clip_mp4))
+    assert isinstance(opened, Opened)
+    assert opened.num_clips == len(clips)
     assert isinstance(summary, Summary)
     frames = frames_of(clip_mp4)
     assert [done.span.start_frame for done in clips] == [0, 8, 16, 24]

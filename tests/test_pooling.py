@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 import reference
-from service.pooling import MeanPool, l2_normalize, top_predictions
+from service.pooling import MeanPool, Segments, l2_normalize, top_predictions
 
 
 def pooled(rows: NDArray[np.float32]) -> MeanPool:
@@ -59,3 +59,17 @@ def test_top_predictions_are_ranked_and_ties_go_to_the_lower_class() -> None:
     assert [p.class_id for p in top_predictions(scores, 3)] == [1, 3, 2]
     assert [p.class_id for p in top_predictions(scores, 99)] == [1, 3, 2, 0, 4]
     assert top_predictions(scores, 1)[0].score == pytest.approx(0.3)
+
+
+def test_segments_end_where_the_best_class_changes_or_is_not_probable_enough() -> None:
+    segments = Segments(score_threshold=0.5)
+    for index, (class_id, score) in enumerate([(1, 0.6), (1, 0.9), (2, 0.7), (2, 0.4), (2, 0.8), (0, 0.45)]):
+        row = np.full(3, (1 - score) / 2, np.float32)
+        row[class_id] = score
+        segments.add(row, index, index + 2)
+    assert [(each.class_id, each.start_sec, each.end_sec, len(each.scores)) for each in segments.found] == [
+        (1, 0, 3, 2),
+        (2, 2, 4, 1),
+        (2, 4, 6, 1),
+    ]
+    assert np.allclose(segments.found[0].scores, [0.6, 0.9])

@@ -11,7 +11,7 @@ import pytest
 from service import errors
 from service.errors import InvalidOption, NoVideoStream, Warming
 from service.journal import RequestRecord
-from service.problems import problem, responses
+from service.problems import problem
 
 RECORD = RequestRecord("an-id", "POST", "/classify")
 
@@ -55,10 +55,3 @@ def test_only_our_own_faults_are_logged_with_their_stack(
     caplog.set_level(logging.INFO)
     problem(error, RECORD)
     assert [bool(record.exc_info) for record in caplog.records] == [stack]
-
-
-def test_responses_name_every_code_of_a_status() -> None:
-    found = responses(errors.Warming, errors.Draining, errors.EmptyFile)
-    assert set(found) == {422, 503}
-    assert "`warming`" in found[503]["description"]
-    assert "`draining`" in found[503]["description"]

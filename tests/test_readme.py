@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -16,15 +17,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 
 from conftest import ROOT
-from fakes import FakeNetwork
+from http_helpers import fake_app
+from live_server import live
 from model_store.__main__ import main as model_store_main
-from service.app import create_app
 from service.options import ClassifyOptions, FeaturesOptions
 from service.schemas import ClassifyAnswer
-from service.settings import Settings
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
@@ -46,29 +45,9 @@ def example_com(clip_mp4: Path) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, example_com: int) -> Iterator[str]:
     """A real server with a network of ten lines."""
-    ready = threading.Event()
-
-    def load(settings: Any, progress: Any) -> FakeNetwork:
-        return FakeNetwork()
-
-    settings = Settings(spool_dir=tmp_path_factory.mktemp("spool"), urls="private", url_ports=str(example_com))
-    app = create_app(settings, load)
-    original = app.state.readiness.serve
-
-    def serve(serving: Any) -> None:
-        original(serving)
-        ready.set()
-
-    app.state.readiness.serve = serve
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert ready.wait(60)
-    while not server.started:
-        pass
-    yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    spool_dir = tmp_path_factory.mktemp("spool")
+    with live(fake_app(spool_dir, urls="private", url_ports=str(example_com))) as address:
+        yield address
 
 
 @pytest.fixture
@@ -83,16 +62,48 @@ def test_curl_commands_are_answered(command: str, address: str, directory: Path,
     words = shlex.split(here)
     done = subprocess.run([*words, "--fail-with-body", "-sS"], cwd=directory, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert {"model", "video", "warnings", "timings_ms"} < json.loads(done.stdout).keys()
+    if "-o" in words:
+        found = np.load(directory / words[-1])
+        assert found.shape == (4, 4096) if words[-1].endswith(".npy") else "provenance" in found.files
+    else:
+        *_, last = done.stdout.splitlines()  # of a stream the summary
+        assert {"model", "video", "warnings", "timings_ms"} < json.loads(last).keys()
 
 
-def test_the_python_snippet_gives_a_unit_vector(address: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [snippet] = [block for language, block in BLOCKS if language == "python"]
-    monkeypatch.chdir(directory)
+@pytest.fixture(scope="module")
+def recipes(address: str, tmp_path_factory: pytest.TempPathFactory, clip_mp4: Path) -> dict[str, Any]:
+    """What all Python blocks have made, run one after the other where a clip lies."""
+    directory = tmp_path_factory.mktemp("recipes")
+    shutil.copy(clip_mp4, directory / "clip.mp4")
     names: dict[str, Any] = {}
-    exec(snippet.replace("localhost:8000", address), names)  # noqa: S102 (the README is ours)
-    assert names["descriptor"].shape == (4096,)
-    assert np.isclose(np.linalg.norm(names["descriptor"]), 1, atol=1e-6)
+    with contextlib.chdir(directory):
+        for language, block in BLOCKS:
+            if language == "python":
+                exec(block.replace("localhost:8000", address), names)  # noqa: S102 (the README is ours)
+    return names | {"directory": directory}
+
+
+def test_a_vector_has_length_one(recipes: dict[str, Any]) -> None:
+    assert recipes["descriptor"].shape == (4096,)
+    assert np.isclose(np.linalg.norm(recipes["descriptor"]), 1, atol=1e-6)
+
+
+def test_rows_lie_where_they_say(recipes: dict[str, Any]) -> None:
+    assert recipes["rows"].shape == (2, 4096)
+    assert recipes["seconds"].tolist() == [0, 0.64]
+
+
+def test_the_32_parts_are_a_file_of_unit_vectors(recipes: dict[str, Any]) -> None:
+    parts = np.loadtxt(recipes["directory"] / "clip_C.txt")
+    assert parts.shape == (32, 4096)
+    assert np.allclose(np.linalg.norm(parts, axis=1), 1, atol=1e-3)
+
+
+def test_the_database_holds_each_clip_once(recipes: dict[str, Any]) -> None:
+    recipes["database"].upsert("clips", recipes["points"])
+    assert recipes["database"].count("clips").count == 4
+    [nearest] = recipes["database"].query_points("clips", query=recipes["points"][2].vector, limit=1).points
+    assert nearest.id == recipes["points"][2].id
 
 
 def test_make_commands_are_targets() -> None:
@@ -122,7 +133,7 @@ def test_the_answer_is_a_real_one() -> None:
     answer = ClassifyAnswer.model_validate_json(block)
     assert answer.model.weights == "stand-in"
     assert answer.warnings[0].code == "stand_in_weights"
-    assert json.loads(block).keys() == ClassifyAnswer.model_fields.keys() - {"clips"}
+    assert json.loads(block).keys() == ClassifyAnswer.model_fields.keys() - {"custom_id", "descriptor", "segments", "clips"}
 
 
 def test_options_are_those_of_the_endpoints() -> None:

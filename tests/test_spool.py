@@ -67,10 +67,12 @@ def test_nothing_else_is_swept(tmp_path: Path) -> None:
 
 def test_counts_bytes_and_refuses_too_many(tmp_path: Path) -> None:
     with spool.opened(tmp_path, 100) as own:
-        own.reserve(60)
-        own.reserve(40)
-        with pytest.raises(DiskFull):
-            own.reserve(1)
-        own.release(60)
-        own.reserve(50)
-        assert own.used_bytes == 90
+        with own.share() as mine:
+            with own.share() as others:
+                mine(60)
+                others(40)
+                with pytest.raises(DiskFull):
+                    mine(1)
+            mine(40)
+            assert own.used_bytes == 100
+        assert own.used_bytes == 0

@@ -1,0 +1,152 @@
+"""Answers as NumPy's files: npy, one array, and npz, all of them with their provenance. They grow on disk, clip by clip."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy_format
+from numpy.typing import NDArray
+from starlette.responses import FileResponse, Response
+
+from service.answers import Job, to_json
+from service.clips import ClipSpan
+from service.errors import InvalidOption
+from service.negotiation import NPY, NPZ
+from service.pipeline import ClipDone, Opened
+from service.pooling import Float32
+from service.result import Result
+from service.sink import Sink, in_thread
+from service.source import Source
+
+SPAN = ("start_sec", "end_sec", "start_frame", "end_frame", "num_padded_frames", "num_damaged_frames")
+
+
+class Rows:
+    """An npy file of float32 (n, width) whose n is known at the end: NumPy leaves room for it in the header."""
+
+    def __init__(self, source: Source, name: str, width: int) -> None:
+        self._file, self._width, self._count = source.create(name), width, 0
+        self.path = Path(self._file.name)
+        self._write_header()
+        self._sink = Sink(self._file, source.reserve)
+
+    async def add(self, row: Float32) -> None:
+        """Take one, float32 (width,)."""
+        self._count += 1
+        await self._sink.take(row.astype("<f4", copy=False).tobytes())
+
+    async def finish(self) -> None:
+        """Write what waits, and the true header."""
+        await self._sink.flush()
+        self._file.seek(0)
+        self._write_header()
+
+    def _write_header(self) -> None:
+        shape = (self._count, self._width)
+        npy_format.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+
+
+class NpyAnswer:
+    """One array: the video's descriptor or probabilities, float32 (n,); with include=clips its clips', float32 (clips, n)."""
+
+    def __init__(self, job: Job) -> None:
+        """Raises InvalidOption where the answer is to hold more than one."""
+        self._result, self._source = job.result, job.source
+        if set(self._result.options.include) - {"clips"}:
+            raise InvalidOption(f"include: an npy file holds one array. Ask for all of them as npz (Accept: {NPZ}).")
+        self._rows: Rows | None = None
+
+    def begin(self, opened: Opened) -> None:
+        """A file may have any length."""
+
+    async def add(self, done: ClipDone) -> None:
+        """Take one clip."""
+        if self._result.options.wants("clips"):
+            row = self._row(done)
+            self._rows = self._rows or Rows(self._source, "clips.npy", len(row))
+            await self._rows.add(row)
+
+    async def response(self, found: Mapping[str, Any]) -> Response:
+        """The file. Of ``found`` it can hold nothing."""
+        headers = _attachment(self._result, "npy")
+        if self._rows is None:
+            pooled = self._result.descriptor() if self._result.options.wants("features") else self._result.probabilities()
+            return Response(_npy(pooled), media_type=NPY, headers=headers)
+        await self._rows.finish()
+        return FileResponse(self._rows.path, media_type=NPY, headers=headers)
+
+    def _row(self, done: ClipDone) -> Float32:
+        return self._result.features_of(done) if self._result.options.wants("features") else done.outputs.probabilities
+
+
+class NpzAnswer:
+    """All arrays, of each clip (``clip_...``, and where it lies) and of the video, and ``provenance``, a string of JSON."""
+
+    def __init__(self, job: Job) -> None:
+        self._result, self._source = job.result, job.source
+        self._rows: dict[str, Rows] = {}
+        self._spans: list[ClipSpan] = []
+
+    def begin(self, opened: Opened) -> None:
+        """A file may have any length."""
+
+    async def add(self, done: ClipDone) -> None:
+        """Take one clip."""
+        self._spans.append(done.span)
+        if self._result.options.wants("features"):
+            await self._keep("clip_features", self._result.features_of(done))
+        if self._result.options.wants("predictions"):
+            await self._keep("clip_probabilities", done.outputs.probabilities)
+
+    async def response(self, found: Mapping[str, Any]) -> Response:
+        """The file, given what the answer rests on."""
+        for rows in self._rows.values():
+            await rows.finish()
+        small = {name: _npy(array) for name, array in self._small(found).items()}
+        self._source.reserve(sum(rows.path.stat().st_size for rows in self._rows.values()) + sum(map(len, small.values())))
+        path = self._source.path.with_name("arrays.npz")
+        await in_thread(partial(_zip, path, {name: rows.path for name, rows in self._rows.items()}, small))
+        return FileResponse(path, media_type=NPZ, headers=_attachment(self._result, "npz"))
+
+    async def _keep(self, name: str, row: Float32) -> None:
+        if name not in self._rows:
+            self._rows[name] = Rows(self._source, f"{name}.npy", len(row))
+        await self._rows[name].add(row)
+
+    def _small(self, found: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        result = self._result
+        ids = [str(result.clip_id(span)) for span in self._spans]
+        arrays = {"clip_ids": np.array(ids)} | {name: np.array([getattr(span, name) for span in self._spans]) for name in SPAN}
+        if result.options.wants("features"):
+            arrays["descriptor"] = result.descriptor()
+        if result.options.wants("predictions"):
+            arrays |= {"probabilities": result.probabilities(), "labels": np.array(result.labels)}
+        segments = {"segments": result.segments()} if result.options.wants("segments") else {}
+        provenance = {**result.ids(), "options": result.options.model_dump(), **segments, **found}
+        return {**arrays, "provenance": np.array(to_json(provenance).decode())}
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _zip(path: Path, files: Mapping[str, Path], small: Mapping[str, bytes]) -> None:
+    """As np.savez does it, but from files."""
+    with zipfile.ZipFile(path, "x", allowZip64=True) as archive:
+        for name, file in files.items():
+            archive.write(file, f"{name}.npy")
+            file.unlink()
+        for name, content in small.items():
+            archive.writestr(f"{name}.npy", content)
+
+
+def _attachment(result: Result, suffix: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{result.video_id}.{suffix}"'}

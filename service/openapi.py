@@ -1,0 +1,103 @@
+"""The OpenAPI document, exact enough to generate clients from: every form of the answer, every option, every error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
+
+from service.errors import ServiceError
+from service.negotiation import NDJSON, NPY, NPZ
+from service.options import Options
+from service.problems import MEDIA_TYPE, TYPE
+from service.schemas import ProblemOut
+from service.stream_schemas import Line
+
+# The forms of an answer beside JSON.
+FORMS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The answer, in the form that the header Accept asks for.",
+        "content": {
+            NDJSON: {
+                "schema": {
+                    "type": "string",
+                    "description": "A line for the video, one for each clip as it is computed, and one for the whole.",
+                    "contentMediaType": NDJSON,
+                    "contentSchema": {"$ref": "#/components/schemas/Line"},  # of each line
+                },
+                "example": '{"type":"heartbeat"}\n',
+            },
+            NPY: {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "A float32 array: (4096,) on /features, (487,) on /classify; with include=clips a row a clip.",
+                },
+                "example": "the bytes of an npy file",
+            },
+            NPZ: {
+                "schema": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "All arrays of the clips and of the video, and their provenance; the README names them.",
+                },
+                "example": "the bytes of an npz file",
+            },
+        },
+    }
+}
+
+
+def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of these errors: for each status its codes, and the first of them as the example."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for error in sorted(classes, key=lambda error: error.status):
+        entry = found.setdefault(error.status, {"model": ProblemOut, "description": "Problem:"})
+        entry["description"] += f" `{error.code}` ({error.title.lower()})."
+        example = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
+        example |= {"detail": "What to do about it.", "request_id": "0f4c2b7de1a94a57a6a2b1d9c3e85f60"}
+        entry.setdefault("content", {"application/json": {"example": example}})
+    return found
+
+
+def body_of(options: type[Options]) -> dict[str, Any]:
+    """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
+    video = {"type": "string", "format": "binary", "description": "The video file."}
+    named = options.model_json_schema()["properties"]
+    for each in named.values():  # no defaults: generated clients would send them, and contradict the query
+        each.setdefault("examples", [each.pop("default", None)])
+    fields = {"file": video, **named}
+    form = {"type": "object", "required": ["file"], "properties": fields, "additionalProperties": False}
+    url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
+    by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
+    raw = {"schema": video, "example": "the bytes of clip.mp4"}
+    content = {
+        "multipart/form-data": {"schema": form, "example": {"file": "the bytes of clip.mp4"}},
+        "application/octet-stream": raw,
+        "video/mp4": raw,
+        "application/json": {"schema": by_url, "example": {"url": "https://example.com/clip.mp4"}},
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "description": "One video: a form's `file`, the body, or a URL.",
+            "content": content,
+        }
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's, with problems under their own media type, and the lines of streams."""
+    if not app.openapi_schema:
+        found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        for path in found["paths"].values():
+            for operation in path.values():
+                for status, response in operation["responses"].items():
+                    if int(status) >= 400:
+                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+        lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
+        found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
+        app.openapi_schema = found
+    return app.openapi_schema

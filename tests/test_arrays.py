@@ -1,0 +1,125 @@
+"""service/arrays.py: npy and npz hold the same numbers as JSON, load without pickle, and grow on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from starlette.testclient import TestClient
+
+from fakes import LABELS, FakeNetwork
+from http_helpers import fake_app, serving
+from videos import write_video
+
+NPY, NPZ = {"accept": "application/x-npy"}, {"accept": "application/zip"}
+
+
+@pytest.fixture(scope="module")
+def spool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("spool")
+
+
+@pytest.fixture(scope="module")
+def client(spool: Path) -> Iterator[TestClient]:
+    with serving(fake_app(spool)) as client:
+        yield client
+
+
+def ask(client: TestClient, endpoint: str, video: Path, headers: dict[str, str], **options: Any) -> Any:
+    return client.post(endpoint, files={"file": video.read_bytes()}, headers=headers, params=options)
+
+
+def array_of(answer: Any) -> NDArray[Any]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-npy"
+    loaded: NDArray[Any] = np.load(io.BytesIO(answer.content), allow_pickle=False)
+    return loaded
+
+
+def arrays_of(answer: Any) -> dict[str, NDArray[Any]]:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/zip"
+    return dict(np.load(io.BytesIO(answer.content), allow_pickle=False))
+
+
+@pytest.mark.parametrize(("endpoint", "name"), [("/features", "descriptor"), ("/classify", "predictions")])
+def test_npy_is_the_videos_array(client: TestClient, clip_mp4: Path, endpoint: str, name: str) -> None:
+    array = array_of(ask(client, endpoint, clip_mp4, NPY))
+    assert array.dtype == np.float32
+    expected = ask(client, endpoint, clip_mp4, {}, **({"top_k": 487} if endpoint == "/classify" else {})).json()[name]
+    if endpoint == "/classify":
+        expected = [each["score"] for each in sorted(expected, key=lambda each: each["class_id"])]
+    assert np.allclose(array, np.array(expected, np.float32), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("num_frames", [9, 40, 400])
+def test_npy_with_clips_has_a_row_for_each(client: TestClient, tmp_path: Path, num_frames: int) -> None:
+    video = write_video(tmp_path / "video.mp4", num_frames)
+    array = array_of(ask(client, "/features", video, NPY, include="clips"))
+    clips = ask(client, "/features", video, {}, include="clips").json()["clips"]
+    assert array.shape == (len(clips), 4096)
+    assert np.allclose(array, np.array([clip["descriptor"] for clip in clips], np.float32), rtol=1e-5)
+    assert array_of(ask(client, "/classify", video, NPY, include="clips")).shape == (len(clips), 487)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "include"), [("/features", "predictions"), ("/classify", "features"), ("/classify", "segments")]
+)
+def test_npy_holds_one_array_and_says_so(client: TestClient, clip_mp4: Path, endpoint: str, include: str) -> None:
+    answer = ask(client, endpoint, clip_mp4, NPY, include=include)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_option")
+    assert "application/zip" in answer.json()["detail"]
+
+
+def test_npz_holds_clips_video_and_provenance(client: TestClient, clip_mp4: Path) -> None:
+    found = arrays_of(ask(client, "/features", clip_mp4, NPZ, custom_id="mine", clip_stride=4))
+    told = ask(client, "/features", clip_mp4, {}, include="clips", clip_stride=4).json()
+    assert set(found) == {
+        *("clip_features", "clip_ids", "descriptor", "provenance", "start_sec", "end_sec", "start_frame", "end_frame"),
+        *("num_padded_frames", "num_damaged_frames"),
+    }
+    for name in ("start_sec", "end_sec", "start_frame", "end_frame", "num_padded_frames", "num_damaged_frames"):
+        assert found[name].tolist() == [clip[name] for clip in told["clips"]], name
+    assert found["clip_ids"].tolist() == [clip["id"] for clip in told["clips"]]
+    assert np.allclose(found["clip_features"], np.array([clip["descriptor"] for clip in told["clips"]]), rtol=1e-5)
+    assert np.allclose(found["descriptor"], np.array(told["descriptor"]), rtol=1e-5)
+    provenance = json.loads(str(found["provenance"]))
+    assert (provenance["id"], provenance["custom_id"], provenance["options"]["clip_stride"]) == (told["id"], "mine", 4)
+    assert provenance["model"] == told["model"]
+    assert provenance["video"] == told["video"]
+    assert provenance["warnings"] == told["warnings"]
+
+
+def test_npz_holds_both_answers_where_asked(client: TestClient, clip_mp4: Path) -> None:
+    found = arrays_of(ask(client, "/classify", clip_mp4, NPZ, include="features,segments"))
+    assert found["clip_features"].shape == (4, 4096)
+    assert found["clip_probabilities"].shape == (4, 487)
+    assert np.allclose(found["probabilities"], found["clip_probabilities"].mean(axis=0), rtol=1e-5)
+    assert found["labels"].tolist() == list(LABELS)
+    assert sum(each["num_clips"] for each in json.loads(str(found["provenance"]))["segments"]) == 4
+    assert "clip_probabilities" not in arrays_of(ask(client, "/features", clip_mp4, NPZ))
+
+
+def test_the_file_is_named_after_the_video_and_nothing_stays_behind(client: TestClient, clip_mp4: Path, spool: Path) -> None:
+    answer = ask(client, "/features", clip_mp4, NPZ)
+    name = json.loads(str(arrays_of(answer)["provenance"]))["id"]
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}.npz"'
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert list(spool.glob("*/*")) == []
+
+
+def test_arrays_count_as_bytes_of_the_spool(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", 800)
+    spool = tmp_path / "spool"
+    with serving(fake_app(spool, FakeNetwork(), max_spool_bytes=video.stat().st_size + 1_500_000)) as client:
+        answer = ask(client, "/features", video, NPZ)  # 99 clips of 16 KiB, twice while they are put together
+        assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
+        assert list(spool.glob("*/*")) == []
+        assert array_of(ask(client, "/features", video, NPY)).shape == (4096,)
+        assert client.app.state.spool.used_bytes == 0  # type: ignore[attr-defined]

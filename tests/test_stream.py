@@ -1,0 +1,252 @@
+"""service/stream.py: lines leave as clips are computed, and no clip is computed for a client that does not read or has left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from pydantic import TypeAdapter
+from starlette.types import Message
+
+from fakes import FakeNetwork
+from http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving
+from service.c3d import ClipOutputs
+from service.frames import read_video
+from service.pipeline import BATCHES_AHEAD
+from service.stream import Patience, _patiently
+from service.stream_schemas import Line
+from videos import write_video
+
+NDJSON = {"accept": "application/x-ndjson"}
+LINE: TypeAdapter[Any] = TypeAdapter(Line)
+
+
+def lines_of(body: bytes) -> list[dict[str, Any]]:
+    assert body.endswith(b"\n")
+    return [json.loads(line) for line in body.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "options"),
+    [
+        ("/classify", {}),
+        ("/features", {"layer": "fc7", "custom_id": "mine"}),
+        ("/classify", {"include": "features,segments", "encoding_format": "base64"}),
+        ("/features", {"include": "predictions", "max_clips": "3", "top_k": "2"}),
+    ],
+)
+def test_the_lines_together_are_the_answer(tmp_path: Path, clip_mp4: Path, endpoint: str, options: dict[str, str]) -> None:
+    with serving(fake_app(tmp_path)) as client:
+        files = {"file": clip_mp4.read_bytes()}
+        answer = client.post(endpoint, files=files, params=options, headers=NDJSON)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+        with_clips = {**options, "include": ",".join(filter(None, [options.get("include"), "clips"]))}
+        whole = client.post(endpoint, files=files, params=with_clips).json()
+    lines = lines_of(answer.content)
+    assert all(LINE.validate_python(line) for line in lines)
+    video, *clips, summary = lines
+    assert [line["type"] for line in lines] == ["video", *["clip"] * len(whole["clips"]), "summary"]
+    assert video["num_clips"] == len(clips)
+    assert [line.pop("progress") for line in clips] == [round((i + 1) / len(clips), 4) for i in range(len(clips))]
+    assert {name: video[name] for name in ("id", "model")} == {name: whole[name] for name in ("id", "model")}
+    for line in (summary, *clips):
+        del line["type"]
+    for each in (summary, whole):
+        del each["timings_ms"]
+    assert_alike({**summary, "clips": clips}, whole)
+
+
+def test_what_is_wrong_before_the_first_line_is_a_problem(tmp_path: Path, clip_mp4: Path) -> None:
+    with serving(fake_app(tmp_path)) as client:
+        for content, query, code in [
+            (b"rubbish", "", "undecodable_video"),
+            (clip_mp4.read_bytes(), "?top_k=0", "invalid_option"),
+        ]:
+            answer = client.post(f"/classify{query}", files={"file": content}, headers=NDJSON)
+            assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+class Failing(FakeNetwork):
+    """Fails from the third batch on."""
+
+    def run(self, clips: Any) -> ClipOutputs:
+        outputs = super().run(clips)
+        if len(self.batches) > 2:
+            raise RuntimeError("a secret of the device")
+        return outputs
+
+
+def test_what_goes_wrong_later_is_the_last_line_and_the_logs_cause(
+    tmp_path: Path, clip_mp4: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    video = write_video(tmp_path / "video.mp4", 400)
+    with serving(fake_app(tmp_path / "spool", Failing())) as client:
+        answer = client.post("/classify", files={"file": video.read_bytes()}, headers={**NDJSON, "x-request-id": "mine"})
+        metrics = client.get("/metrics").text
+    lines = lines_of(answer.content)
+    assert answer.status_code == 200
+    assert {line["type"] for line in lines[1:-1]} == {"clip"}
+    error = lines[-1]["error"]
+    assert (lines[-1]["type"], error["code"], error["status"], error["request_id"]) == ("error", "internal", 500, "mine")
+    assert "secret" not in answer.text
+    assert "a secret of the device" in caplog.text
+    assert 'c3d_requests_total{code="internal",endpoint="/classify"} 1.0' in metrics
+
+
+class Gated(FakeNetwork):
+    """Runs a batch when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Semaphore(0)
+
+    def run(self, clips: Any) -> ClipOutputs:
+        self.gate.acquire()
+        return super().run(clips)
+
+
+class Reader(Exchange):
+    """A client that takes a line when it wants one."""
+
+    def __init__(self, video: bytes) -> None:
+        super().__init__([])
+        self._body: Message | None = {"type": "http.request", "body": video, "more_body": False}
+        self.lines: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.reads, self.left = asyncio.Event(), asyncio.Event()
+        self.reads.set()
+
+    async def receive(self) -> Message:
+        if self._body:
+            message, self._body = self._body, None
+            return message
+        await self.left.wait()
+        return GONE
+
+    async def send(self, message: Message) -> None:
+        await self.reads.wait()
+        await super().send(message)
+        for line in message.get("body", b"").splitlines():
+            self.lines.put_nowait(json.loads(line))
+
+    def heard(self) -> list[dict[str, Any]]:
+        """All lines so far."""
+        return lines_of(self.text.encode())
+
+
+def streaming(app: FastAPI, reader: Reader) -> asyncio.Task[Exchange]:
+    headers = (*OCTETS, *NDJSON.items(), ("content-length", "1"))
+    return asyncio.create_task(ask(app, headers=headers, exchange=reader))
+
+
+def test_a_line_leaves_while_the_next_clip_is_computed(tmp_path: Path, clip_mp4: Path) -> None:
+    network, video = Gated(), clip_mp4.read_bytes()
+
+    async def read() -> None:
+        app = fake_app(tmp_path, network)
+        async with ready(app):
+            reader = Reader(video)
+            task = streaming(app, reader)
+            assert (await reader.lines.get())["type"] == "video"
+            network.gate.release()
+            assert (await reader.lines.get())["type"] == "clip"
+            assert len(network.batches) == 1  # the next one has no leave yet
+            network.gate.release(4)
+            await task
+            assert [line["type"] for line in reader.heard()][-4:] == ["clip", "clip", "clip", "summary"]
+
+    asyncio.run(read())
+
+
+async def until_it_rests(network: FakeNetwork, path: Path) -> None:
+    """Until nothing more is computed, with every chance to."""
+    before = -1
+    while before != sum(network.batches):
+        before = sum(network.batches)
+        for _ in range(3):
+            await asyncio.to_thread(lambda: list(read_video(path)))
+
+
+def test_a_client_that_does_not_read_stops_the_work_and_one_that_reads_on_gets_it_all(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    path = write_video(tmp_path / "video.mp4", 800)
+
+    async def read() -> None:
+        app = fake_app(tmp_path / "spool", network)
+        async with ready(app):
+            reader = Reader(path.read_bytes())
+            task = streaming(app, reader)
+            assert (await reader.lines.get())["type"] == "video"
+            reader.reads.clear()
+            await until_it_rests(network, path)
+            assert sum(network.batches) - reader.lines.qsize() <= BATCHES_AHEAD * 4 + 1
+            reader.reads.set()
+            await task
+            assert [line["type"] for line in reader.heard()] == ["video", *["clip"] * 99, "summary"]
+
+    asyncio.run(read())
+
+
+def test_a_client_that_leaves_ends_the_work(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    path = write_video(tmp_path / "video.mp4", 800)
+
+    async def leave() -> str:
+        app = fake_app(tmp_path / "spool", network)
+        async with ready(app):
+            for reading in (True, False):
+                reader = Reader(path.read_bytes())
+                task = streaming(app, reader)
+                assert (await reader.lines.get())["type"] == "video"
+                if not reading:
+                    reader.reads.clear()
+                reader.left.set()
+                await task
+                assert list((tmp_path / "spool").glob("*/*")) == []
+                assert app.state.spool.used_bytes == 0
+            return (await ask(app, method="GET", path="/metrics")).text
+
+    metrics = asyncio.run(leave())
+    assert 'c3d_requests_total{code="client_left",endpoint="/classify"} 2.0' in metrics
+    assert sum(network.batches) < 99
+
+
+async def slow(*pauses_s: float) -> AsyncGenerator[int, None]:
+    for number, pause_s in enumerate(pauses_s):
+        await asyncio.sleep(pause_s)
+        yield number
+
+
+async def heard(steps: AsyncIterator[int], patience: Patience) -> list[int | str | None]:
+    found: list[int | str | None] = []
+    try:
+        async for step in _patiently(steps, patience):
+            found.append(step)  # noqa: PERF401 (kept when it ends badly)
+    except Exception as error:  # noqa: BLE001 (it is what is looked at)
+        found.append(str(error))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pauses_s", "total_s", "expected"),
+    [
+        ((1, 14, 1), None, [0, 1, 2]),
+        ((40, 1, 16), None, [None, None, 0, 1, None, 2]),
+        ((1, 61), None, [0, None, None, None, "No clip was done for 60 s."]),
+        ((30, 30, 30), 50, [None, 0, None, "The video was not done within 50 s."]),
+    ],
+)
+def test_where_nothing_comes_for_a_while_it_says_so_and_then_gives_up(
+    pauses_s: tuple[float, ...], total_s: float | None, expected: list[Any]
+) -> None:
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        found = runner.run(heard(slow(*pauses_s), Patience(15, 60, total_s)))
+    assert found[:-1] == expected[:-1]
+    assert str(found[-1]).startswith(str(expected[-1]))

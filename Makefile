@@ -70,6 +70,17 @@ bench: $(VIDEOS)
 	$(BIN)/python -m bench.transport $(VIDEOS)/carphone_pristine.mp4
 	$(BIN)/python -m bench.model_load
 
+# The head of LICENCES.md is written by hand.
+licences: $(VENV)/installed-dev
+	sed -i '/^|/,$$d' LICENCES.md
+	$(BIN)/uvx --quiet --from pip-licenses==5.5.5 pip-licenses --python $(BIN)/python --with-system --format=markdown \
+	  --packages $$(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' requirements.txt) >> LICENCES.md
+
+# Known weaknesses of what is pinned, as PyPI's advisories have them.
+audit: $(VENV)/installed-dev
+	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --disable-pip --require-hashes \
+	  -r requirements.txt -r requirements-gpu.txt -r requirements-dev.txt
+
 # Another image than the one of docker-compose.yml: IMAGE. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
 export IMAGE REQUIREMENTS
 export REVISION := $(shell git rev-parse HEAD 2>/dev/null)

@@ -19,6 +19,7 @@ from service.settings import MIB, VERSION, Settings, unknown_names
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
+VARIABLE = r"\$\{(\w+):-([^}]*)\}"
 EXIT_S = 5  # between the end of the drain and the end of the process: the last batch, decoders, the interpreter
 NETWORK_BYTES = 1536 * MIB  # of the process, measured on CPU (README, "Containers")
 HD_DECODER_BYTES = 60 * MIB
@@ -31,7 +32,7 @@ yaml.add_constructor("!reset", lambda loader, node: loader.construct_sequence(no
 def compose(name: str, **environment: str) -> Any:
     """A compose file, ``${NAME:-default}`` filled in."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    filled = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: environment.get(match[1], match[2]), text)
+    filled = re.sub(VARIABLE, lambda match: environment.get(match[1], match[2]), text)
     return yaml.safe_load(filled)
 
 
@@ -127,6 +128,24 @@ def test_the_gpu_file_asks_for_one_gpu_and_builds_for_it() -> None:
         assert each["image"] != compose("docker-compose.yml")["services"]["service"]["image"]
         assert each["build"]["args"] == {"REQUIREMENTS": "requirements-gpu.txt"}
     assert (ROOT / "requirements-gpu.txt").exists()
+
+
+def test_the_readme_lists_what_env_can_set_and_its_commands_name_files_that_are_there() -> None:
+    section = (ROOT / "README.md").read_text().split("## Containers")[1].split("\n## ")[0]
+    files = ["docker-compose.yml", "docker-compose.gpu.yml", "deploy/docker-compose.haproxy.yml"]
+    said = {name: default for file in files[::-1] for name, default in re.findall(VARIABLE, (ROOT / file).read_text())}
+    listed = re.findall(r"^\| `([A-Z_]+)` \| `(\w[\w-]*)`", section, flags=re.MULTILINE)
+    build = compose(files[0])["x-image"]["build"]["args"]
+    assert dict(listed).items() <= said.items()
+    assert said.keys() - dict(listed) - build.keys() <= {f"C3D_{name.upper()}" for name in Settings.model_fields}
+    assert set(re.findall(r" -f (\S+)", section)) == set(files)
+
+
+def test_every_package_of_the_image_has_its_licence_listed() -> None:
+    rows = re.findall(r"^\| ([\w-]+) +\| (\S+) +\| ", (ROOT / "LICENCES.md").read_text(), flags=re.MULTILINE)
+    pinned = re.findall(r"^([\w-]+)==(\S+) ;(.*)", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE)
+    here = {(name, version) for name, version, marker in pinned if "!= 'x86_64'" not in marker}
+    assert {(name.lower().replace("_", "-"), version) for name, version in rows if name != "Name"} == here
 
 
 # HAProxy

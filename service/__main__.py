@@ -18,7 +18,7 @@ def main() -> int:
         settings = Settings()
     except ValidationError as error:
         for each in error.errors():
-            print(f"C3D_{str(each['loc'][0]).upper()}: {each['msg']}.", file=sys.stderr)
+            print(f"C3D_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}.", file=sys.stderr)
         return 2
     journal.configure(settings)
     log = logging.getLogger("service")

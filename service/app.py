@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service import api, errors, loading, openapi, probes, problems, spool
+from service import api, errors, loading, openapi, probes, problems, spool, v2
+from service.access import Access
 from service.admission import Admission
 from service.decoder import Decoder
 from service.door import Door
@@ -29,6 +30,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
     readiness = Readiness()
     metrics = Metrics()
+    access = Access(settings.api_keys(), probes_too=settings.api_key_for_probes)
     admission = Admission(settings.max_requests, settings.max_waiting_clips, readiness.queue)
 
     @asynccontextmanager
@@ -58,15 +60,17 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         redirect_slashes=False,  # a redirected upload would be sent twice
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
+        responses=openapi.responses(errors.Unauthorized),
     )
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics = metrics
     app.state.fetcher = Fetcher(loading.fetch_policy(settings))
     app.include_router(api.router)
+    app.include_router(v2.router)
     app.include_router(probes.router)
-    app.add_middleware(Door, settings=settings, admission=admission, metrics=metrics)
+    app.add_middleware(Door, settings=settings, access=access, admission=admission, metrics=metrics)
     problems.install(app)
-    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
     return app
 
 

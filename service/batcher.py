@@ -1,7 +1,8 @@
 """Clips of many requests become batches. One thread owns what runs them; it knows neither video nor Keras.
 
 Each request puts its clips into a lane of its own. Whenever the device is free, the thread takes what waits, one clip from each
-lane in turn, up to the largest batch: nobody waits for a batch to fill, and a long video delays others by one batch.
+lane in turn, up to the largest batch: nobody waits for a batch to fill, and a long video delays others by one batch. While a
+batch runs, those next in line are brought into the memory of the next one; who comes later may still take the place of one.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
+from service.assembly import Assembly
 from service.errors import Draining, WorkerDown
 from service.lanes import Lanes
 
@@ -28,7 +29,7 @@ STOPPING = partial(Draining, "The service is shutting down. Send the request aga
 DOWN = partial(
     WorkerDown, "The worker that runs the network has stopped. Send the request again, to another instance if you can."
 )
-Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # a batch (b, ...) to outputs, each (b, ...)
+Run = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]  # a batch (b, ...), written over once this returns, to outputs (b, ...)
 
 
 class BatchRun(NamedTuple):
@@ -69,6 +70,7 @@ class Batcher:
         self.batch_sizes = tuple(sorted(batch_sizes))
         self.items_per_s, self.failures = 0.0, 0
         self._waiting: Lanes[_Job] = Lanes()
+        self._assembly: Assembly[_Job] = Assembly(max(batch_sizes))
         self._running: list[_Job] = []
         self._retrying: list[_Job] = []  # those of a batch that raised which are still to be run by themselves
         self._since = time.monotonic()  # when the batch that runs began, or the last one ended
@@ -137,6 +139,7 @@ class Batcher:
                 self._run_batch(batch)
         finally:
             self.abandon()  # says nothing new after stop(); else no caller is left waiting
+            self._assembly.close()
 
     def _take(self) -> list[_Job]:
         """Wait for work; then as many of those that wait as the largest batch size they fill. [] at the end."""
@@ -145,21 +148,25 @@ class Batcher:
                 if self._retrying:
                     return [self._retrying.pop(0)]
                 self._waiting.discard(lambda job: job.future.cancelled())
-                size = max((size for size in self.batch_sizes if size <= len(self._waiting)), default=0)
-                batch = self._waiting.take(size)
+                batch = self._waiting.take(self._next_size())
                 if any([job.future.set_running_or_notify_cancel() for job in batch]):  # noqa: C419 (each must be told)
                     return batch  # with one cancelled just now, if need be: another size would not be warm
                 if not batch:
                     self._changed.wait()
             return []
 
+    def _next_size(self) -> int:
+        return max((size for size in self.batch_sizes if size <= len(self._waiting)), default=0)
+
     def _run_batch(self, batch: list[_Job]) -> None:
         """One bad item must not fail its neighbours: where a batch raises, each item runs once more by itself."""
         with self._changed:
             self._running, self._since = batch, time.monotonic()
+            coming = self._waiting.peek(self._next_size())
         started = self._since
         try:
-            outputs = self._run(np.stack([job.item for job in batch]))
+            with self._assembly.stacked(batch, coming) as (items, places):
+                outputs = self._run(items)
         except Exception as error:
             self.failures += 1
             with self._changed:
@@ -174,9 +181,9 @@ class Batcher:
         self.items_per_s += (rate - self.items_per_s) * (RATE_WEIGHT if self.items_per_s else 1)
         self.failures = 0
         self._on_batch(run)
-        for i, job in enumerate(self._finished()):
+        for place, job in zip(places, self._finished(), strict=False):  # none where it was abandoned
             if not job.future.cancelled():
-                job.future.set_result(Done(tuple(output[i] for output in outputs), started - job.since, run))
+                job.future.set_result(Done(tuple(output[place] for output in outputs), started - job.since, run))
 
     def _finished(self) -> list[_Job]:
         """The batch that ran, to be answered by whoever gets it: once, whether it ended or was abandoned."""

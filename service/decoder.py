@@ -1,14 +1,16 @@
 """The pool of decoder processes: a file in, cropped frames with times out, as fast as they are asked for.
 
 A video has a process of its own while it is decoded. One that crashes, hangs or runs out of memory takes that process with
-it and nothing else. Processes live on from video to video; where all are busy, more are started, up to a bound, so that long
-videos, which wait for the network most of their time, do not keep short ones waiting.
+it and nothing else. Processes live on from video to video. Where all are busy, and for long, more are started, up to a bound:
+long videos, which wait for the network most of their time, do not keep short ones waiting. Where many come at once they wait
+for those that there are: starting one takes more than decoding a short video does.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,17 @@ class Decoder:
     To be used from one event loop, whose thread must live as long as the processes: they die with it.
     """
 
+    patience_s = 0.5  # in which none was taken or came free: then those that are busy are so for long, and one more is started
+
     def __init__(self, kept: int, most: int, address_space_bytes: int, timeout_s: float) -> None:
         self._kept, self._most = kept, max(kept, most)
         self._address_space_bytes, self._timeout_s = address_space_bytes, timeout_s
         self._idle: list[Slot] = []
         self._count = 0  # of processes, idle or not
         self._waiting = 0  # videos that wait for one
+        self._moved = 0.0  # when a process was last taken or came free, by the loop's clock
         self._changed = asyncio.Condition()
+        self._turn = asyncio.Lock()  # held by the video that is the next to have a process
         self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
         self.num_replaced = 0  # processes that were no good any more
 
@@ -70,24 +76,10 @@ class Decoder:
         self._idle.clear()
 
     async def _take(self) -> Slot:
-        async with self._changed:
-            self._waiting += 1
-            try:
-                await self._changed.wait_for(lambda: self._idle or self._count < self._most)
-            finally:
-                self._waiting -= 1
-            dead = None
-            if self._idle:
-                slot = self._idle.pop()
-                if slot.is_usable():
-                    return slot
-                dead = slot  # it died idle; the one that is started now takes its place
-            else:
-                self._count += 1
-        if dead:
-            self.num_replaced += 1
-            await dead.kill()
-        starting = asyncio.create_task(Slot.start(self._address_space_bytes, self._timeout_s))
+        slot = await self._in_turn()
+        if slot and slot.is_usable():
+            return slot
+        starting = asyncio.create_task(self._start_for(slot))
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:  # the one who waited has left; the process is there for the next
@@ -96,6 +88,38 @@ class Decoder:
         except BaseException:
             await self._forget()
             raise
+
+    async def _in_turn(self) -> Slot | None:
+        """First come, first served: an idle process, or None, where one may be started, which is counted then."""
+        self._waiting += 1
+        try:
+            async with self._turn, self._changed:
+                while not self._idle and not self._may_start():
+                    await self._change()
+                self._moved = asyncio.get_running_loop().time()
+                if self._idle:
+                    return self._idle.pop()
+                self._count += 1
+                return None
+        finally:
+            self._waiting -= 1
+
+    async def _start_for(self, dead: Slot | None) -> Slot:
+        """A fresh process, in the place of one that died idle if there is one."""
+        if dead:
+            self.num_replaced += 1
+            await dead.kill()
+        return await Slot.start(self._address_space_bytes, self._timeout_s)
+
+    def _may_start(self) -> bool:
+        is_quiet = asyncio.get_running_loop().time() >= self._moved + self.patience_s
+        return self._count < self._kept or (self._count < self._most and is_quiet)
+
+    async def _change(self) -> None:
+        """Until a process may be there, or started."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._moved + self.patience_s if self._count < self._most else None):
+                await self._changed.wait()
 
     async def _adopt(self, starting: asyncio.Task[Slot]) -> None:
         await self._give_back(await starting)
@@ -110,6 +134,7 @@ class Decoder:
         if slot.is_usable() and (len(self._idle) < self._kept or self._waiting):
             async with self._changed:
                 self._idle.append(slot)
+                self._moved = asyncio.get_running_loop().time()
                 self._changed.notify()
             return
         self.num_replaced += not slot.is_usable()

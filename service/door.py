@@ -11,11 +11,13 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.access import Access
 from service.admission import Admission
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
 from service.journal import RequestRecord, server_timing, trace_id_of
 from service.metrics import CLIENT_LEFT, OK, Metrics
-from service.problems import problem
+from service.negotiation import NDJSON
+from service.problems import last_line, problem
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,8 +30,9 @@ DRAIN_S = 10.0
 class Door:
     """Wraps the application. Sets ``request.state.record``, which is filled on the way and written at the end."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, admission: Admission, metrics: Metrics) -> None:
-        self._app, self._settings, self._admission, self._metrics = app, settings, admission, metrics
+    def __init__(self, app: ASGIApp, settings: Settings, access: Access, admission: Admission, metrics: Metrics) -> None:
+        self._app, self._settings = app, settings
+        self._access, self._admission, self._metrics = access, admission, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -47,8 +50,9 @@ class Door:
             await self._answered(scope, body, answer, record)
         finally:
             record.seconds = time.perf_counter() - started
+            record.code = record.code or OK
             stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
-            self._metrics.request_ended(record.endpoint, record.code or OK, record.seconds, stages)
+            self._metrics.request_ended(record.endpoint, record.code, record.seconds, stages)
             if scope["method"] == "POST" or (record.status or 0) >= 400:  # not each probe, many a second
                 record.write(log)
 
@@ -61,11 +65,13 @@ class Door:
             await problem(error, record)(scope, body, answer)
         except ClientDisconnect:
             record.code = CLIENT_LEFT
-        except asyncio.CancelledError:  # the server's last word in a drain that took too long
+        except asyncio.CancelledError:  # the server's last word in a drain that took too long; it wants no more than an end
+            late = Draining("The service is shutting down. Ask another instance.")
+            record.code, body.whole = late.code, True
             if not answer.started:
-                body.whole = True
-                await problem(Draining("The service is shutting down. Ask another instance."), record)(scope, body, answer)
-            raise
+                await problem(late, record)(scope, body, answer)
+            elif answer.in_lines:
+                await answer({"type": "http.response.body", "body": last_line(late, record)})
         except Exception as error:
             if answer.started:
                 log.exception("the answer broke off", extra=record.ids())
@@ -73,7 +79,8 @@ class Door:
             await problem(Internal.because(error), record)(scope, body, answer)
 
     async def _through(self, scope: Scope, body: _Body, answer: _Answer) -> None:
-        """Into the application, if there is room. Probes are never refused, and nothing else is not a POST."""
+        """Into the application, for who may ask and if there is room; there always is for probes, which are no POST."""
+        self._access.check(scope["path"], dict(scope["headers"]).get(b"authorization", b""))
         if scope["method"] != "POST":
             await self._app(scope, body, answer)
             return
@@ -132,17 +139,19 @@ class _Answer:
     """The request's ``send``: adds the request id and its times, and ends an early answer only when the body has been drained.
 
     The answer itself goes out at once. Were the connection closed behind it with bytes unread, a client that is still
-    sending would see a reset instead.
+    sending would see a reset instead. And since what follows an answer waits until the system has taken it, a large answer that
+    nobody reads is a request inside, and counts as one.
     """
 
     def __init__(self, send: Send, body: _Body, record: RequestRecord) -> None:
         self._send, self._body, self._record = send, body, record
         self._since = time.perf_counter()
-        self.started = False
+        self.started = self.in_lines = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self.in_lines = (b"content-type", NDJSON.encode()) in message.get("headers", [])
             self._record.status = message["status"]
             total = {"total": (time.perf_counter() - self._since) * 1000}
             timing = server_timing(self._record.stages_ms or total).encode()
@@ -150,7 +159,7 @@ class _Answer:
             if not self._body.whole:
                 ours.append((b"connection", b"close"))  # or what is left of the body would be waited for without an end
             message = {**message, "headers": [*message.get("headers", []), *ours]}
-        elif not self._body.whole and not message.get("more_body", False):
+        elif not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body"}

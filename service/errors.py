@@ -2,6 +2,7 @@
 
     ServiceError                        what a client is told: status, code, title and a sentence that says what to do
     |-- MalformedRequest          400
+    |-- Unauthorized              401
     |-- UrlForbidden              403
     |-- NotFound                  404
     |-- MethodNotAllowed          405
@@ -62,6 +63,11 @@ class ServiceError(Exception):
 # fmt: off
 class MalformedRequest(ServiceError):
     status, code, title = 400, "malformed_request", "Malformed request"
+
+
+class Unauthorized(ServiceError):
+    status, code, title = 401, "unauthorized", "No valid key"
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 class UrlForbidden(ServiceError):
     status, code, title = 403, "url_forbidden", "The URL may not be fetched"

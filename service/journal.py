@@ -14,12 +14,15 @@ from typing import Literal
 from service.settings import Settings
 
 OTHER = "other"
+V2_MODEL = "/v2/models/c3d"
+V2_OTHER = "/v2/other"  # below /v2, and none of ours
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # The paths that are written out. All others are a client's text, which may hold anything, secrets included.
 ROUTES = frozenset(
     {
         *("/classify", "/features", "/livez", "/readyz", "/health", "/startupz", "/info", "/labels", "/metrics"),
         *("/docs", "/openapi.json"),
+        *("/v2", "/v2/health/live", "/v2/health/ready", V2_OTHER, V2_MODEL, f"{V2_MODEL}/ready", f"{V2_MODEL}/infer"),
     }
 )
 STAGES = ("fetch", "decode", "queue", "model")
@@ -44,8 +47,8 @@ class RequestRecord:
     method: str
     endpoint: str
     trace_id: str | None = None
-    source_kind: Literal["form", "raw", "url", "none"] = "none"
-    size_bytes: int | None = None  # of the video
+    source_kind: Literal["form", "raw", "url", "tensors", "none"] = "none"
+    size_bytes: int | None = None  # of the video, or of the body with the clips
     container: str | None = None
     codec: str | None = None
     num_frames: int | None = None  # decoded
@@ -57,7 +60,12 @@ class RequestRecord:
 
     def __post_init__(self) -> None:
         self.method = self.method if self.method in METHODS else OTHER
-        self.endpoint = self.endpoint if self.endpoint in ROUTES else OTHER
+        route = self.endpoint.replace(f"{V2_MODEL}/versions/1", V2_MODEL)  # the only one: with or without it, it is the same
+        self.endpoint = route if route in ROUTES else V2_OTHER if route.startswith("/v2/") else OTHER
+
+    def is_v2(self) -> bool:
+        """Whether the client speaks the Open Inference Protocol."""
+        return self.endpoint.startswith("/v2")
 
     def ids(self) -> dict[str, str]:
         """``extra`` for any other line about this request."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from itertools import islice, zip_longest
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
+NOTHING: Any = object()
 
 
 class Lanes(Generic[Item]):
@@ -31,6 +33,11 @@ class Lanes(Generic[Item]):
     def take(self, count: int) -> list[Item]:
         """The next ``count`` items, at most those that wait."""
         return [self._next() for _ in range(min(count, self._count))]
+
+    def peek(self, count: int) -> list[Item]:
+        """What `take` would give now."""
+        rounds = zip_longest(*(self._waiting[lane] for lane in self._turn), fillvalue=NOTHING)
+        return list(islice((item for row in rounds for item in row if item is not NOTHING), count))
 
     def drop(self, lane: Hashable) -> list[Item]:
         """All items of a lane, which is empty then."""

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from service import errors
 
 OK, CLIENT_LEFT, OTHER = "ok", "client_left", "other"  # codes that are no error's
-ENDPOINTS = ("/classify", "/features", OTHER)
+ENDPOINTS = ("/classify", "/features", "/v2/models/c3d/infer", OTHER)
 STAGES = ("fetch", "decode", "queue", "model")
 ERRORS = {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.ServiceError)}
 CODES = (OK, *sorted(ERRORS), CLIENT_LEFT, OTHER)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
+from service.access import Access
 from service.errors import ServiceError
 from service.negotiation import NDJSON, NPY, NPZ
 from service.options import Options
@@ -88,16 +89,18 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's, with problems under their own media type, and the lines of streams."""
+def document(app: FastAPI, access: Access) -> dict[str, Any]:
+    """FastAPI's, with problems under their own media type, the lines of streams, and what needs a key."""
     if not app.openapi_schema:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         for path in found["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():
                     if int(status) >= 400:
-                        response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+                        parts = response["content"].values()  # the schema may stand under the media type of the good answer
+                        response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
         lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
+        access.describe(found)
         app.openapi_schema = found
     return app.openapi_schema

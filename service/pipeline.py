@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.batcher import Batcher, Done
 from service.c3d import ClipOutputs
@@ -19,7 +20,7 @@ from service.decoder import Decoder
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.video import FrameBlock, Notice, Reading, VideoEnd, VideoInfo
 
-BATCHES_AHEAD = 2  # of clips of one video: one runs, the next one waits for it. It bounds the memory of a video
+BATCHES_AHEAD = 2  # of clips of one request: one runs, the next one waits for it. It bounds the memory of a video
 
 
 class Wanted(Protocol):
@@ -78,7 +79,6 @@ class Pipeline:
     def __init__(self, decoder: Decoder, batcher: Batcher, reading: Reading) -> None:
         """``reading``: how every file is read, beside what a request asks for."""
         self._decoder, self._batcher, self._reading = decoder, batcher, reading
-        self._ahead = BATCHES_AHEAD * batcher.batch_sizes[-1]
 
     def queue(self) -> tuple[int, float]:
         """Clips that wait, and how many are run in a second lately."""
@@ -95,26 +95,33 @@ class Pipeline:
         TimeRangeOutsideVideo, NonFiniteOutput, or what the network raised.
         """
         summary = Summary()
-        lane = object()
-        pending: deque[tuple[ClipSpan, asyncio.Future[Done]]] = deque()
-        batches: set[int] = set()
-        try:
+        spans: deque[ClipSpan] = deque()
+        with closing(_Lane(self._batcher, summary)) as lane:
             async with aclosing(self._clips(path, wanted, summary)) as clips:
                 async for clip in clips:
                     if isinstance(clip, Opened):
                         yield clip
                         continue
-                    pending.append((clip.span, asyncio.wrap_future(self._batcher.submit(lane, clip.frames))))
-                    while pending and (len(pending) >= self._ahead or pending[0][1].done()):
-                        yield await _finished(*pending.popleft(), summary, batches)
-            while pending:
-                yield await _finished(*pending.popleft(), summary, batches)
+                    lane.put(clip.frames)
+                    spans.append(clip.span)
+                    while lane.is_due():
+                        yield ClipDone(spans.popleft(), await lane.take())
+            while spans:
+                yield ClipDone(spans.popleft(), await lane.take())
             yield summary
-        finally:
-            self._batcher.drop(lane)
-            for _, future in pending:
-                if not future.cancel() and not future.cancelled():
-                    future.exception()  # looked at, so that asyncio does not log what the request was told already
+
+    async def run_clips(self, clips: NDArray[np.uint8], summary: Summary) -> AsyncGenerator[ClipOutputs, None]:
+        """Clips cut already, uint8 (n, 16, 112, 112, 3) BGR: the rows of each in order, as they are computed.
+
+        ``summary`` is told its times. To be closed, and raises, as `run`.
+        """
+        with closing(_Lane(self._batcher, summary)) as lane:
+            for clip in clips:
+                lane.put(clip)
+                while lane.is_due():
+                    yield await lane.take()
+            while len(lane):
+                yield await lane.take()
 
     async def _clips(self, path: Path, wanted: Wanted, summary: Summary) -> AsyncGenerator[Opened | Clip, None]:
         """Opened, then the clips as they are cut."""
@@ -152,12 +159,41 @@ def _no_clip(wanted: Wanted, end: VideoEnd) -> TimeRangeOutsideVideo | Undecodab
     return UndecodableVideo("The video has far fewer frames than its packets promise. Ask without max_clips, or repair it.")
 
 
-async def _finished(span: ClipSpan, future: asyncio.Future[Done], summary: Summary, batches: set[int]) -> ClipDone:
-    rows, waited_s, batch = await future
-    if not all(np.isfinite(row).all() for row in rows):
-        raise NonFiniteOutput("The network's output for this video is not finite. Report this with the request id.")
-    summary.queue_s = max(summary.queue_s, waited_s)
-    if batch.number not in batches:  # clips of one video may share a batch, which took its time once
-        batches.add(batch.number)
-        summary.model_s += batch.seconds
-    return ClipDone(span, ClipOutputs(*rows))
+class _Lane:
+    """A request's clips on their way through the batcher: a few at once, and out in the order in which they went in."""
+
+    def __init__(self, batcher: Batcher, summary: Summary) -> None:
+        """``summary`` is told how long the clips waited and ran."""
+        self._batcher, self._summary = batcher, summary
+        self._room = BATCHES_AHEAD * batcher.batch_sizes[-1]
+        self._pending: deque[asyncio.Future[Done]] = deque()
+        self._batches: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def put(self, clip: NDArray[np.uint8]) -> None:
+        """One more, uint8 (16, 112, 112, 3)."""
+        self._pending.append(asyncio.wrap_future(self._batcher.submit(self, clip)))
+
+    def is_due(self) -> bool:
+        """Whether one is to be taken before another is put in: because it is done, or to make room."""
+        return bool(self._pending) and (len(self._pending) >= self._room or self._pending[0].done())
+
+    async def take(self) -> ClipOutputs:
+        """The first one's rows. Raises NonFiniteOutput, or what the network raised."""
+        rows, waited_s, batch = await self._pending.popleft()
+        if not all(np.isfinite(row).all() for row in rows):
+            raise NonFiniteOutput("The network's output for this request is not finite. Report this with the request id.")
+        self._summary.queue_s = max(self._summary.queue_s, waited_s)
+        if batch.number not in self._batches:  # clips of one request may share a batch, which took its time once
+            self._batches.add(batch.number)
+            self._summary.model_s += batch.seconds
+        return ClipOutputs(*rows)
+
+    def close(self) -> None:
+        """Nobody waits any more for what is left."""
+        self._batcher.drop(self)
+        for future in self._pending:
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # looked at, so that asyncio does not log what the request was told already

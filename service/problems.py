@@ -27,12 +27,18 @@ def problem(error: ServiceError, record: RequestRecord) -> Response:
     return Response(body, error.status, dict(error.headers), MEDIA_TYPE)
 
 
+def last_line(error: ServiceError, record: RequestRecord) -> bytes:
+    """The same at the end of an answer in lines."""
+    return orjson.dumps({"type": "error", "error": told(error, record)}, option=orjson.OPT_APPEND_NEWLINE)
+
+
 def told(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
     """The problem's fields. It is noted in the request's record, and written to the log with its cause."""
     record.code = error.code
     _write_to_log(error, record)
     content = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
-    return content | {"detail": str(error), "request_id": record.request_id}
+    content |= {"detail": str(error), "request_id": record.request_id}
+    return content | ({"error": content["detail"]} if record.is_v2() else {})  # where that protocol looks for it
 
 
 def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
@@ -65,7 +71,8 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     ours: ServiceError = errors.MalformedRequest("The request cannot be understood. See /docs.")
     if error.status_code == 404:
-        ours = errors.NotFound("There is nothing at this path. See /docs for what there is.")
+        only = "The only model is c3d, in version 1. " if request.state.record.is_v2() else ""
+        ours = errors.NotFound(f"There is nothing at this path. {only}See /docs for what there is.")
     if error.status_code == 405:
         ours = errors.MethodNotAllowed(f"This path does not take {request.method}. See /docs for what it takes.")
     ours.headers = dict(error.headers or {})

@@ -190,3 +190,4 @@ class ProblemOut(BaseModel):
     code: str = Field(description="Stable; the README lists all.", examples=["no_video_stream"])
     detail: str = Field(description="What to do about it.", examples=["The file holds no video, only sound or a still picture."])
     request_id: str = Field(description="Under which the log holds the cause.", examples=["0f4c2b7de1a94a57a6a2b1d9c3e85f60"])
+    error: str | None = Field(None, description="Under /v2, whose protocol wants it: the detail again.", examples=["Ask again."])

@@ -8,47 +8,14 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.app import create_app
+from service.loading import LoadNetwork, load_network
+from service.protocol import Protocol
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
-
-
-class Protocol(H11Protocol):
-    """Ends a connection that is slow to send the head of a request; uvicorn would wait for ever. Bodies are the door's."""
-
-    head_timeout_s = 30.0
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """A client has come: the time for its first head begins."""
-        super().connection_made(transport)
-        self._watch()
-
-    def data_received(self, data: bytes) -> None:
-        """Some bytes have come; dripping ones do not begin the time anew."""
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        super().connection_lost(exc)
-        self._stop_timer()
-
-    def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:  # the head is whole
-            self._stop_timer()
-        elif self._timer is None and not self.transport.is_closing():
-            self._timer = self.loop.call_later(self.head_timeout_s, self.transport.close)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Server(uvicorn.Server):
@@ -60,8 +27,9 @@ class Server(uvicorn.Server):
         self._told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins the drain, a second one shortens its delay, a third one ends all."""
+        """The first signal begins the drain, a second one ends its delay, a third one the drain."""
         if self._told or not self.started:
+            self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
             return
         self._told = True
@@ -70,7 +38,7 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._drain_delay_s, super().handle_exit, sig, frame)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, load: LoadNetwork = load_network) -> int:
     """Serve until a signal ends it. Returns the process's exit status: 1 where the start was refused.
 
     One worker whatever WEB_CONCURRENCY says: one network to a device, more is replicas. h11, because httptools takes
@@ -83,12 +51,12 @@ def serve(settings: Settings) -> int:
         refusals.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, on_refusal=refuse)
+    app = create_app(settings, load, refuse)
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=type("Protocol", (Protocol,), {"head_timeout_s": settings.upload_idle_s}),
+        http=type("Protocol", (Protocol,), {"idle_s": settings.upload_idle_s}),
         ws="none",
         workers=1,
         log_config=None,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.video import CODECS, CONTAINERS
@@ -15,12 +16,15 @@ from service.video import CODECS, CONTAINERS
 VERSION = "0.1.0"  # of the service; pyproject.toml says the same
 MIB = 1024 * 1024
 PREFIX = "C3D_"
+KEY = re.compile(r"[!-+\--~]{16,}")  # what a header can carry and nobody can guess; a comma separates keys
 
 
 class Settings(BaseSettings):
     """Taken from the environment: ``host`` is C3D_HOST, and so on. An unknown or impossible value refuses the start."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 keeps the service to this machine.")  # noqa: S104
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and logs it.")
@@ -29,6 +33,12 @@ class Settings(BaseSettings):
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
         "float32",
         description="What the network computes in. float32 gives the published numbers; the others are faster.",
+    )
+    api_key: SecretStr = Field(
+        SecretStr(""), description="Keys with commas, one of which requests must carry as a bearer token; empty: none."
+    )
+    api_key_for_probes: bool = Field(
+        default=False, description="Whether probes and metrics need a key too, which they do not by default."
     )
     decoders: int = Field(
         min(4, os.cpu_count() or 1), ge=1, le=64, description="Decoder processes that are kept: one per core, at most 4."
@@ -54,7 +64,7 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(15, gt=0, le=3600, description="Seconds without a line until a stream says that it goes on.")
     max_json_bytes: int = Field(32 * MIB, ge=65536, description="Largest answer in JSON, in bytes; a larger one is 413.")
     worker_timeout_s: float = Field(60, gt=0, le=3600, description="Seconds one batch may take; then the process ends.")
-    upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request's head or body.")
+    upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
     upload_timeout_s: float = Field(600, gt=0, le=86400, description="Seconds that a body may take in all.")
     urls: Literal["public", "private", "off"] = Field(
         "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."
@@ -68,7 +78,9 @@ class Settings(BaseSettings):
         "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
     )
     url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
-    max_spool_bytes: int = Field(4096 * MIB, ge=1, description="Bytes of all running requests' videos; one more is 507.")
+    max_spool_bytes: int = Field(
+        4096 * MIB, ge=1, description="Bytes of all running requests' videos and clips; one more is 507."
+    )
     spool_dir: Path | None = Field(None, description="Directory for the videos of running requests; empty: the system's own.")
     drain_delay_s: float = Field(5, ge=0, le=3600, description="Seconds between SIGTERM, when /readyz turns 503, and the drain.")
     drain_timeout_s: int = Field(25, ge=1, le=3600, description="Seconds that running requests get to finish in the drain.")
@@ -77,8 +89,20 @@ class Settings(BaseSettings):
         "auto", description="One JSON object a line, or text for people; auto: text where stderr is a terminal, else JSON."
     )
 
+    @field_validator("api_key")
+    @classmethod
+    def _are_keys(cls, value: SecretStr) -> SecretStr:
+        keys = value.get_secret_value()
+        if keys and not all(KEY.fullmatch(key) for key in keys.split(",")):
+            raise ValueError("each key has at least 16 characters, visible ASCII without commas")
+        return value
+
+    def api_keys(self) -> tuple[str, ...]:
+        """The keys of ``api_key``."""
+        return tuple(filter(None, self.api_key.get_secret_value().split(",")))
+
     def lines(self) -> list[str]:
-        """``C3D_NAME=value`` for each setting, to be printed at start."""
+        """``C3D_NAME=value`` for each setting, to be printed at start; of a secret, only that there is one."""
         return [f"{PREFIX}{name.upper()}={value if value is not None else ''}" for name, value in self]
 
 

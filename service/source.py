@@ -181,9 +181,7 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, Done], timeout
             return working.result()
         if leaving.done():
             raise ClientDisconnect
-        raise DeadlineExceeded(
-            f"The video was not done within {timeout_s:g} s. Send a shorter part of it, or ask for fewer clips."
-        )
+        raise DeadlineExceeded(f"Not done within {timeout_s:g} s. Ask for a shorter part of the video, or for fewer clips.")
     finally:
         for task in (working, leaving):
             task.cancel()

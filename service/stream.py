@@ -18,7 +18,7 @@ from service.answers import Job, to_json
 from service.errors import DeadlineExceeded, Internal, ServiceError
 from service.negotiation import NDJSON
 from service.pipeline import ClipDone, Opened, Summary
-from service.problems import told
+from service.problems import last_line
 from service.source import unless_left
 
 Step = TypeVar("Step")
@@ -65,9 +65,9 @@ async def lines(
                     case None:
                         yield _line("heartbeat", {})
     except ServiceError as error:
-        yield _line("error", {"error": told(error, job.record)})
+        yield last_line(error, job.record)
     except Exception as error:  # noqa: BLE001 (the log gets it)
-        yield _line("error", {"error": told(Internal.because(error), job.record)})
+        yield last_line(Internal.because(error), job.record)
 
 
 def _line(kind: str, content: dict[str, Any]) -> bytes:

@@ -137,6 +137,47 @@ def test_lanes_share_a_batch_and_know_it(batcher: Batcher, device: Device) -> No
     assert one.batch.seconds >= 0
 
 
+class Watched:
+    """An item that tells when it is copied; by whom, the test knows."""
+
+    shape, dtype = (), np.dtype(int)
+
+    def __init__(self, number: int) -> None:
+        self.number, self.copied = number, threading.Event()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        self.copied.set()
+        return np.array(self.number, dtype)
+
+
+def test_the_next_batch_is_assembled_while_one_runs(batcher: Batcher, device: Device) -> None:
+    """And is still open for whoever comes: a short video takes the place of a film's clip."""
+    occupy(device, batcher)
+    film = Lane(batcher)
+    items = [Watched(n) for n in range(10, 18)]
+    clips = [film.submit(item) for item in items]  # type: ignore[arg-type]
+    device.release()
+    device.wait_for_batch()  # of 10 to 13
+    assert all(item.copied.wait(60) for item in items[4:])
+    short, other = put(Lane(batcher), 1), Lane(batcher)
+    gone = put(other, 2)
+    other.close()
+    device.let_go()
+    assert results(short + clips) == [2, *range(20, 36, 2)]
+    assert gone[0].cancelled()
+    assert [sorted(batch) for batch in device.batches] == [[0], [10, 11, 12, 13], [1, 14, 15, 16], [17]]
+
+
+def test_an_item_of_another_shape_fails_alone(batcher: Batcher, device: Device) -> None:
+    occupy(device, batcher)
+    lane = Lane(batcher)
+    futures = [lane.submit(np.array(item)) for item in (1, [2], 3, 4)]
+    device.let_go()
+    assert results([futures[0], *futures[2:]]) == [2, 6, 8]
+    with pytest.raises(ValueError, match="shape"):
+        futures[1].result()
+
+
 def test_many_threads_get_what_they_put(batcher: Batcher) -> None:
     def one(worker: int) -> bool:
         numbers = range(worker * 1000, worker * 1000 + 50)

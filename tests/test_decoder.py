@@ -265,8 +265,49 @@ def test_closing_in_the_middle_of_the_start_leaves_no_process() -> None:
     asyncio.run(run())
 
 
+def test_many_short_videos_start_no_more_processes(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        decoder.patience_s = 3600
+        await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
+        assert decoder.num_processes == 2
+
+    with_decoder(work, kept=2)
+
+
+def test_first_come_first_served(clip_mp4: Path) -> None:
+    """Also where one comes just when a process is free, and others wait for it."""
+
+    async def work(decoder: Decoder) -> None:
+        ended: list[int] = []
+
+        async def one(number: int) -> None:
+            await everything(decoder, clip_mp4)
+            ended.append(number)
+            if number < 10:
+                again.append(asyncio.create_task(one(number + 10)))
+
+        again: list[asyncio.Task[None]] = []
+        await asyncio.gather(*(one(number) for number in range(5)))
+        await asyncio.gather(*again)
+        assert ended == [0, 1, 2, 3, 4, 10, 11, 12, 13, 14]
+
+    with_decoder(work, most=1)
+
+
+def test_a_video_that_takes_long_keeps_nobody_waiting(clip_mp4: Path) -> None:
+    async def work(decoder: Decoder) -> None:
+        async with aclosing(decoder.read(clip_mp4, Reading())) as film, aclosing(decoder.read(clip_mp4, Reading())) as other:
+            await anext(film)
+            await anext(other)
+            assert len(await everything(decoder, clip_mp4)) == 7
+            assert decoder.num_processes == 3
+
+    with_decoder(work)
+
+
 def test_more_processes_are_started_and_ended_again(clip_mp4: Path) -> None:
     async def work(decoder: Decoder) -> None:
+        decoder.patience_s = 0
         await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
         await asyncio.gather(*decoder._tasks)
         assert len(decoder._idle) <= 2

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
+from service.access import Access
 from service.admission import Admission, Queue
 from service.door import DRAIN_BYTES, Door
 from service.errors import UploadTimeout
@@ -28,8 +29,8 @@ CHUNKED = ("transfer-encoding", "chunked")
 SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
-def door(app: Any, max_requests: int = 64) -> Door:
-    return Door(app, SETTINGS, Admission(max_requests, 512, lambda: Queue(0, 0.0)), Metrics())
+def door(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> Door:
+    return Door(app, SETTINGS, Access(keys, probes_too=False), Admission(max_requests, 512, lambda: Queue(0, 0.0)), Metrics())
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -112,6 +113,24 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         runner.run(door(refuse)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
+
+
+@pytest.mark.parametrize("headers", [[], [("authorization", "Bearer another")]])
+def test_without_a_key_nothing_is_read_but_what_is_drained(headers: list[tuple[str, str]]) -> None:
+    guarded = door(fail, max_requests=0, keys=("a key of sixteen",))  # which lets nobody in, whoever that is
+    said = asyncio.run(ask(guarded, chunks(b"a", b"b"), [CHUNKED, ("content-length", "9" * 25), *headers]))
+    assert (said.status, said.content["code"], said.num_received) == (401, "unauthorized", 2)
+    assert said.headers["www-authenticate"] == "Bearer"
+    waiting = asyncio.run(ask(guarded, chunks(b"never asked for"), [CHUNKED, ("expect", "100-continue"), *headers]))
+    assert (waiting.status, waiting.num_received) == (401, 0)
+
+
+def test_a_key_opens_the_door_and_probes_need_none() -> None:
+    guarded = door(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
+    for key in ("a-key-of-sixteen", "and-the-one-before-it"):
+        assert asyncio.run(ask(guarded, headers=[("authorization", f"Bearer {key}")])).status == 415
+    for method, path, status in [("GET", "/livez", 415), ("HEAD", "/metrics", 415), ("GET", "/docs", 401), ("GET", "/none", 401)]:
+        assert asyncio.run(ask(guarded, method=method, path=path)).status == status
 
 
 @pytest.mark.parametrize("app", [refuse, echo])
@@ -245,8 +264,7 @@ def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
         task = asyncio.create_task(door(slow)(scope, exchange.receive, exchange.send))
         await inside.wait()
         task.cancel()
-        await asyncio.wait([task])
-        assert task.cancelled()
+        await task
         return exchange
 
     exchange = asyncio.run(run())

@@ -31,6 +31,7 @@ STATUS = {  # the design's table of codes, as far as it is built; None: a class 
     "TimeRangeOutsideVideo": (422, "time_range_outside_video"),
     "DecoderFailed": (422, "decoder_failed"),
     "DecodeTimeout": (422, "decode_timeout"),
+    "Unauthorized": (401, "unauthorized"),
     "UrlForbidden": (403, "url_forbidden"),
     "UrlFetchFailed": (502, "url_fetch_failed"),
     "UrlFetchTimeout": (504, "url_fetch_timeout"),

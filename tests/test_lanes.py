@@ -20,6 +20,15 @@ def test_lanes_take_turns() -> None:
     assert (len(queue), queue.take(1)) == (0, [])
 
 
+def test_a_look_ahead_is_what_is_taken_then() -> None:
+    queue = lanes(film=4, short=2, other=1)
+    for count in (1, 3, 5, 99):
+        assert lanes(film=4, short=2, other=1).take(count) == queue.peek(count)
+    queue.take(2)
+    assert queue.peek(9) == queue.take(9)
+    assert queue.peek(1) == []
+
+
 def test_a_lane_that_comes_later_waits_one_turn() -> None:
     queue = lanes(film=3)
     queue.take(1)

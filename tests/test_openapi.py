@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,13 +20,18 @@ from service import errors
 from service.openapi import responses
 
 BIN = Path(sys.executable).parent
-# Beside what the schema can say there are rules between options, videos that are none, URLs that are off, and too little time.
+# Beside what the schema can say there are rules between options, videos that are none, URLs that are off, and too little time;
+# and the bytes of 16 frames are no example for a document.
 SCHEMATHESIS = f"""
 hooks = "{ROOT / "tests" / "schemathesis_hooks.py"}"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 403, 422, 504]
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "4xx", 504]
+[[operations]]
+include-path-regex = "/infer$"
+warnings = false
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400]
 """
 
 
@@ -55,7 +61,7 @@ def test_whatever_the_document_allows_is_answered_as_it_says(url: str, clip_mp4:
     options = ("--seed", "1", "--max-examples", "60", "--no-color", "--generation-database", "none")
     command = (BIN / "schemathesis", "--config-file", "st.toml", "run", f"{url}/openapi.json", *options)
     said = run(*command, cwd=tmp_path, C3D_TEST_VIDEO=str(clip_mp4))
-    assert "No issues found" in said, said
+    assert re.search(r"(\d+) generated, \1 passed", said), said
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fakes import FakeNetwork, InlineDecoder, fake_outputs
 from service.batcher import Batcher
+from service.c3d import CLIP_SHAPE, ClipOutputs
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.frames import read_video
 from service.options import Options
@@ -112,6 +113,52 @@ def test_is_never_far_ahead_of_the_network(tmp_path: Path) -> None:
         while before != len(stuck.taken) or not before:  # until nothing moves, with every chance to
             before = len(stuck.taken)
             await asyncio.to_thread(frames_of, path)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(watch())
+    assert len(stuck.taken) == BATCHES_AHEAD * 4
+    assert all(future.cancelled() for future in stuck.taken)
+
+
+async def rows_of(pipeline: Pipeline, clips: NDArray[np.uint8], summary: Summary | None = None) -> list[ClipOutputs]:
+    async with aclosing(pipeline.run_clips(clips, summary or Summary())) as steps:
+        return [outputs async for outputs in steps]
+
+
+def some_clips(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, *CLIP_SHAPE), np.uint8)
+
+
+def test_clips_that_come_as_they_are_give_their_rows_in_order(make: MakePipeline) -> None:
+    clips, summary = some_clips(21), Summary()
+    rows = asyncio.run(rows_of(make(FakeNetwork().run), clips, summary))
+    assert np.array_equal(np.stack([each.fc6 for each in rows]), fake_outputs(clips).fc6)
+    assert summary.model_s > 0
+    assert summary.queue_s > 0
+
+
+def test_clips_of_many_requests_share_batches_and_never_mix(make: MakePipeline) -> None:
+    network = FakeNetwork()
+    pipeline = make(network.run)
+    requests = [some_clips(1 + seed % 5, seed) for seed in range(12)]
+
+    async def all_at_once() -> list[list[ClipOutputs]]:
+        return await asyncio.gather(*(rows_of(pipeline, clips) for clips in requests))
+
+    for clips, rows in zip(requests, asyncio.run(all_at_once()), strict=True):
+        assert np.array_equal(np.stack([each.fc6 for each in rows]), fake_outputs(clips).fc6)
+    assert max(network.batches) > 1
+
+
+def test_few_of_many_clips_wait_at_once_and_none_when_nobody_waits_for_them() -> None:
+    stuck = Stuck()
+
+    async def watch() -> None:
+        task = asyncio.create_task(rows_of(Pipeline(InlineDecoder(), stuck, Reading()), some_clips(50)))  # type: ignore[arg-type]
+        for _ in range(100):
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

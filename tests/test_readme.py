@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from conftest import ROOT
+from fakes import fake_outputs
 from http_helpers import fake_app
 from live_server import live
 from model_store.__main__ import main as model_store_main
@@ -104,6 +105,10 @@ def test_the_database_holds_each_clip_once(recipes: dict[str, Any]) -> None:
     assert recipes["database"].count("clips").count == 4
     [nearest] = recipes["database"].query_points("clips", query=recipes["points"][2].vector, limit=1).points
     assert nearest.id == recipes["points"][2].id
+
+
+def test_tritonclient_gets_a_row_for_each_clip(recipes: dict[str, Any]) -> None:
+    assert np.array_equal(recipes["fc6"], fake_outputs(recipes["cut"]).fc6)
 
 
 def test_make_commands_are_targets() -> None:

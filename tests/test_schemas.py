@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from fakes import FakeNetwork
 from http_helpers import fake_app, serving
-from service import errors, options, probes, schemas, stream_schemas
+from service import errors, options, probes, schemas, stream_schemas, v2_schemas
 
 METHODS = {"get", "post"}
 TYPES: dict[str, type | tuple[type, ...]] = {
@@ -100,10 +100,14 @@ def test_every_field_shows_a_value(document: dict[str, Any]) -> None:
 
 def test_every_request_body_is_described_with_an_example(document: dict[str, Any]) -> None:
     bodies = {name: operation["requestBody"] for name, operation in operations(document) if name.startswith("POST")}
-    assert set(bodies) == {"POST /classify", "POST /features"}
+    videos = {"multipart/form-data", "application/octet-stream", "video/mp4", "application/json"}
+    assert {name: set(body["content"]) for name, body in bodies.items()} == {
+        "POST /classify": videos,
+        "POST /features": videos,
+        "POST /v2/models/c3d/infer": {"application/octet-stream", "application/json"},
+    }
     for body in bodies.values():
         assert body["description"]
-        assert set(body["content"]) == {"multipart/form-data", "application/octet-stream", "video/mp4", "application/json"}
         assert all("example" in content for content in body["content"].values())
 
 
@@ -111,10 +115,13 @@ def test_every_response_has_a_description_and_a_schema(document: dict[str, Any])
     for name, operation in operations(document):
         for status, response in operation["responses"].items():
             forms = {"application/json"} if int(status) < 400 else {"application/problem+json"}
-            if name.startswith("POST") and int(status) < 400:
+            if name.startswith("POST /v2") and int(status) < 400:
+                forms |= {"application/octet-stream"}
+            elif name.startswith("POST") and int(status) < 400:
                 forms |= {"application/x-ndjson", "application/x-npy", "application/zip"}
+            forms = {"text/plain"} if (name, status) == ("GET /metrics", "200") else forms
             assert response["description"], name
-            assert set(response["content"]) == ({"text/plain"} if name == "GET /metrics" else forms), name
+            assert set(response["content"]) == forms, name
             assert all(each["schema"] for each in response["content"].values()), name
 
 
@@ -132,7 +139,7 @@ def test_every_example_of_a_problem_is_one(document: dict[str, Any]) -> None:
 
 
 def test_the_framework_leaves_no_schema_of_its_own(document: dict[str, Any]) -> None:
-    everything = [*vars(schemas).items(), *vars(stream_schemas).items(), *vars(probes).items()]
+    everything = [each for module in (schemas, stream_schemas, v2_schemas, probes) for each in vars(module).items()]
     names = {name for name, value in everything if isinstance(value, type) and issubclass(value, BaseModel)}
     assert set(document["components"]["schemas"]) <= names | {"Line"}
 
@@ -168,7 +175,13 @@ def schema_of(document: dict[str, Any], method: str, path: str, answer: Any) -> 
     return schema
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/info", "/labels"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/livez", "/readyz", "/health", "/info", "/labels"),
+        *("/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/c3d", "/v2/models/c3d/ready"),
+    ],
+)
 def test_a_get_answers_as_the_document_says(client: TestClient, document: dict[str, Any], path: str) -> None:
     answer = client.get(path)
     check(answer.json(), schema_of(document, "get", path, answer), document)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,65 +17,19 @@ import cv2
 import httpx2
 import numpy as np
 import pytest
+import tritonclient.http
 
 import reference
 from conftest import ROOT
 from model_store import standin
 from model_store.store import Model
 from service import c3d
+from service.frames import read_video
+from service.video import FrameBlock
+from service_process import Service, start
 from videos import write_video
 
 pytestmark = pytest.mark.slow
-
-
-@dataclass
-class Service:
-    """A running `python -m service`, and what it logged."""
-
-    process: subprocess.Popen[str]
-    spool: Path
-    url: str = ""
-    lines: list[str] = field(default_factory=list)
-    _grew: threading.Condition = field(default_factory=threading.Condition)
-
-    def collect(self) -> None:
-        assert self.process.stderr
-        with self.process.stderr as log:
-            for line in log:
-                with self._grew:
-                    self.lines.append(line)
-                    self._grew.notify_all()
-        with self._grew:
-            self.lines.append("<end>")
-            self._grew.notify_all()
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        """The first log line that matches; fails where the log ends without one."""
-
-        def find() -> re.Match[str] | None:
-            return next((match for line in self.lines if (match := re.search(pattern, line))), None)
-
-        with self._grew:
-            self._grew.wait_for(lambda: find() or "<end>" in self.lines, timeout=120)
-        found = find()
-        assert found, "".join(self.lines)
-        return found
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=60)
-
-
-def start(spool: Path, **settings: str) -> Service:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("C3D_")}
-    environment |= {"C3D_PORT": "0", "C3D_HOST": "127.0.0.1", "C3D_SPOOL_DIR": str(spool), "C3D_DRAIN_DELAY_S": "0"} | settings
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service"], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    service = Service(process, spool)
-    threading.Thread(target=service.collect, daemon=True).start()
-    service.url = service.wait_for(r"running on (http://\S+)")[1]
-    return service
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +119,25 @@ def test_raw_body_gives_the_same(service: Service, clip_mp4: Path) -> None:
     assert len(raw.json()["descriptor"]) == c3d.DESCRIPTOR_SIZE
 
 
+def test_tritonclient_gets_the_same_vectors_for_the_same_clips(service: Service, eye_makeup: Path) -> None:
+    frames = np.concatenate([block.frames for block in read_video(eye_makeup) if isinstance(block, FrameBlock)])
+    expected = post(service, eye_makeup, clip_stride=32, include="clips")["clips"]
+    clips = np.stack([frames[clip["start_frame"] : clip["end_frame"]] for clip in expected])
+    client = tritonclient.http.InferenceServerClient(service.url.removeprefix("http://"), network_timeout=300)
+    assert client.is_model_ready("c3d")
+    for as_binary in (True, False):
+        tensor = tritonclient.http.InferInput("clips", clips.shape, "UINT8").set_data_from_numpy(clips, as_binary)
+        wanted = [tritonclient.http.InferRequestedOutput(name, as_binary) for name in ("fc6", "fc7", "probabilities")]
+        answer = client.infer("c3d", [tensor], outputs=wanted)
+        for clip, fc6 in zip(expected, answer.as_numpy("fc6"), strict=True):
+            assert error(fc6, np.array(clip["descriptor"])) < 1e-5
+        fc7 = post(service, eye_makeup, clip_stride=32, layer="fc7", normalize="none")["descriptor"]
+        assert error(answer.as_numpy("fc7").mean(axis=0), np.array(fc7)) < 1e-5
+        scores = post(service, eye_makeup, "/classify", clip_stride=32, top_k=487)["predictions"]
+        assert error(np.sort(answer.as_numpy("probabilities").mean(axis=0))[::-1], np.array([p["score"] for p in scores])) < 1e-5
+    client.close()
+
+
 def test_curl_with_expect_continue_sees_a_refusal(service: Service, tmp_path: Path) -> None:
     big = tmp_path / "big.txt"
     big.write_bytes(b"x" * 30_000_000)
@@ -226,7 +196,7 @@ def test_drains_says_so_and_still_serves_for_a_while(stand_in: Model, tmp_path: 
 def test_a_client_that_leaves_ends_the_work_on_its_video(service: Service, tmp_path: Path, clip_mp4: Path) -> None:
     long = write_video(tmp_path / "long.mp4", 2000, size=(240, 320))  # 249 clips: most of a minute
     with pytest.raises(httpx2.ReadTimeout), long.open("rb") as file:
-        httpx2.post(f"{service.url}/features", files={"file": file}, timeout=1.0)
+        httpx2.post(f"{service.url}/features", files={"file": file}, timeout=httpx2.Timeout(60, read=1))
     service.wait_for("client_left")
     post(service, clip_mp4)
     [directory] = service.spool.iterdir()

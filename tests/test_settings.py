@@ -53,6 +53,13 @@ def test_every_setting_has_a_description_of_one_line(name: str) -> None:
         ("C3D_DRAIN_TIMEOUT_S", "-1"),
         ("C3D_DRAIN_TIMEOUT_S", "3601"),
         ("C3D_LOG_LEVEL", "loud"),
+        ("C3D_API_KEY", "fifteen-letters"),
+        ("C3D_API_KEY", "sixteen-letters-,"),
+        ("C3D_API_KEY", "sixteen-letters-,,sixteen-letters-"),
+        ("C3D_API_KEY", "sixteen letters "),
+        ("C3D_API_KEY", "sixteen-letters-\n"),
+        ("C3D_API_KEY", "sechzehn-Zeichen-für-uns"),
+        ("C3D_API_KEY_FOR_PROBES", "maybe"),
     ],
 )
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -74,6 +81,7 @@ def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: 
         ("C3D_SPOOL_DIR", "/spool", Path("/spool")),
         ("C3D_DRAIN_TIMEOUT_S", "3600", 3600),
         ("C3D_LOG_LEVEL", "debug", "debug"),
+        ("C3D_API_KEY_FOR_PROBES", "true", True),
     ],
 )
 def test_each_setting_is_taken_from_its_c3d_name(
@@ -129,6 +137,19 @@ def test_an_impossible_value_ends_the_start_with_a_sentence_and_status_2() -> No
     assert len(lines) == 2
     assert lines[0].startswith("C3D_PORT: ")
     assert lines[1].startswith("C3D_DECODERS: ")
+
+
+def test_keys_are_taken_apart_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().api_keys() == ()
+    monkeypatch.setenv("C3D_API_KEY", "the-old-key-of-us,the~new/key+of=us!")
+    settings = Settings()
+    assert settings.api_keys() == ("the-old-key-of-us", "the~new/key+of=us!")
+    assert "key-of-us" not in repr(settings) + "".join(settings.lines())
+    assert "C3D_API_KEY=**********" in settings.lines()
+    monkeypatch.setenv("C3D_API_KEY", "too-short")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "too-short" not in str(refused.value)
 
 
 def readme_rows() -> dict[str, str]:

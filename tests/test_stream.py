@@ -218,6 +218,27 @@ def test_a_client_that_leaves_ends_the_work(tmp_path: Path) -> None:
     assert sum(network.batches) < 99
 
 
+def test_a_drain_that_takes_too_long_is_the_last_line(tmp_path: Path, clip_mp4: Path) -> None:
+    video = clip_mp4.read_bytes()
+
+    async def drain() -> Reader:
+        network = Gated()
+        app = fake_app(tmp_path, network)
+        async with ready(app):
+            reader = Reader(video)
+            task = streaming(app, reader)
+            assert (await reader.lines.get())["type"] == "video"
+            task.cancel()  # as uvicorn does when its time for a graceful end is over
+            await asyncio.wait([task])
+            network.gate.release(100)
+            return reader
+
+    reader = asyncio.run(drain())
+    last = reader.heard()[-1]
+    assert (last["type"], last["error"]["code"], last["error"]["status"]) == ("error", "draining", 503)
+    assert not reader.said[-1].get("more_body", False)
+
+
 async def slow(*pauses_s: float) -> AsyncGenerator[int, None]:
     for number, pause_s in enumerate(pauses_s):
         await asyncio.sleep(pause_s)

@@ -28,11 +28,12 @@ def write_video(
     pix_fmt: str = "yuv420p",
     size: tuple[int, int] = (96, 128),
     seed: int = 0,
+    grey: int | None = None,
     pts: Sequence[int] | None = None,
     options: dict[str, str] | None = None,
     title: str = "",
 ) -> Path:
-    """A video of `picture` frames; ``pts`` in 1/1000 s makes its rate variable. Returns ``path``."""
+    """A video of `picture` frames, or all of one ``grey``; ``pts`` in 1/1000 s makes its rate variable. Returns ``path``."""
     with av.open(str(path), "w") as container:
         container.metadata.update({"title": title} if title else {})
         stream: Any = container.add_stream(codec, rate=rate, options=options or {})
@@ -41,7 +42,8 @@ def write_video(
         if pts is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
         for index in range(num_frames):
-            frame = av.VideoFrame.from_ndarray(picture(index, *size, seed), format="bgr24")
+            image = picture(index, *size, seed) if grey is None else np.full((*size, 3), grey, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             if pts is not None:
                 frame.pts, frame.time_base = pts[index], Fraction(1, 1000)
             container.mux(stream.encode(frame))

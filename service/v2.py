@@ -1,0 +1,189 @@
+"""The Open Inference Protocol under /v2: clips that are cut already, from clients that speak it to other servers too.
+
+https://github.com/kserve/open-inference-protocol. There is one model, in one version; which weights it has, answers say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+
+from service import c3d, errors, v2_body, v2_schemas
+from service.answers import MIN_NUMBER_BYTES, json_response
+from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
+from service.journal import RequestRecord
+from service.openapi import responses
+from service.pipeline import Pipeline, Summary
+from service.probes import NOT_READY
+from service.readiness import Readiness, Serving
+from service.settings import VERSION, Settings
+from service.source import unless_left
+from service.v2_body import Inference
+from service.v2_schemas import BINARY, INPUT, JSON_LENGTH
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+model = APIRouter()
+
+NAME, MODEL_VERSION = "c3d", "1"
+INLINE_BYTES = 64 * 1024  # of JSON, which takes a tenth of a millisecond; more is read by the one thread that does this
+READER = ThreadPoolExecutor(1, "json")
+
+INFER_ERRORS = (
+    errors.MalformedRequest, errors.UploadTimeout, errors.BodyTooLarge, errors.AnswerTooLarge, errors.UnsupportedMediaType,
+    errors.Overloaded, errors.Internal, errors.NonFiniteOutput, errors.DeadlineExceeded, errors.DiskFull,
+)  # fmt: skip
+
+
+@router.get(
+    "/health/live", summary="Is the process alive?", response_model=v2_schemas.LiveOut, responses=responses(errors.WorkerDown)
+)
+async def live(request: Request) -> Response:
+    """200 as long as a restart would not help."""
+    _readiness(request).check_alive()
+    return json_response({"live": True})
+
+
+@router.get("/health/ready", summary="Can it answer now?", response_model=v2_schemas.ReadyOut, responses=NOT_READY)
+async def ready(request: Request) -> Response:
+    """200 when the network is warm and its known answer was right, else 503 with the reason."""
+    _readiness(request).check_ready()
+    return json_response({"ready": True})
+
+
+@router.get("", summary="What the server is", response_model=v2_schemas.ServerMetadata)
+async def server_metadata(request: Request) -> Response:
+    """Name, version, and the extensions of the protocol."""
+    return json_response({"name": "c3d-service", "version": VERSION, "extensions": ["binary_tensor_data"]})
+
+
+@model.get("", summary="What the model takes and gives", response_model=v2_schemas.ModelMetadata, responses=NOT_READY)
+async def model_metadata(request: Request) -> Response:
+    """Names, datatypes and shapes of its tensors."""
+    serving = _readiness(request).serving()
+    outputs = [{"name": name, "datatype": "FP32", "shape": [-1, size]} for name, size in _outputs(serving).items()]
+    inputs = [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *c3d.CLIP_SHAPE]}]
+    about = {"name": NAME, "versions": [MODEL_VERSION], "platform": serving.model["backend"]}
+    return json_response({**about, "inputs": inputs, "outputs": outputs})
+
+
+@model.get("/ready", summary="Can the model answer now?", response_model=v2_schemas.ModelReadyOut, responses=NOT_READY)
+async def model_ready(request: Request) -> Response:
+    """The same as /v2/health/ready: there is one model."""
+    _readiness(request).check_ready()
+    return json_response({"name": NAME, "ready": True})
+
+
+@model.post(
+    "/infer",
+    summary="The network's outputs for clips",
+    response_model=v2_schemas.InferAnswer,
+    response_model_exclude_none=True,
+    responses={
+        200: {
+            "content": {"application/octet-stream": {"schema": BINARY}},
+            "description": "JSON, or JSON with binary data behind it.",
+        },
+        **responses(*INFER_ERRORS),
+        **NOT_READY,
+    },
+    openapi_extra=v2_schemas.infer_body(),
+)
+async def infer(request: Request) -> Response:
+    """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
+
+    A clip is 16 frames as OpenCV gives them, resized to 171x128 and cropped to 112x112, at row 8 and at the column that
+    GET /info has as `crop_left`. The version may be named: /v2/models/c3d/versions/1/infer.
+    """
+    started = time.perf_counter()
+    settings: Settings = request.app.state.settings
+    record: RequestRecord = request.state.record
+    serving = _readiness(request).serving()
+    async with _body(request, settings.max_upload_bytes) as body:
+        fetch_s = time.perf_counter() - started
+        record.source_kind, record.size_bytes = "tensors", len(body)
+        inference = await _inference(request, body, _outputs(serving))
+        record.num_clips = len(inference.clips)
+        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), settings.max_json_bytes)
+        timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
+        outputs, summary = await unless_left(request, _run(serving.pipeline, inference), timeout_s)
+    seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
+    record.stages_ms = {name: round(each * 1000, 1) for name, each in seconds.items()}
+    content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
+    content |= {} if inference.id is None else {"id": inference.id}
+    head, behind = v2_body.write(content, outputs, inference.outputs)
+    _check_size(len(head), settings.max_json_bytes)
+    if not behind:
+        return Response(head, media_type="application/json")
+    return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
+
+
+@asynccontextmanager
+async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.uint8]]:
+    """All of it in one buffer, uint8 (size,), that takes memory only as far as it is written to.
+
+    It counts as one of the spool's files, which are in memory as well where that is a tmpfs.
+    """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("The body is compressed. Send it as it is: clips hardly get smaller.")
+    if v2_body.json_length(request.headers.get(JSON_LENGTH)) is None:
+        max_bytes = min(max_bytes, v2_body.MAX_JSON_BYTES)
+    too_large = BodyTooLarge(f"The body is over {max_bytes} bytes. Send clips as binary data, in several requests.")
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() else max_bytes
+    if announced > max_bytes:
+        raise too_large
+    body, size = np.empty(announced, np.uint8), 0
+    with request.app.state.spool.share() as reserve:
+        async for chunk in request.stream():
+            if size + len(chunk) > len(body):
+                raise too_large
+            reserve(len(chunk))
+            body[size : size + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            size += len(chunk)
+        yield body[:size]
+
+
+def _check_size(num_json_bytes: int, limit: int) -> None:
+    if num_json_bytes > limit:
+        raise AnswerTooLarge(f"The answer's JSON would be over {limit} bytes. Ask for the outputs as binary data.")
+
+
+async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:
+    length = v2_body.json_length(request.headers.get(JSON_LENGTH))
+    if (len(body) if length is None else length) <= INLINE_BYTES:
+        return v2_body.read(body, length, available)
+
+    async def in_thread() -> Inference:
+        return await asyncio.get_running_loop().run_in_executor(READER, v2_body.read_large, body, length, available)
+
+    return await unless_left(request, in_thread(), request.app.state.settings.request_timeout_s)
+
+
+async def _run(pipeline: Pipeline, inference: Inference) -> tuple[dict[str, NDArray[np.float32]], Summary]:
+    """The outputs that are wanted, float32 (n, ...) each."""
+    summary = Summary()
+    async with aclosing(pipeline.run_clips(inference.clips, summary)) as steps:
+        rows = [outputs async for outputs in steps]
+    return {name: np.stack([getattr(each, name) for each in rows]) for name in inference.outputs}, summary
+
+
+def _outputs(serving: Serving) -> dict[str, int]:
+    """The outputs there are, and how many numbers each has for a clip."""
+    sizes = dict.fromkeys(c3d.ClipOutputs._fields, c3d.DESCRIPTOR_SIZE) | {"probabilities": len(serving.labels)}
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _readiness(request: Request) -> Readiness:
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
+router.include_router(model, prefix=f"/models/{NAME}")
+router.include_router(model, prefix=f"/models/{NAME}/versions/{MODEL_VERSION}", include_in_schema=False)

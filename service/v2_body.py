@@ -1,0 +1,135 @@
+"""A body of the Open Inference Protocol becomes clips, and the network's outputs become the answer's body.
+
+A body is JSON, or JSON with tensors behind it: little-endian, row by row, without gaps, in the order in which the JSON names
+them (Triton's extension "binary_tensor_data").
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from service import c3d
+from service.errors import BodyTooLarge, MalformedRequest, ServiceError
+from service.options import printable
+from service.v2_schemas import INPUT, InferRequest, InputTensor
+
+# Seven clips. Read, hostile JSON takes 45 times its size and holds all threads up for 0.04 s a MiB.
+MAX_JSON_BYTES = 16 * 1024 * 1024
+CLIP_BYTES = math.prod(c3d.CLIP_SHAPE)
+WRONG_LENGTH = "Inference-Header-Content-Length is not the number of bytes of JSON that the body begins with."
+WANTED = f"The input is named '{INPUT}', has the datatype UINT8 and the shape [n, {', '.join(map(str, c3d.CLIP_SHAPE))}]"
+
+
+class Inference(NamedTuple):
+    """What a request asks for. ``outputs``: for each that it wants, whether as binary data."""
+
+    clips: NDArray[np.uint8]  # (n, 16, 112, 112, 3) BGR; of binary data a view
+    outputs: dict[str, bool]
+    timeout_s: float | None
+    id: str | None
+
+    def num_json_numbers(self, sizes: Mapping[str, int]) -> int:
+        """How many numbers the answer's JSON will hold, given how many each output has for a clip."""
+        return len(self.clips) * sum(sizes[name] for name, as_binary in self.outputs.items() if not as_binary)
+
+
+def json_length(header: str | None) -> int | None:
+    """What the header Inference-Header-Content-Length says; None where it is not there, and the body is all JSON.
+
+    Raises MalformedRequest where it is no number.
+    """
+    if header is not None and not (header.isascii() and header.isdigit() and len(header) < 20):
+        raise MalformedRequest(WRONG_LENGTH)
+    return None if header is None else int(header)
+
+
+def read(body: NDArray[np.uint8], length: int | None, available: Collection[str]) -> Inference:
+    """Take a request's body apart, uint8 (size,), whose first ``length`` bytes are JSON; ``available``: the outputs there are.
+
+    Raises MalformedRequest, with the first thing that is wrong; BodyTooLarge where there is too much JSON.
+    """
+    end = len(body) if length is None else length
+    if end > len(body):
+        raise MalformedRequest(WRONG_LENGTH)
+    request = _parsed(body.data[:end])
+    [tensor] = request.inputs
+    num_clips, announced = tensor.shape[0], tensor.parameters.binary_data_size
+    if (tensor.name, tensor.datatype, tuple(tensor.shape[1:])) != (INPUT, "UINT8", c3d.CLIP_SHAPE) or num_clips < 1:
+        raise MalformedRequest(f"{WANTED}, n at least 1.")
+    if (tensor.data is None) == (announced is None) or len(body) != end + (announced or 0):
+        raise MalformedRequest(
+            "The clips come either as 'data' or, with the parameter 'binary_data_size' and the header "
+            "Inference-Header-Content-Length, as just so many bytes behind the JSON."
+        )
+    data = body[end:] if tensor.data is None else np.frombuffer(_flat(tensor), np.uint8)
+    if len(data) != num_clips * CLIP_BYTES:
+        raise MalformedRequest(f"There are {len(data)} bytes for a shape of {num_clips} times {CLIP_BYTES}.")
+    names = [output.name for output in request.outputs] or list(available)
+    if len(set(names)) < len(names) or not set(names) <= set(available):
+        raise MalformedRequest(f"The outputs, each at most once, are {', '.join(available)}.")
+    as_binary = dict.fromkeys(names, request.parameters.binary_data_output)
+    as_binary |= {each.name: each.parameters.binary_data for each in request.outputs if each.parameters.binary_data is not None}
+    clips = data.reshape(num_clips, *c3d.CLIP_SHAPE)
+    return Inference(clips, as_binary, request.parameters.timeout / 1e6 or None, request.id)
+
+
+def read_large(body: NDArray[np.uint8], length: int | None, available: Collection[str]) -> Inference:
+    """The same for much JSON; by one thread at a time."""
+    gc.disable()  # it would go through millions of fresh lists again and again, and take five times as long as reading them
+    try:
+        return read(body, length, available)
+    except ServiceError as error:
+        raise error.with_traceback(None) from None  # whose frames would keep all that was read
+    finally:
+        gc.enable()
+
+
+def write(content: Mapping[str, Any], outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> list[bytes]:
+    """An answer's body in two parts, JSON and what is behind it: ``content`` and the outputs, float32 (n, ...) each."""
+    tensors, behind = [], []
+    for name, array in outputs.items():
+        tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": array.shape}
+        if as_binary[name]:
+            behind.append(array.astype("<f4", copy=False).tobytes())
+            tensor["parameters"] = {"binary_data_size": array.nbytes}
+        else:
+            tensor["data"] = array.ravel()
+        tensors.append(tensor)
+    head = orjson.dumps({**content, "outputs": tensors}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return [head, b"".join(behind)]
+
+
+def _parsed(text: memoryview) -> InferRequest:
+    if len(text) > MAX_JSON_BYTES:
+        raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. Send the clips as binary data behind it.")
+    try:
+        return InferRequest.model_validate(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest("The body does not begin with JSON, or not with as much as its header says.") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"])) or "the JSON"  # out here: that error keeps all of the JSON
+    raise MalformedRequest(f"{printable(where)}: {first['msg'].removeprefix('Value error, ')}.")
+
+
+def _flat(tensor: InputTensor) -> bytes:
+    """The numbers of the JSON, flat or nested like the shape. Raises MalformedRequest where they are not 0 to 255."""
+    level: list[Any] = [tensor.data]
+    nested = isinstance(tensor.data, list) and tensor.data and isinstance(tensor.data[0], list)
+    for size in tensor.shape if nested else [math.prod(tensor.shape)]:
+        if not all(type(each) is list and len(each) == size for each in level):
+            raise MalformedRequest("The data is not nested as the shape says, or does not have as many numbers.")
+        level = list(chain.from_iterable(level))
+    with suppress(TypeError, ValueError):
+        return bytes(level)
+    raise MalformedRequest("The data is not all whole numbers from 0 to 255.")

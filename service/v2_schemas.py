@@ -1,0 +1,191 @@
+"""The JSON objects of the Open Inference Protocol, with the descriptions and examples that become the OpenAPI document.
+
+https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md. Parameters are those of Triton's
+extensions for binary tensors and for timeouts; one that is not known here is refused, any other unknown field is not looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
+
+from service import c3d
+
+INPUT = "clips"
+DIMENSIONS = 1 + len(c3d.CLIP_SHAPE)
+JSON_LENGTH = "Inference-Header-Content-Length"
+BINARY = {"type": "string", "format": "binary", "description": "JSON, and behind it the tensors that it announces."}
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(strict=True, json_schema_extra={"additionalProperties": False})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_known(cls, value: Any) -> Any:
+        """Not by extra="forbid", which tells of every one of a million."""
+        if isinstance(value, dict) and not value.keys() <= cls.model_fields.keys():
+            raise ValueError(f"The parameters that are known here are {', '.join(cls.model_fields)}")
+        return value
+
+
+class RequestParameters(_Parameters):
+    """How the whole request is answered."""
+
+    binary_data_output: bool = Field(default=False, description="Outputs as binary data, where they do not say otherwise.")
+    timeout: int = Field(0, ge=0, description="Microseconds the request may take, if less than the server's; 0: the server's.")
+
+
+class InputParameters(_Parameters):
+    """How the tensor comes."""
+
+    binary_data_size: int | None = Field(
+        None, ge=0, description="Its size in bytes, where it comes behind the JSON.", examples=[602112]
+    )
+
+
+class OutputParameters(_Parameters):
+    """How the tensor is wanted."""
+
+    binary_data: bool | None = Field(None, description="As binary data behind the JSON, or in it.", examples=[True])
+
+
+class InputTensor(BaseModel):
+    """The clips: 16 frames each, resized to 171x128, cropped to 112x112, blue, green and red, without the mean subtracted."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(description="Always `clips`.", json_schema_extra={"const": INPUT})
+    shape: list[int] = Field(
+        min_length=DIMENSIONS,
+        max_length=DIMENSIONS,
+        description="Clips, frames, rows, columns, channels.",
+        examples=[[1, *c3d.CLIP_SHAPE]],
+    )
+    datatype: str = Field(description="Always `UINT8`.", json_schema_extra={"const": "UINT8"})
+    parameters: InputParameters = Field(InputParameters(), description="`binary_data_size`, unless there is `data`.")
+    data: Annotated[list[Any], SkipValidation] | None = Field(
+        None, description="Row by row, flat or nested like the shape.", examples=[[0, 127, 255]]
+    )
+
+
+class RequestedOutput(BaseModel):
+    """A tensor that is wanted."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str = Field(
+        description="`probabilities` only where the weights have a class layer.",
+        json_schema_extra={"enum": [*c3d.ClipOutputs._fields]},
+    )
+    parameters: OutputParameters = Field(OutputParameters(), description="`binary_data`.")
+
+
+class InferRequest(BaseModel):
+    """Clips, and which outputs of the network are wanted of them."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: str | None = Field(None, max_length=1000, description="Comes back with the answer.", examples=["42"])
+    parameters: RequestParameters = Field(RequestParameters(), description="`binary_data_output`, `timeout`.")
+    inputs: list[InputTensor] = Field(min_length=1, max_length=1, description="The clips.")
+    outputs: list[RequestedOutput] = Field(
+        [], max_length=len(c3d.ClipOutputs._fields), description="None asks for all there are."
+    )
+
+
+class OutputTensor(BaseModel):
+    """One output, a row for each clip."""
+
+    name: str = Field(description="As in the model's metadata.", examples=["fc6"])
+    datatype: str = Field(description="Always `FP32`.", examples=["FP32"])
+    shape: list[int] = Field(description="Clips, numbers of each.", examples=[[1, c3d.DESCRIPTOR_SIZE]])
+    parameters: InputParameters | None = Field(None, description="Where it comes as binary data behind the JSON, its size.")
+    data: list[float] | None = Field(None, description="Row by row, where it comes in the JSON.", examples=[[0.0, 1.52, 0.31]])
+
+
+class InferAnswer(BaseModel):
+    """What the network computed of the clips."""
+
+    model_name: str = Field(description="Always `c3d`.", examples=["c3d"])
+    model_version: str = Field(description="Always `1`.", examples=["1"])
+    id: str | None = Field(None, description="As in the request.", examples=["42"])
+    parameters: dict[str, str] = Field(
+        description="What computed it, as `model` in other answers.",
+        examples=[{"name": "sports1m", "weights": "sports1m", "precision": "float32"}],
+    )
+    outputs: list[OutputTensor] = Field(description="In the order in which they were asked for.")
+
+
+class TensorMetadata(BaseModel):
+    """What a tensor is."""
+
+    name: str = Field(description="By which requests name it.", examples=["fc6"])
+    datatype: str = Field(description="Of its elements, as the protocol names it.", examples=["FP32"])
+    shape: list[int] = Field(description="-1: as many as there are clips.", examples=[[-1, c3d.DESCRIPTOR_SIZE]])
+
+
+class ModelMetadata(BaseModel):
+    """What the model takes and gives."""
+
+    name: str = Field(description="Always `c3d`.", examples=["c3d"])
+    versions: list[str] = Field(description="Always `1`; which weights it has, GET /info says.", examples=[["1"]])
+    platform: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
+    inputs: list[TensorMetadata] = Field(description="The clips.")
+    outputs: list[TensorMetadata] = Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")
+
+
+class ServerMetadata(BaseModel):
+    """What the server is."""
+
+    name: str = Field(description="Of this service.", examples=["c3d-service"])
+    version: str = Field(description="Of this service.", examples=["0.1.0"])
+    extensions: list[str] = Field(description="Of the protocol.", examples=[["binary_tensor_data"]])
+
+
+class LiveOut(BaseModel):
+    """A probe's answer."""
+
+    live: bool = Field(description="Always true: else the answer is a problem.", examples=[True])
+
+
+class ReadyOut(BaseModel):
+    """A probe's answer."""
+
+    ready: bool = Field(description="Always true: else the answer is a problem.", examples=[True])
+
+
+class ModelReadyOut(ReadyOut):
+    """A probe's answer."""
+
+    name: str = Field(description="Always `c3d`.", examples=["c3d"])
+
+
+def infer_body() -> dict[str, Any]:
+    """The body of /infer in OpenAPI. It is declared, not parsed, by FastAPI: hundreds of MB go into one buffer."""
+    tensor = {"name": INPUT, "shape": [1, *c3d.CLIP_SHAPE], "datatype": "UINT8", "data": [0, 127, 255]}
+    example = {"id": "42", "inputs": [tensor], "outputs": [{"name": "fc6", "parameters": {"binary_data": False}}]}
+    header = {"in": "header", "name": JSON_LENGTH, "schema": {"type": "integer", "minimum": 0, "examples": [150]}}
+    document = InferRequest.model_json_schema()
+    return {
+        "parameters": [{**header, "description": "How many bytes of JSON a body with binary data begins with."}],
+        "requestBody": {
+            "required": True,
+            "description": "JSON with the clips in it (the example shows three of a clip's 602,112 numbers), or before them.",
+            "content": {
+                "application/json": {"schema": _inlined(document, document["$defs"]), "example": example},
+                "application/octet-stream": {"schema": BINARY, "example": "JSON and the bytes of the clips"},
+            },
+        },
+    }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """A schema that refers to nothing: OpenAPI keeps definitions elsewhere than JSON Schema."""
+    if isinstance(schema, list):
+        return [_inlined(each, definitions) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    definition = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else {}
+    return {name: _inlined(each, definitions) for name, each in {**definition, **schema}.items() if name not in {"$ref", "$defs"}}

@@ -1,0 +1,59 @@
+"""Who is let in with which header, and what the OpenAPI document says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from http_helpers import fake_app, serving
+from service.access import PROBES, Access
+from service.errors import Unauthorized
+
+OLD, NEW = "the-old-key-of-us", "the~new/key+of=us!"
+BOTH = Access((OLD, NEW), probes_too=False)
+
+
+@pytest.mark.parametrize("header", [f"Bearer {OLD}", f"Bearer {NEW}", f"bearer {NEW}", f"BEARER   {NEW} "])
+def test_each_key_opens(header: str) -> None:
+    BOTH.check("/classify", header.encode())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "Bearer", "Bearer ", OLD, f"Basic {OLD}", f"Bearer{OLD}", f"Bearer\t{OLD}", f"Bearer {OLD}x", f"Bearer {OLD[:-1]}"),
+        *(f"Bearer {OLD},{NEW}", f"Bearer {OLD} {NEW}", f"Bearer {OLD.upper()}", "Bearer \xff\x00"),
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/classify", "/features", "/info", "/labels", "/docs", "/openapi.json", "/", "/livez/", "//livez"]
+)
+def test_nothing_else_does(path: str, header: str) -> None:
+    with pytest.raises(Unauthorized):
+        BOTH.check(path, header.encode("latin-1"))
+
+
+@pytest.mark.parametrize("path", sorted(PROBES))
+def test_probes_are_open_unless_told_otherwise(path: str) -> None:
+    BOTH.check(path, b"")
+    guarded = Access((OLD,), probes_too=True)
+    guarded.check(path, f"Bearer {OLD}".encode())
+    with pytest.raises(Unauthorized):
+        guarded.check(path, b"")
+
+
+def test_without_keys_all_is_open() -> None:
+    for header in (b"", b"Bearer", b"Bearer ", b"Bearer anything"):
+        Access((), probes_too=True).check("/classify", header)
+
+
+def test_the_document_says_what_needs_a_key(tmp_path: Path) -> None:
+    with serving(fake_app(tmp_path, api_key=OLD)) as client:
+        document = client.get("/openapi.json", headers={"Authorization": f"Bearer {OLD}"}).json()
+        assert client.get("/openapi.json").status_code == client.get("/docs").status_code == 401
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    operations = {path: operation for path, methods in document["paths"].items() for operation in methods.values()}
+    assert {path for path, operation in operations.items() if "security" not in operation} == PROBES
+    assert all("`unauthorized`" in operation["responses"]["401"]["description"] for operation in operations.values())
+    assert "security" not in str(fake_app(tmp_path).openapi()["paths"])

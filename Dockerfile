@@ -26,7 +26,7 @@ EXPOSE 8000
 # Ready, not only alive: what waits for a healthy container wants answers, and what restarts it does not ask. No urllib, which
 # would send this through a proxy.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
-  CMD ["python", "-Ic", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.getenv('C3D_PORT') or 8000), timeout=4); c.request('GET', '/readyz'); exit(c.getresponse().status != 200)"]
+  CMD ["python", "-Ic", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.getenv('C3D_PORT') or 8000), timeout=4); c.request('GET', '/readyz', headers={'Authorization': 'Bearer ' + os.getenv('C3D_API_KEY', '').split(',')[0]}); exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "service"]
 ARG VERSION=0.1.0 REVISION= SOURCE= LICENCES=
 LABEL org.opencontainers.image.title="C3D video inference" \

@@ -87,7 +87,7 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     form = media_type(request.headers.get("accept"))
     serving: Serving = state.readiness.serving()
     _check_labels(serving, needed=kind.gives == "predictions")
-    source = await lifetime.enter_async_context(receive(request, state.spool, state.settings.max_upload_bytes, state.fetcher))
+    source = await lifetime.enter_async_context(receive(request, state.spool, state.fetcher))
     fetch_s = time.perf_counter() - started
     record.source_kind, record.size_bytes = source.kind, source.size_bytes
     options = read_options(kind, [*request.query_params.multi_items(), *source.fields])

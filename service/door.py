@@ -84,9 +84,7 @@ class Door:
         if scope["method"] != "POST":
             await self._app(scope, body, answer)
             return
-        limit = self._settings.max_upload_bytes
-        if body.length > limit:
-            raise BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
+        body.check()
         with self._admission.one():
             await self._app(scope, body, answer)
 
@@ -99,18 +97,31 @@ def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
 
 
 class _Body:
-    """The request's ``receive``: with deadlines, and knowing whether the body has been read to its end."""
+    """The request's ``receive``: with deadlines and a limit, and knowing whether the body has been read to its end."""
 
     def __init__(self, receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> None:
         self._receive, self._settings = receive, settings
         length = headers.get(b"content-length", b"0")
-        self.length = int(length) if length.isdigit() else 0  # as announced
+        self._announced = int(length) if length.isdigit() else 0
+        self._received = 0
         self.whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
         # A client that asked for leave to send its body has not begun to: there is nothing to drain.
         self._unasked = headers.get(b"expect", b"").lower() == b"100-continue"
         self._deadline = asyncio.get_running_loop().time() + settings.upload_timeout_s
 
+    def check(self) -> None:
+        """Raises BodyTooLarge for what was announced or has come."""
+        limit = self._settings.max_upload_bytes
+        if max(self._announced, self._received) > limit:
+            raise BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
+
     async def __call__(self) -> Message:
+        message = await self._next()
+        self._received += len(message.get("body", b""))
+        self.check()
+        return message
+
+    async def _next(self) -> Message:
         if self.whole:
             return await self._receive()  # nothing comes but the client's leaving, for which there is no deadline
         self._unasked = False
@@ -130,7 +141,7 @@ class _Body:
         try:
             async with asyncio.timeout(DRAIN_S):
                 while not self.whole and left > 0:
-                    left -= len((await self()).get("body", b""))
+                    left -= len((await self._next()).get("body", b""))
         except (TimeoutError, UploadTimeout):
             log.debug("a refused body was still being sent")
 

@@ -66,7 +66,7 @@ class Source:
 
 
 @asynccontextmanager
-async def receive(request: Request, spool: Spool, max_bytes: int, fetcher: Fetcher) -> AsyncIterator[Source]:
+async def receive(request: Request, spool: Spool, fetcher: Fetcher) -> AsyncIterator[Source]:
     """Write the request's video to a file that lives as long as the context; about a MiB of it in memory.
 
     Raises UnsupportedMediaType, SourceRequired, SourceConflict, EmptyFile, BodyTooLarge, MalformedRequest, InvalidOption,
@@ -81,7 +81,7 @@ async def receive(request: Request, spool: Spool, max_bytes: int, fetcher: Fetch
                 url, fields = _url_and_options(await _small_body(request))
                 await unless_left(request, fetcher.fetch(url, sink.take))
             else:
-                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None, max_bytes)
+                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None)
             await sink.flush()
             if not sink.size_bytes:
                 raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
@@ -118,13 +118,9 @@ def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
     raise UnsupportedMediaType(HOW_TO_SEND)
 
 
-async def _upload(request: Request, sink: Sink, form: Form | None, max_bytes: int) -> list[tuple[str, str]]:
+async def _upload(request: Request, sink: Sink, form: Form | None) -> list[tuple[str, str]]:
     """Put the video into the sink; the form's other fields."""
-    received = 0
     async for chunk in request.stream():
-        received += len(chunk)
-        if received > max_bytes:
-            raise BodyTooLarge(f"The body is over {max_bytes} bytes. Send a shorter or a more compressed video.")
         if form:
             form.write(chunk)  # which gives the file's part of it to the sink
         await sink.take(b"" if form else chunk)

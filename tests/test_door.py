@@ -84,6 +84,18 @@ def test_an_absurd_content_length_is_too_large() -> None:
     assert through_door(echo, [GONE], ("content-length", "9" * 25)).status == 413
 
 
+def test_a_body_over_the_limit_is_refused_at_the_first_byte_too_many() -> None:
+    heard: list[int] = []
+
+    async def count(_scope: Any, receive: Any, _send: Any) -> None:
+        while True:
+            heard.append(len((await receive())["body"]))
+
+    said = through_door(count, chunks(b"x" * (LIMIT - 1), b"x", b"", b"!", b"drained"), CHUNKED)
+    assert heard == [LIMIT - 1, 1, 0]
+    assert (said.status, said.content["code"], said.num_received) == (413, "body_too_large", 5)
+
+
 def endless() -> Iterator[Message]:
     while True:
         yield {"type": "http.request", "body": bytes(1024 * 1024), "more_body": True}

@@ -44,19 +44,17 @@ def receiver(messages: Iterable[Message]) -> Receive:
     return next_message
 
 
-async def received(spool: Path, messages: Iterable[Message], headers: Headers, max_bytes: int = 10_000_000) -> tuple[bytes, Any]:
+async def received(spool: Path, messages: Iterable[Message], headers: Headers) -> tuple[bytes, Any]:
     """The bytes of the file that the request became, and the Source as it was."""
     scope = {"type": "http", "method": "POST", "headers": [(name.encode(), value.encode()) for name, value in headers]}
-    async with receive(Request(scope, receiver(messages)), Spool(spool, 10**9), max_bytes, FETCHER) as source:
+    async with receive(Request(scope, receiver(messages)), Spool(spool, 10**9), FETCHER) as source:
         assert spool in source.path.parents
         return source.path.read_bytes(), source
 
 
-def read(
-    spool: Path, messages: Iterable[Message], headers: Headers = MULTIPART, max_bytes: int = 10_000_000
-) -> tuple[bytes, Any]:
+def read(spool: Path, messages: Iterable[Message], headers: Headers = MULTIPART) -> tuple[bytes, Any]:
     try:
-        return asyncio.run(received(spool, messages, headers, max_bytes))
+        return asyncio.run(received(spool, messages, headers))
     finally:
         assert list(spool.iterdir()) == []
 
@@ -191,19 +189,6 @@ def test_an_empty_raw_body_is_an_empty_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("headers", [OCTETS, MULTIPART])
-def test_a_body_over_the_limit_is_refused_at_the_first_byte_too_many(tmp_path: Path, headers: Headers) -> None:
-    messages = iter(chunks(FORM, b"", b"!", b"not read", whole=False))
-    with pytest.raises(errors.BodyTooLarge, match=str(len(FORM))):
-        read(tmp_path, messages, headers, max_bytes=len(FORM))
-    assert [message["body"] for message in messages] == [b"not read"]
-
-
-@pytest.mark.parametrize("headers", [OCTETS, MULTIPART])
-def test_a_body_at_the_limit_is_taken(tmp_path: Path, headers: Headers) -> None:
-    assert read(tmp_path, chunks(FORM), headers, max_bytes=len(FORM))
-
-
-@pytest.mark.parametrize("headers", [OCTETS, MULTIPART])
 @pytest.mark.parametrize("sent", [0, 30, 150, len(FORM)])
 def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(tmp_path: Path, headers: Headers, sent: int) -> None:
     with pytest.raises(ClientDisconnect):
@@ -213,7 +198,7 @@ def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(tmp_path: Path
 def test_the_file_is_gone_even_where_its_user_fails(tmp_path: Path) -> None:
     async def use() -> None:
         scope = {"type": "http", "headers": [(b"content-type", b"video/mp4")]}
-        async with receive(Request(scope, receiver(chunks(b"abc"))), Spool(tmp_path, 10**9), 10, FETCHER) as source:
+        async with receive(Request(scope, receiver(chunks(b"abc"))), Spool(tmp_path, 10**9), FETCHER) as source:
             raise RuntimeError(source.path.read_bytes())
 
     with pytest.raises(RuntimeError, match="abc"):
@@ -262,7 +247,7 @@ def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) ->
             message = next(messages, None)
             return message or await asyncio.get_running_loop().create_future()
 
-        async with server, receive(Request(scope, next_message), Spool(tmp_path, 10**9), 10_000_000, fetcher) as source:
+        async with server, receive(Request(scope, next_message), Spool(tmp_path, 10**9), fetcher) as source:
             return source.path.read_bytes(), source
 
     content, source = asyncio.run(run())
@@ -308,7 +293,7 @@ def test_the_spool_counts_what_is_there_and_no_more(tmp_path: Path, *, fails: bo
     async def run() -> int:
         scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"video/mp4")]}
         pieces = [body[start : start + WRITE_BYTES] for start in range(0, len(body), WRITE_BYTES)]
-        async with receive(Request(scope, receiver(chunks(*pieces))), spool, 10**9, FETCHER):
+        async with receive(Request(scope, receiver(chunks(*pieces))), spool, FETCHER):
             return spool.used_bytes
 
     if fails:

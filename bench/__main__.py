@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import claims, cold_start, engine_speed, ladder, machine, overhead, peers, report, scale, transport
+from bench import claims, cold_start, engines, ladder, machine, overhead, peers, report, scale, transport
 from bench.claims import Measure, Options
 
 CLAIMS: dict[str, Measure] = {
     "ladder": ladder.measure,
-    "engines": engine_speed.measure,
+    "engines": engines.measure,
     "peers": peers.measure,
     "overhead": overhead.measure,
     "transport": transport.measure,

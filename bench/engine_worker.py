@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.engines import BATCH, ENGINES, store
+from bench.contenders import BATCH, CONFIGURED, ENGINES, LONG, configured, store
 from bench.inputs import Clips
 from bench.variants import VARIANTS
 from bench.weights import Run
@@ -94,8 +94,8 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints must not get among the answers
     name = sys.argv[1]
-    make = VARIANTS[name].make if name in VARIANTS else ENGINES[name].make
-    work = Work(make(open_model(store())), np.load(Path(sys.argv[2])))
+    makers = {each: maker.make for each, maker in (VARIANTS | ENGINES | LONG).items()} | {CONFIGURED: configured}
+    work = Work(makers[name](open_model(store())), np.load(Path(sys.argv[2])))
     for line in sys.stdin:
         out.write(json.dumps(answer(work, json.loads(line))) + "\n")
         out.flush()

@@ -1,113 +1,96 @@
-"""C3D as each engine runs it best, by its own documentation: uint8 clips in, float32 fc6 and probabilities out.
+"""The network in every engine and precision, with the same weights: python -m bench.engines. Clips/s, processor, memory, drift.
 
-Every one is built from the same tensors of the store and from `c3d.LAYERS`, and subtracts the same mean itself. Each class
-imports its library when it is made, and nothing else does.
+The service's own engines, and what people would use instead. Batches of 4 clips of real videos in interleaved rounds, one engine
+at a time, all warm. Drift is how far each one's fc6 is from TensorFlow's in float32, on clips that int8 was not calibrated on. An
+engine whose library is not there (`make .venv-bench/installed`) is listed as not installed. --long adds Keras on PyTorch and JAX.
 """
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from bench import exported
-from bench.inputs import Clips
-from bench.weights import Float32, Run, channels_first, mean_of
-from model_store.store import Model
+import numpy as np
+
+from bench import claims, inputs, processes, rounds, usage
+from bench.claims import Claim, Options, Table
+from bench.contenders import ENGINES, LONG, REFERENCE, store
+from bench.inputs import REAL_VIDEOS, Clips
+from bench.installed import interpreter, missing
+from bench.rounds import Sample
+from model_store import calibration
+from model_store.store import open_model
 from service import c3d
 
-BATCH = 4  # clips a pass: the largest batch of the service on a CPU, for everybody
+LOOP = 16  # clips of an engine in a round
+STRIDE = 16  # frames between the clips that drift is measured on
 
 
-class Engine(NamedTuple):
-    """How to make it, the libraries that it needs, and how it is set up, in a line for the table."""
-
-    make: Callable[[Model], Run]
-    needs: tuple[str, ...]
-    setup: str
+def clips_of_real_videos(directory: Path, crop_left: int) -> Clips:
+    """Clips of the real videos, as they are; of one made here where there are none."""
+    paths = REAL_VIDEOS or [inputs.make_video(directory / "pattern.mp4", 20 * c3d.CLIP_LENGTH)]
+    return np.concatenate([inputs.clips_of(path, crop_left, STRIDE) for path in paths])
 
 
-def _tensorflow(model: Model, precision: str) -> Run:
-    from service.network import Network
-
-    network = Network(model, precision)
-
-    def run(clips: Clips) -> tuple[Float32, Float32]:
-        outputs = network.run(clips)
-        return outputs.fc6, outputs.probabilities
-
-    return run
+def outputs(path: Path) -> c3d.ClipOutputs:
+    """What an engine has written, of every other clip: those that int8 was not calibrated on."""
+    found = np.load(path)
+    return c3d.ClipOutputs(found["fc6"][1::2], found["fc6"][1::2], found["probabilities"][1::2])
 
 
-def _torch_module(model: Model) -> Any:
-    """As the public PyTorch ports write it: Conv3d, channels first, ReLU and MaxPool3d in a row."""
-    import torch
-
-    weights = {name: torch.from_numpy(tensor) for name, tensor in channels_first(model).items()}
-
-    class C3D(torch.nn.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.mean = torch.from_numpy(mean_of(model))  # no buffer: it stays float32
-            for layer in c3d.LAYERS:
-                if layer.kind == "conv":
-                    kernel = weights[f"{layer.name}/kernel"]
-                    module: Any = torch.nn.Conv3d(kernel.shape[1], kernel.shape[0], 3, padding=1)
-                elif layer.parameters:
-                    kernel = weights[f"{layer.name}/kernel"]
-                    module = torch.nn.Linear(kernel.shape[1], kernel.shape[0])
-                else:
-                    continue
-                module.weight.data, module.bias.data = kernel, weights[f"{layer.name}/bias"]
-                self.add_module(layer.name, module)
-
-        def forward(self, clips: Any) -> tuple[Any, Any]:
-            x = (clips.float() - self.mean).permute(0, 4, 1, 2, 3).to(self.conv1.weight.dtype)
-            for layer in c3d.LAYERS[:-5]:  # down to zeropad5
-                if layer.kind == "conv":
-                    x = torch.relu(getattr(self, layer.name)(x))
-                elif layer.kind == "pool":
-                    x = torch.max_pool3d(x, layer.argument)
-                else:
-                    x = torch.nn.functional.pad(x, (0, 1, 0, 1))  # last axes first: a row and a column at their ends
-            x = torch.max_pool3d(x, c3d.LAYERS[-5].argument).flatten(1)
-            fc6 = torch.relu(self.fc6(x))
-            return fc6.float(), torch.softmax(self.fc8(torch.relu(self.fc7(fc6))).float(), 1)
-
-    return C3D().eval()
+def turn(child: processes.Worker) -> Sample:
+    """One engine's part of a round."""
+    before = usage.cpu_s(child.pid)
+    seconds = child.ask(loop=LOOP)["seconds"]
+    return Sample(LOOP, seconds, usage.cpu_s(child.pid) - before)
 
 
-def _torch(model: Model, *, best: bool) -> Run:
-    import torch
+def measure(options: Options, directory: Path) -> Claim:
+    """Speed, memory and drift of every engine that is installed."""
+    model = open_model(store())
+    np.save(directory / "clips.npy", clips_of_real_videos(directory, model.card.crop_left))
+    engines = ENGINES | (LONG if options.long else {})
+    absent = {name: why for name, engine in engines.items() if (why := missing(interpreter(options, engine.needs), engine.needs))}
+    turns: dict[str, Callable[[], Sample]] = {}
+    extra: dict[str, dict[str, float]] = {}
+    drifts: dict[str, calibration.Drift] = {}
+    with ExitStack() as stack:
+        for name, engine in engines.items():
+            if name in absent:
+                continue
+            started = time.perf_counter()
+            arguments = ("bench.engine_worker", name, str(directory / "clips.npy"))
+            child = stack.enter_context(processes.worker(*arguments, python=str(interpreter(options, engine.needs))))
+            extra[name] = {"start_s": time.perf_counter() - started, "peak_mib": usage.peak_mib(child.pid)}
+            child.ask(outputs=str(directory / f"{name}.npz"))
+            drifts[name] = calibration.drift(outputs(directory / f"{name}.npz"), outputs(directory / f"{REFERENCE}.npz"))
+            turns[name] = partial(turn, child)
+        found = rounds.interleaved(turns, options.rounds)
+    table = Table(
+        f"The network in each engine, {claims.plural(claims.cores(), 'core')}, batches of 4",
+        ("engine", "set up", "clips/s", "of the first [95 %]", "CPU s/clip", "relative L2, median and worst", "least cosine",
+         "same top-1", "start s", "peak MiB"),
+        note=f"Relative L2 and cosine of fc6 and the first class against the first engine's, on {drifts[REFERENCE].num_clips} "
+        f"clips of real videos, with {model.card.weights} weights. Starting includes compiling and, for int8, calibrating.",
+    )  # fmt: skip
+    figures: dict[str, Any] = {}
+    for name, engine in engines.items():
+        if name in absent:
+            table.rows.append([name, engine.setup, absent[name], *[""] * 7])
+            figures[name] = absent[name]
+            continue
+        result, drift = rounds.summary(found[name], found[REFERENCE]), drifts[name]
+        figures[name] = {**result.figures(), **extra[name], "drift": drift.model_dump()}
+        cells = [name, engine.setup, f"{result.clips_per_s:.2f}", str(result.ratio), f"{result.cpu_s_per_clip:.3f}"]
+        cells += [f"{drift.relative_l2_median:.1e}, {drift.relative_l2_max:.1e}", f"{drift.cosine_min:.6f}"]
+        same = "" if drift.top1_agreement is None else f"{drift.top1_agreement:.0%}"
+        table.rows.append([*cells, same, f"{extra[name]['start_s']:.1f}", f"{extra[name]['peak_mib']:.0f}"])
+    return Claim("engines", [table], figures)
 
-    module: Any = _torch_module(model)
-    if best:
-        module = module.to(torch.bfloat16).to(memory_format=torch.channels_last_3d)
-        module = torch.compile(module)
 
-    def run(clips: Clips) -> tuple[Float32, Float32]:
-        with torch.inference_mode():
-            fc6, probabilities = module(torch.from_numpy(clips))
-        return fc6.numpy(), probabilities.numpy()
-
-    return run
-
-
-KERAS = ("tensorflow-cpu", "keras")
-ENGINES = {
-    "tensorflow": Engine(lambda model: _tensorflow(model, "float32"), KERAS, "the service's network, float32"),
-    "tensorflow bfloat16": Engine(lambda model: _tensorflow(model, "bfloat16"), KERAS, "the service's network, bfloat16"),
-    "pytorch as ported": Engine(lambda model: _torch(model, best=False), ("torch",), "Conv3d, channels first, float32, eager"),
-    "pytorch at its best": Engine(
-        lambda model: _torch(model, best=True), ("torch",), "channels_last_3d, bfloat16, torch.compile"
-    ),
-    "onnx runtime": Engine(exported.onnxruntime, ("onnxruntime", "onnx"), "all graph optimisations, float32"),
-    "openvino": Engine(lambda model: exported.openvino(model, "f32"), ("openvino", "onnx"), "LATENCY hint, float32"),
-    "openvino bfloat16": Engine(lambda model: exported.openvino(model, "bf16"), ("openvino", "onnx"), "LATENCY hint, bfloat16"),
-}
-
-
-def store() -> Path:
-    """Where the models are: what C3D_MODEL_STORE says, as for the service."""
-    return Path(os.environ.get("C3D_MODEL_STORE", "model_store/files"))
+if __name__ == "__main__":
+    claims.run(measure, __doc__)

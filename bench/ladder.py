@@ -19,6 +19,7 @@ import numpy as np
 
 from bench import claims, inputs, load, processes, rounds, usage
 from bench.claims import Aim, Claim, Options, Table, at_least, at_most
+from bench.contenders import CONFIGURED
 from bench.processes import Server, Worker
 from bench.rounds import Sample
 
@@ -89,7 +90,7 @@ def measure(options: Options, directory: Path) -> Claim:
     clips = [inputs.clips_of(directory / f"{which}.mp4") for which in range(len(videos))]
     np.save(directory / "clips.npy", np.concatenate(clips))
     with (
-        processes.worker("bench.engine_worker", "tensorflow", str(directory / "clips.npy")) as child,
+        processes.worker("bench.engine_worker", CONFIGURED, str(directory / "clips.npy")) as child,
         processes.server("service", C3D_REQUEST_TIMEOUT_S="3600") as service,
     ):
         idle = usage.idle_share(service.pid, IDLE_S)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench import inputs
 from bench.claims import Options, cores
-from bench.engines import ENGINES, store
+from bench.contenders import ENGINES, store
 from bench.installed import versions
 from bench.processes import ROOT
 from model_store.store import open_model

@@ -245,6 +245,7 @@ class Nothing:
     """A network that costs nothing: all zeros."""
 
     precision, backend = "float32", "none on cpu"
+    calibration_sha256: str | None = None
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
 
     def __init__(self, settings: Settings) -> None:

@@ -21,7 +21,7 @@ from bench.usage import family
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 300  # the slowest peer compiles for a minute
-STORE = "C3D_MODEL_STORE"
+KEPT = {"C3D_MODEL_STORE", "C3D_MODEL", "C3D_ENGINE", "C3D_PRECISION", "C3D_MAX_DRIFT"}  # of the service's settings
 
 
 def pause(pid: int) -> None:
@@ -48,8 +48,8 @@ def free_port() -> int:
 
 
 def environment_of(extra: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without settings of a service but for the store's, and with the repository on the path."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("C3D_") or name in {STORE, "C3D_MODEL"}}
+    """Ours, with the repository on the path; of the service's settings only those that choose the network."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("C3D_") or name in KEPT}
     return kept | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"} | dict(extra)
 
 

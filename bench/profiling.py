@@ -30,9 +30,9 @@ CLIPS, CLIENTS = 6, 4
 RATE, SAMPLED_S = 100, 30
 ONE_BATCH = """
 import sys, numpy, os
-from bench.engines import ENGINES, store
+from bench.contenders import configured, store
 from model_store.store import open_model
-run = ENGINES["tensorflow"].make(open_model(store()))
+run = configured(open_model(store()))
 clips = numpy.load(sys.argv[1])[:4]
 run(clips), run(clips)
 print("the pass", flush=True)

@@ -1,4 +1,4 @@
-"""python -m model_store pull | import FILE | stand-in | verify | list
+"""python -m model_store pull | import FILE | stand-in | verify | calibrate VIDEO... | list
 
 The store is the directory in C3D_MODEL_STORE, else model_store/files beside this package. Exit status 0: done, or nothing to
 do; 1: it could not be done, and the last line on stderr says why; 2: the command line makes no sense.
@@ -24,10 +24,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` default to the command line's. Returns the exit status."""
     options = _parser().parse_args(arguments)
     directory = Path(os.environ.get("C3D_MODEL_STORE") or PACKAGE_STORE)
-    commands = {"pull": _pull, "import": _import, "stand-in": _stand_in, "verify": _verify, "list": _list}
+    commands = {
+        "pull": _pull,
+        "import": _import,
+        "stand-in": _stand_in,
+        "verify": _verify,
+        "calibrate": _calibrate,
+        "list": _list,
+    }
     try:
         commands[options.command](directory, options)
-    except StoreError as error:
+    except (StoreError, ImportError) as error:
         _say(f"model_store: {error}")
     except OSError as error:
         _say(f"model_store: {error.strerror or error}: {error.filename or directory}.")
@@ -56,9 +63,14 @@ def _parser() -> argparse.ArgumentParser:
         )
     commands.add_parser("stand-in", help="make seeded RANDOM weights, to try the service without real ones")
     verifying = commands.add_parser("verify", help="run the network and compare with the model's known answer")
-    verifying.add_argument(
-        "--name", default=os.environ.get("C3D_MODEL", ""), help="default: C3D_MODEL, else the service's choice"
+    calibrating = commands.add_parser(
+        "calibrate", help="quantise the network to int8 on videos (OpenVINO), and measure its drift"
     )
+    calibrating.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="typical of those the service will get")
+    for command in (verifying, calibrating):
+        command.add_argument(
+            "--name", default=os.environ.get("C3D_MODEL", ""), help="default: C3D_MODEL, else the service's choice"
+        )
     verifying.add_argument("--video", type=Path, help="also classify this video, for comparing two installations")
     commands.add_parser("list", help="say what is in the store")
     return parser
@@ -120,9 +132,18 @@ def _verify(directory: Path, options: argparse.Namespace) -> None:
     verify.report(model, print)
     if options.video:
         from model_store import fingerprint
-        from service.network import Network
 
-        fingerprint.report(Network(model), model.labels, options.video, print)
+        fingerprint.report(verify.network(model), model.labels, options.video, print)
+
+
+def _calibrate(directory: Path, options: argparse.Namespace) -> None:
+    from service import quantise
+    from service.settings import Settings
+
+    with lock.hold(directory, _say):
+        made = quantise.calibrate(store.open_model(directory, options.name), options.videos, Settings().max_drift, _say)
+    print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
+    print("The service uses it with C3D_ENGINE=openvino C3D_PRECISION=int8.")
 
 
 def _list(directory: Path, options: argparse.Namespace) -> None:

@@ -38,7 +38,7 @@ def report(network: Network, labels: Sequence[str], video: Path, say: Callable[[
 
     fc6, probabilities = MeanPool(), MeanPool()
     try:
-        for clip in _clips(video, network.card.crop_left):
+        for clip in clips_of(video, network.card.crop_left):
             outputs = network.run(clip[np.newaxis])
             fc6.add(outputs.fc6[0])
             probabilities.add(outputs.probabilities[0])
@@ -67,13 +67,13 @@ def projections(descriptor: NDArray[np.float32]) -> NDArray[np.float64]:
     return along
 
 
-def _clips(video: Path, crop_left: int) -> Iterator[NDArray[np.uint8]]:
+def clips_of(video: Path, crop_left: int, stride: int = c3d.CLIP_STRIDE) -> Iterator[NDArray[np.uint8]]:
     """The video's clips, uint8 (16, 112, 112, 3), one after the other: any length passes in constant memory."""
     from service.clips import ClipCutter
     from service.frames import read_video
     from service.video import FrameBlock, Reading, VideoEnd
 
-    cutter = ClipCutter()
+    cutter = ClipCutter(stride)
     for message in read_video(video, Reading(crop_left=crop_left)):
         if isinstance(message, FrameBlock):
             yield from (clip.frames for clip in cutter.add(message))

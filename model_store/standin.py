@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_store import store
+from model_store.tensors import Float32
 from service import c3d
+
+if TYPE_CHECKING:
+    from model_store import store
 
 SEED = 20150412
 # Standard deviation of a layer's weights times the square root of their number per filter, measured on five real videos.
@@ -41,6 +45,8 @@ IDENTITY = "90411d89809dcfb8d306ef24db73b4fd92e1d5de87a69052dd53c352752edcba"
 
 def present(directory: Path) -> store.Model | None:
     """The stand-in model, where the store has one with these numbers; its weights are not read."""
+    from model_store import store  # needs pydantic; the numbers below do not, so that bench/gpu.py runs on bare machines
+
     if store.STAND_IN not in store.names(directory):
         return None
     try:
@@ -50,10 +56,10 @@ def present(directory: Path) -> store.Model | None:
     return model if model.card.weights_sha256 == IDENTITY else None
 
 
-def tensors() -> dict[str, store.Float32]:
+def tensors() -> dict[str, Float32]:
     """The canonical tensors (`c3d.weight_shapes`), float32, bit for bit the same everywhere."""
     random = np.random.RandomState(SEED)
-    made: dict[str, store.Float32] = {}
+    made: dict[str, Float32] = {}
     for name, shape in c3d.weight_shapes().items():
         integers = random.randint(-128, 128, size=shape, dtype=np.int8)
         layer, variable = name.split("/")
@@ -68,7 +74,7 @@ def tensors() -> dict[str, store.Float32]:
     return made
 
 
-def mean() -> store.Float32:
+def mean() -> Float32:
     """A mean cube float32 (3, 16, 128, 171) at Sports-1M's level that varies over channels, frames, rows and columns.
 
     Every value is a multiple of 1/16, so it is exact.
@@ -81,6 +87,8 @@ def mean() -> store.Float32:
 
 def write(directory: Path, labels: tuple[str, ...] | None) -> store.Model:
     """Put the stand-in model into the store; ``labels`` None numbers the classes "class 0" ... "class 486"."""
+    from model_store import store
+
     weights, cube = tensors(), mean()
     card = store.Card(
         name=store.STAND_IN,

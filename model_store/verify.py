@@ -1,11 +1,13 @@
 """Proof that weights were read in the right layout: the class of a clip of zeros behind the mean subtraction.
 
-It needs no video and no mean. Everything here that runs the network imports Keras, and only when it runs.
+It needs no video and no mean. What runs the network is imported only when it runs.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +16,22 @@ from model_store.canonical import POOL5
 from model_store.tensors import Float32, StoreError
 from service import c3d
 
+if TYPE_CHECKING:
+    from service.loading import ProvableNetwork
+
 Run = Callable[[store.Model], tuple[int, float] | None]  # `run_zeros`, or a fake of it
 
 
 def run_zeros(model: store.Model) -> tuple[int, float] | None:
     """Class and probability of zeros behind the mean subtraction, by the service's own network; None without classes."""
-    from service.network import Network
+    return network(model).known_answer()
 
-    return Network(model).known_answer()
+
+def network(model: store.Model) -> ProvableNetwork:
+    """The service's own network in float32, on the engine that it would use. Raises ImportError where that is missing."""
+    from service.loading import build
+
+    return build(model, os.environ.get("C3D_ENGINE") or "tensorflow")
 
 
 def answer(model: store.Model, run: Run = run_zeros) -> int | None:

@@ -18,6 +18,7 @@ import resource
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -43,6 +44,8 @@ def confine(address_space_bytes: int) -> None:
         (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
     ):
         resource.setrlimit(limit, (value, value))
+    with suppress(OSError):  # where memory runs out, the kernel is to end this process, not the service
+        Path("/proc/self/oom_score_adj").write_text("1000")
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

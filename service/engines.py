@@ -110,6 +110,8 @@ ENGINES: dict[str, Any] = {"tensorflow": TensorFlow, "jax": Jax, "torch": Torch}
 
 
 def _device(precision: str, *, on_gpu: bool) -> str:
+    if precision == "int8":
+        raise PrecisionUnavailable("int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")
     if precision == "tf32" and not on_gpu:
         raise PrecisionUnavailable("tf32 is a mode of NVIDIA GPUs since Ampere; there is no GPU here. Use float32.")
     return "gpu" if on_gpu else "cpu"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.store import SPORTS1M, Card, ModelMissing, StoreError, open_model
+from model_store.store import SPORTS1M, Card, Model, ModelMissing, StoreError, open_model
 from service import c3d, errors
 from service.batcher import Batcher
 from service.decoder import Decoder
@@ -33,10 +34,21 @@ class LoadedNetwork(Protocol):
     labels: tuple[str, ...]
     precision: str
     backend: str  # engine, version, device
+    calibration_sha256: str | None  # of int8
     batch_sizes: tuple[int, ...]
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass."""
+
+
+class ProvableNetwork(LoadedNetwork, Protocol):
+    """What `load_network` needs beyond that, to prove the network before it is served."""
+
+    def warm_up(self, progress: Progress) -> None:
+        """Run every batch size once; ``progress`` hears the share done, 0..1."""
+
+    def known_answer(self) -> tuple[int, float] | None:
+        """Class and probability of zeros behind the mean subtraction; None without a class layer."""
 
 
 LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
@@ -45,12 +57,10 @@ LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
 def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
     """Load the network, warm it up, and prove it by the known answer. Takes seconds, so it runs in a thread.
 
-    Raises StoreError, PrecisionUnavailable, KnownAnswerWrong.
+    Raises StoreError, PrecisionUnavailable, KnownAnswerWrong, ImportError.
     """
     model = open_model(settings.model_store, settings.model)
-    from service.network import Network  # imports TensorFlow
-
-    network = Network(model, settings.precision)
+    network = build(model, settings.engine, settings.precision, settings.max_drift)
     network.warm_up(progress)
     expected = c3d.KNOWN_ANSWER if model.card.weights == SPORTS1M else model.card.known_answer
     answer = network.known_answer()
@@ -61,6 +71,24 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
         )
     log.info("%r is ready; zeros give %s", network, answer)
     return network
+
+
+def build(model: Model, engine: str = "tensorflow", precision: str = "float32", max_drift: float = 0) -> ProvableNetwork:
+    """The model's network on an engine: the one place that knows there are several.
+
+    ``max_drift`` bounds what int8 may drift. Raises StoreError, PrecisionUnavailable; ImportError where the engine is missing.
+    """
+    try:
+        if engine == "openvino":
+            from service.openvino_network import OpenvinoNetwork
+
+            return OpenvinoNetwork(model, precision, max_drift)
+        os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
+        from service.network import Network
+
+        return Network(model, precision)
+    except ImportError as error:
+        raise ImportError(f"C3D_ENGINE={engine} is not installed here ({error}). The README says how to install it.") from error
 
 
 async def start(
@@ -87,7 +115,7 @@ async def start(
         log.error("%s", error)  # noqa: TRY400
         readiness.refuse(error)
     except Exception as error:
-        expected = isinstance(error, StoreError | errors.PrecisionUnavailable)
+        expected = isinstance(error, StoreError | errors.PrecisionUnavailable | ImportError)
         if not expected:
             log.exception("the network could not be loaded")
         readiness.refuse(errors.StartFailed("The network could not be loaded. The server's log says why."))
@@ -127,6 +155,7 @@ def fetch_policy(settings: Settings) -> FetchPolicy:
 
 def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
     run = {"precision": network.precision, "backend": network.backend, "version": VERSION}
+    run |= {"calibration_sha256": network.calibration_sha256} if network.calibration_sha256 else {}
     keys = ("name", "weights", "weights_sha256", "preprocessing", "mean")
     info = {"model": network.card.model_dump(), "batch_sizes": list(network.batch_sizes), **run}
     return Serving(pipeline, {key: getattr(network.card, key) for key in keys} | run, info, network.labels)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # In place before an engine is imported. float32 means float32: else oneDNN may be told from outside to multiply in
 # bfloat16. And a process that holds one small network does not take the whole GPU from its neighbours.
 os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `loading.build` has set it to the engine that was chosen
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.store import Model
 from service import c3d
 from service.engines import ENGINES
+
+if TYPE_CHECKING:
+    from model_store.store import Model
 
 # On a CPU a batch of 8 gains little over 1 and holds the device for more than a second; a GPU wants more.
 BATCH_SIZES = {"cpu": (1, 2, 4), "gpu": (1, 2, 4, 8, 16, 32)}
@@ -46,6 +48,7 @@ class Network:
         self.backend = f"{engine} {ENGINES[engine].version()} on {device}"
         self.batch_sizes = BATCH_SIZES[device]
         self.traces = 0
+        self.calibration_sha256: str | None = None
         self._behind_mean = _layers(model.card.num_classes, "float32" if precision == "tf32" else precision)
         for name, tensor in model.tensors():
             layer, variable = name.split("/")

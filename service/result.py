@@ -18,7 +18,7 @@ from service.pooling import Float32, MeanPool, Segments, l2_normalize, top_predi
 from service.source import Source
 
 # What the numbers depend on: whoever asks for the same gets the same id, and may store the answer in place of the old one.
-ID_OF_MODEL = ("weights_sha256", "preprocessing", "mean", "precision")
+ID_OF_MODEL = ("weights_sha256", "preprocessing", "mean", "precision", "calibration_sha256")  # the last only where it has one
 ID_OF_OPTIONS = ("clip_stride", "tail", "start_sec", "end_sec", "max_clips", "layer", "normalize")
 ID_NAMESPACE = uuid5(NAMESPACE_URL, "urn:c3d-video-inference")
 
@@ -110,5 +110,6 @@ class Result:
 
 def video_id(source: Source, model: Mapping[str, Any], options: Options) -> UUID:
     """The same for the same bytes, model and options, wherever and whenever it is computed."""
-    parts = [source.sha256, [model[name] for name in ID_OF_MODEL], [getattr(options, name) for name in ID_OF_OPTIONS]]
-    return uuid5(ID_NAMESPACE, json.dumps(parts))
+    of_model = [model[name] for name in ID_OF_MODEL if name in model]
+    of_options = [getattr(options, name) for name in ID_OF_OPTIONS]
+    return uuid5(ID_NAMESPACE, json.dumps([source.sha256, of_model, of_options]))

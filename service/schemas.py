@@ -82,6 +82,7 @@ class ModelOut(BaseModel):
     mean: str = Field(description="The mean cube that is subtracted.", examples=["sports1m"])
     precision: str = Field(description="What the network computed in.", examples=["float32"])
     backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
+    calibration_sha256: str | None = Field(None, description="Of int8: which calibration.", examples=["5c" * 32])
     version: str = Field(description="Of this service.", examples=["0.1.0"])
 
 

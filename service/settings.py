@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and logs it.")
     model_store: Path = Field(Path("model_store/files"), description="Directory of the models.")
     model: str = Field("", description="Name of the model in the store; empty: sports1m, else the only other, else stand-in.")
-    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+    engine: Literal["tensorflow", "jax", "torch", "openvino"] = Field("tensorflow", description="What runs the network.")
+    precision: Literal["float32", "tf32", "bfloat16", "float16", "int8"] = Field(
         "float32",
         description="What the network computes in. float32 gives the published numbers; the others are faster.",
     )
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     api_key_for_probes: bool = Field(
         default=False, description="Whether probes and metrics need a key too, which they do not by default."
     )
+    max_drift: float = Field(0.1, gt=0, le=1, description="Largest error of int8 against float32: relative L2 of a clip's fc6.")
     decoders: int = Field(
         min(4, os.cpu_count() or 1), ge=1, le=64, description="Decoder processes that are kept: one per core, at most 4."
     )

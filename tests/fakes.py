@@ -49,6 +49,7 @@ class FakeNetwork:
         self.labels = LABELS[: self.card.num_classes]
         self.precision = "float32"
         self.backend = "fake 1.0 on cpu"
+        self.calibration_sha256: str | None = None
         self.batch_sizes: tuple[int, ...] = (1, 2, 4)
         self.batches: list[int] = []
 

@@ -17,7 +17,6 @@ import pytest
 from bench import claims, inputs, rounds, stats, usage
 from bench.__main__ import CLAIMS
 from bench.claims import Aim, Claim, Table
-from bench.engine_speed import drift
 from bench.report import BEGIN, END, markdown, put
 from bench.rounds import Sample
 from bench.stats import Interval
@@ -96,14 +95,6 @@ def test_a_summary_is_of_all_rounds() -> None:
 )
 def test_an_aim_is_met_by_value_and_interval(found: Interval, met: bool) -> None:  # noqa: FBT001
     assert claims.at_least("V/E", 0.95, found).met is met
-
-
-def test_no_drift_from_oneself() -> None:
-    rng = np.random.default_rng(0)
-    outputs = {"fc6": rng.random((5, 4096), np.float32), "probabilities": rng.random((5, 487), np.float32)}
-    assert drift(outputs, outputs, [2, 3]) == pytest.approx((1, 0, 1, 0, 1))
-    away = drift(outputs | {"fc6": 1.1 * outputs["fc6"]}, outputs, [2, 3])
-    assert away == pytest.approx((1, 0.1, 1, 0, 1), abs=1e-6)
 
 
 def test_a_videos_clips_are_those_of_the_service(clip_mp4: Path) -> None:

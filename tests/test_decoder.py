@@ -326,6 +326,7 @@ def test_confined_and_alone() -> None:
         limits = proc.joinpath("limits").read_text()
         assert str(3 * GIB // 2) in limits
         assert "NoNewPrivs:\t1" in proc.joinpath("status").read_text()
+        assert proc.joinpath("oom_score_adj").read_text() == "1000\n"
         names = {entry.split(b"=")[0] for entry in proc.joinpath("environ").read_bytes().split(b"\0") if entry}
         assert names == {
             b"OPENBLAS_NUM_THREADS",

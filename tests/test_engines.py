@@ -20,6 +20,11 @@ def test_tf32_wants_a_gpu() -> None:
         _device("tf32", on_gpu=False)
 
 
+def test_int8_wants_another_engine() -> None:
+    with pytest.raises(PrecisionUnavailable, match="C3D_ENGINE=openvino"):
+        _device("int8", on_gpu=True)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_other_precisions_are_the_engines_business(precision: str) -> None:
     assert _device(precision, on_gpu=False) == "cpu"

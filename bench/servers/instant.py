@@ -28,6 +28,7 @@ class InstantNetwork:
         self.card, self.labels = model.card, model.labels
         self.precision, self.backend = "float32", "instant on cpu"
         self.batch_sizes: tuple[int, ...] = (1, 2, 4)
+        self.calibration_sha256: str | None = None
         rng = np.random.default_rng(0)
         sizes = (c3d.DESCRIPTOR_SIZE, c3d.DESCRIPTOR_SIZE, model.card.num_classes)
         self._rows = [rng.random((1, size), np.float32) for size in sizes]

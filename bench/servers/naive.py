@@ -12,7 +12,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI, File
 
-from bench.engines import store
+from bench.contenders import store
 from bench.inputs import Clips
 from bench.servers.decoding import clips_of_bytes
 from bench.weights import mean_of

@@ -11,7 +11,7 @@ import ray
 from fastapi import FastAPI, File
 from ray import serve
 
-from bench.engines import BATCH, ENGINES, store
+from bench.contenders import BATCH, configured, store
 from bench.inputs import Clips
 from bench.servers.decoding import clips_of_bytes
 from model_store.store import open_model
@@ -28,7 +28,7 @@ class C3D:
     def __init__(self) -> None:
         """Load the network and run every batch size once."""
         self.model = open_model(store())
-        self.run = ENGINES["tensorflow"].make(self.model)
+        self.run = configured(self.model)
         for size in range(1, BATCH + 1):
             self.run(np.zeros((size, *c3d.CLIP_SHAPE), np.uint8))
 

@@ -1,0 +1,139 @@
+"""C3D on OpenVINO: the layer table as a graph of its own, without Keras. float32, bfloat16, and int8 once calibrated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"  # float32 means float32, whatever the environment says
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset13 as op
+
+from model_store import calibration
+from model_store.store import Model
+from service import c3d
+from service.errors import PrecisionUnavailable
+
+Floats = NDArray[np.float32]
+
+# What is computed in where the graph asks for nothing else; in int8 that is the softmax and what little is not quantised.
+HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+class OpenvinoNetwork:
+    """One C3D, ready to run on the CPU. Not to be used by two threads at once.
+
+    Attributes as of `network.Network`; ``calibration_sha256`` names the calibration of an int8 network.
+    """
+
+    batch_sizes: tuple[int, ...] = (1, 2, 4)
+
+    def __init__(self, model: Model, precision: str = "float32", max_drift: float = 0.0, given: Any = None) -> None:
+        """Build the graph, or read the calibrated one, or take the one ``given``, and compile it.
+
+        Raises PrecisionUnavailable where the CPU cannot compute in ``precision``, StoreError where the weights on disk are
+        damaged, or where int8 has no calibration of these weights that stays within ``max_drift``.
+        """
+        core = ov.Core()
+        can = {"float32", "int8"} | ({"bfloat16"} if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else set())
+        if precision not in can:
+            raise PrecisionUnavailable(
+                f"OpenVINO cannot compute in {precision} on this CPU. Use one of {', '.join(sorted(can))}."
+            )
+        self.card, self.labels, self.precision = model.card, model.labels, precision
+        self.backend = f"openvino {ov.__version__.partition('-')[0]} on cpu"
+        self.calibration_sha256: str | None = None
+        if given is not None:
+            network = given
+        elif precision == "int8":
+            path, calibrated = calibration.read(model, max_drift)
+            self.calibration_sha256 = calibrated.sha256
+            network = core.read_model(path)
+        else:
+            network = graph(model)
+        self._mean = mean(model)
+        # Pinned threads would wait for the decoders that the kernel runs on the same cores.
+        options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+        self._request = core.compile_model(network, "CPU", options).create_infer_request()
+
+    def __repr__(self) -> str:
+        return f"OpenvinoNetwork({self.card.name!r}, {self.precision}, {self.backend})"
+
+    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
+        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
+        return self._forward(clips, self._mean)
+
+    def warm_up(self, progress: Callable[[float], None] = lambda share: None) -> None:
+        """Run every batch size once: each shape is compiled when it first comes. ``progress`` hears the share done, 0..1."""
+        for done, size in enumerate(self.batch_sizes, start=1):
+            self.run(np.zeros((size, *c3d.CLIP_SHAPE), np.uint8))
+            progress(done / len(self.batch_sizes))
+
+    def known_answer(self) -> tuple[int, float] | None:
+        """Class and probability of 16 frames of zeros BEHIND the mean subtraction; None without a class layer."""
+        if not self.card.num_classes:
+            return None
+        zeros = np.zeros((1, *c3d.CLIP_SHAPE), np.uint8)
+        probabilities = self._forward(zeros, np.zeros_like(self._mean)).probabilities[0]
+        return int(probabilities.argmax()), float(probabilities.max())
+
+    def _forward(self, clips: NDArray[np.uint8], mean: Floats) -> c3d.ClipOutputs:
+        outputs = self._request.infer({"clips": clips, "mean": mean})
+        fc6, fc7 = outputs["fc6"], outputs["fc7"]
+        return c3d.ClipOutputs(fc6, fc7, outputs["fc8"] if self.card.num_classes else np.zeros((len(fc6), 0), np.float32))
+
+
+def mean(model: Model) -> Floats:
+    """The model's mean behind its crop, as the graph takes it: float32 (16, 112, 112, 3)."""
+    rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
+    columns = slice(model.card.crop_left, model.card.crop_left + c3d.CROP_SIZE)
+    return np.ascontiguousarray(model.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
+
+
+def graph(model: Model) -> Any:
+    """The layer table in float32: uint8 ``clips`` (b, 16, 112, 112, 3) and float32 ``mean`` in, ``fc6``, ``fc7``, ``fc8`` out.
+
+    The mean is an input, so that zeros behind it can be asked for. Inside, channels come first, as OpenVINO wants them.
+    """
+    weights = dict(model.tensors())
+    clips = _named("clips", op.parameter([-1, *c3d.CLIP_SHAPE], ov.Type.u8))
+    subtrahend = _named("mean", op.parameter(c3d.CLIP_SHAPE, ov.Type.f32))
+    x = op.transpose(op.subtract(op.convert(clips, ov.Type.f32), subtrahend), (0, 4, 1, 2, 3))
+    outputs = []
+    for layer in c3d.LAYERS:
+        if layer.kind == "softmax" and not model.card.num_classes:
+            break
+        x = _layer(layer, x, weights)
+        if layer.kind in {"dense", "softmax"}:
+            outputs.append(_named(layer.name, op.result(x)))
+    return ov.Model(outputs, [clips, subtrahend], "c3d")
+
+
+def _layer(layer: c3d.Layer, x: Any, weights: dict[str, Any]) -> Any:
+    """One row of the table. It takes its weights out of the mapping, so that they are in memory once."""
+    argument: Any = layer.argument
+    kernel, bias = (weights.pop(f"{layer.name}/{variable}", None) for variable in ("kernel", "bias"))
+    match layer.kind:
+        case "conv":
+            filters = np.ascontiguousarray(kernel.transpose(4, 3, 0, 1, 2))
+            return op.relu(op.add(op.convolution(x, filters, *[[1, 1, 1]] * 4), bias.reshape(1, -1, 1, 1, 1)))
+        case "pool":
+            return op.max_pool(x, argument, [1, 1, 1], [0, 0, 0], [0, 0, 0], argument).output(0)
+        case "pad":
+            before, after = ([0, 0, *(pads[i] for pads in argument)] for i in (0, 1))
+            return op.pad(x, before, after, "constant", np.float32(0))
+        case "flatten":
+            return op.reshape(op.transpose(x, (0, 2, 3, 4, 1)), [0, -1], special_zero=True)
+        case "dense":
+            return op.relu(op.add(op.matmul(x, kernel, transpose_a=False, transpose_b=False), bias))
+    return op.softmax(op.add(op.matmul(x, kernel, transpose_a=False, transpose_b=False), bias), 1)
+
+
+def _named(name: str, node: Any) -> Any:
+    """An input or output of the graph, to be asked for by this name."""
+    node.output(0).set_names({name})
+    return node

@@ -1,7 +1,7 @@
 """What each layer costs: the bare network (E), the batcher (B), decoded clips over HTTP (H), video files over HTTP (V).
 
 python -m bench.ladder. At 1, 4 and 16 clients, in interleaved rounds, the order rotating; one runs at a time, all stay warm. A
-request is a video of 56 frames at 320x240 in H.264: 6 clips. B, H and V are held against the E of the same round and as many
+request is a video of 48 frames at 320x240 in H.264: 5 clips. B, H and V are held against the E of the same round and as many
 clients, so that a slow minute of the machine is in both. The client shares the machine's cores, as the decoders do.
 """
 
@@ -23,9 +23,9 @@ from bench.contenders import CONFIGURED
 from bench.processes import Server, Worker
 from bench.rounds import Sample
 
-CLIPS = 6  # of a request
+CLIPS = 5  # of a request
 REQUESTS = {1: 6, 4: 8, 16: 16}  # in a round, by the number of clients
-LOOP = 36  # clips of a round of E
+LOOP = 24  # clips of a round of E
 AIMS = {"B": 0.99, "H": 0.97, "V": 0.95}
 IDLE_S = 20.0
 STAGES = ("fetch", "decode", "queue", "model", "total")
@@ -93,7 +93,6 @@ def measure(options: Options, directory: Path) -> Claim:
         processes.worker("bench.engine_worker", CONFIGURED, str(directory / "clips.npy")) as child,
         processes.server("service", C3D_REQUEST_TIMEOUT_S="3600") as service,
     ):
-        idle = usage.idle_share(service.pid, IDLE_S)
         uploads = [load.video_upload(video, CLIPS) for video in videos]
         rungs = {
             "E": bare(child),
@@ -102,6 +101,7 @@ def measure(options: Options, directory: Path) -> Claim:
             "V": served(service, uploads),
         }
         load.drive(service.port, uploads, 4, 4)  # each decoder has read a video before it counts
+        idle = usage.idle_share(service.pid, IDLE_S)
         found = {clients: rounds.interleaved(at(rungs, clients), options.rounds) for clients in REQUESTS}
         peaks = {"service": usage.peak_mib(service.pid), "with decoders": usage.family_peak_mib(service.pid)}
     return report(found, idle, peaks)

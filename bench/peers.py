@@ -17,9 +17,10 @@ from bench.claims import Claim, Options, Table
 from bench.installed import interpreter, missing
 from bench.processes import Server
 from bench.rounds import Sample
+from service import c3d
 
 CLIENTS, REQUESTS, CLIPS = 4, 4, 6  # of a server in a round
-IDLE_S = 5.0
+IDLE_S = 4.0
 OURS = "this service"
 
 
@@ -40,10 +41,10 @@ SERVERS = {
 }
 
 
-def turn(server: Server, requests: list[load.Request]) -> Sample:
-    """One server's part of a round; it is stopped before and after."""
+def turn(server: Server, requests: list[load.Request], awake: load.Request) -> Sample:
+    """One server's part of a round; it is stopped before and after, and ``awake`` again when it has answered that."""
     processes.resume(server.pid)
-    load.drive(server.port, requests, 1, 1)  # awake again
+    load.drive(server.port, [awake], 1, 1)
     before = usage.family_cpu_s(server.pid)
     found = load.drive(server.port, requests, REQUESTS, CLIENTS)
     cpu_s = usage.family_cpu_s(server.pid) - before
@@ -54,6 +55,7 @@ def turn(server: Server, requests: list[load.Request]) -> Sample:
 def measure(options: Options, directory: Path) -> Claim:
     """Every server that is installed."""
     requests = [load.video_form(video, CLIPS, "/features", "file") for video in inputs.make_videos(directory, CLIPS)]
+    awake = load.video_form(inputs.make_video(directory / "short.mp4", c3d.CLIP_LENGTH).read_bytes(), 1, "/features", "file")
     absent = {name: why for name, peer in SERVERS.items() if (why := missing(interpreter(options, peer.needs), peer.needs))}
     running: dict[str, Server] = {}
     idle: dict[str, float] = {}
@@ -66,7 +68,7 @@ def measure(options: Options, directory: Path) -> Claim:
             load.drive(running[name].port, requests, CLIENTS, CLIENTS)
             idle[name] = usage.idle_share(running[name].pid, IDLE_S)
             processes.pause(running[name].pid)
-        found = rounds.interleaved({name: partial(turn, each, requests) for name, each in running.items()}, options.rounds)
+        found = rounds.interleaved({name: partial(turn, each, requests, awake) for name, each in running.items()}, options.rounds)
         peaks = {name: usage.family_peak_mib(each.pid) for name, each in running.items()}
     table = Table(
         f"Servers: videos of {CLIPS} clips (320x240 H.264) over HTTP, {CLIENTS} clients, float32",

@@ -1,7 +1,7 @@
 """Memory and time against the length of a video: python -m bench.scale [--long].
 
 Memory: videos from 10 s to 2 h through a network that takes no time, so that what is seen is what the service holds. Time: videos
-up to 60 s through the real network, and a line through them. --long adds 2 h and 60 s for four clients at once.
+up to 60 s through the real network, a clip every 16 frames, and a line through them. --long adds 2 h and 60 s for four clients.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ CLIENTS = 4
 FLAT_MIB = 100 * 1e6 / 2**20  # 100 MB
 
 
-def clips_in(seconds: int) -> int:
+def clips_in(seconds: int, stride: int) -> int:
     """How many a video of this length has."""
-    return (seconds * inputs.RATE - c3d.CLIP_LENGTH) // c3d.CLIP_STRIDE + 1
+    return (seconds * inputs.RATE - c3d.CLIP_LENGTH) // stride + 1
 
 
-def request_of(piece: Path, seconds: int) -> load.Request:
-    """A video of this length as an upload."""
+def request_of(piece: Path, seconds: int, stride: int = c3d.CLIP_STRIDE) -> load.Request:
+    """A video of this length as an upload, to be cut into clips this many frames apart."""
     video = inputs.repeat_video(piece, piece.with_name(f"{seconds}.mp4"), seconds // PIECE_S).read_bytes()
-    return load.video_upload(video, clips_in(seconds))
+    return load.video_upload(video, clips_in(seconds, stride), f"/features?clip_stride={stride}")
 
 
 def checked(found: load.Load, seconds: int) -> float:
@@ -58,7 +58,7 @@ def memory(piece: Path, *, long: bool) -> Table:
                 usage.forget_peak(service.pid)
                 took = checked(load.drive(service.port, [request], clients, clients), seconds)
                 peaks = (usage.peak_mib(service.pid), usage.family_peak_mib(service.pid))
-                row = (clients, seconds, clips_in(seconds), f"{took:.1f}", *(f"{peak:.0f}" for peak in peaks))
+                row = (clients, seconds, request.num_clips, f"{took:.1f}", *(f"{peak:.0f}" for peak in peaks))
                 table.rows.append([str(cell) for cell in row])
     return table
 
@@ -72,8 +72,8 @@ def duration(piece: Path, *, long: bool) -> Table:
         load.drive(service.port, [request_of(piece, PIECE_S)], 1, 1)
         for clients in (1, CLIENTS):
             for seconds in TIME_S if clients == 1 or long else TIME_S[:1]:
-                found = load.drive(service.port, [request_of(piece, seconds)], clients, clients)
-                took, clips = checked(found, seconds), clips_in(seconds)
+                request = request_of(piece, seconds, c3d.CLIP_LENGTH)
+                took, clips = checked(load.drive(service.port, [request], clients, clients), seconds), request.num_clips
                 row = (clients, seconds, clips, f"{took:.2f}", f"{clients * clips / took:.2f}")
                 table.rows.append([str(cell) for cell in row])
     return table

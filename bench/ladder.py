@@ -70,15 +70,15 @@ def counted(port: int) -> tuple[int, int]:
     return int(float(lines["c3d_clips_total"])), int(float(lines["c3d_batches_total"]))
 
 
-def served(service: Server, requests: list[load.Request]) -> Rung:
-    """H or V."""
+def served(service: Server, requests: list[load.Request], *, timed: bool) -> Rung:
+    """H or V; the answers of the latter say where the time went."""
 
     def run(clients: int) -> Sample:
         own, before, counts = usage.cpu_s(usage.SELF), usage.family_cpu_s(service.pid), counted(service.port)
         found = load.drive(service.port, requests, REQUESTS[clients], clients)
         cpu_s = usage.family_cpu_s(service.pid) - before + usage.cpu_s(usage.SELF) - own
         clips, batches = (now - then for now, then in zip(counted(service.port), counts, strict=True))
-        stages = [json.loads(body)["timings_ms"] for body in found.answers if body.startswith(b'{"descriptor"')]
+        stages = [json.loads(body)["timings_ms"] for body in found.answers if timed]
         return Sample(clips, found.seconds, cpu_s, found.latencies_s, batches, stages)
 
     return run
@@ -97,8 +97,8 @@ def measure(options: Options, directory: Path) -> Claim:
         rungs = {
             "E": bare(child),
             "B": batched(child),
-            "H": served(service, [load.decoded_clips(each) for each in clips]),
-            "V": served(service, uploads),
+            "H": served(service, [load.decoded_clips(each) for each in clips], timed=False),
+            "V": served(service, uploads, timed=True),
         }
         load.drive(service.port, uploads, 4, 4)  # each decoder has read a video before it counts
         idle = usage.idle_share(service.pid, IDLE_S)

@@ -26,7 +26,7 @@ class Form(NamedTuple):
     pool_first: bool = False  # max(relu(x + b)) is relu(max(x) + b), on a quarter or an eighth of the values
     same_pool5: bool = False  # pool5's own "same" padding, which ignores what lies outside, instead of zeros
     channels_first: bool = False  # layers see (channels, frames, rows, columns)
-    compiler: bool = False  # torch.compile with CUDA graphs, TensorFlow's XLA; JAX compiles anyway
+    compiler: bool = False  # TensorFlow: XLA; PyTorch: CUDA graphs and cuDNN's search; JAX: nothing, it compiles anyway
 
 
 FORMS = {
@@ -116,13 +116,41 @@ def _compiled(model: Any, on_trace: Callable[[], None]) -> Any:
     """The model through the engine's own compiler, as far as it has one beside what it does anyway."""
     engine = keras.backend.backend()
     if engine == "torch":
-        import torch
-
-        mode = "reduce-overhead" if torch.cuda.is_available() else "default"  # CUDA graphs
-        forward = torch.compile(lambda clips: model(clips, training=False), mode=mode, dynamic=False)
-        return torch.no_grad()(lambda clips: forward(keras.ops.convert_to_tensor(clips)))  # dynamo knows no inference_mode
+        return _graphed(ENGINES[engine].compile(model, on_trace))
     if engine == "tensorflow":
         import tensorflow as tf
 
         return tf.function(lambda clips: model(clips, training=False), autograph=False, jit_compile=True)
     return ENGINES[engine].compile(model, on_trace)
+
+
+def _graphed(forward: Forward) -> Any:
+    """PyTorch's forward pass recorded once for each batch size and replayed, without Python in between. On a GPU; else as it is.
+
+    (torch.compile takes Keras's layers apart into pieces, each compiled anew, until it gives up.)
+    """
+    import torch
+
+    torch.backends.cudnn.benchmark = True
+    if not torch.cuda.is_available():
+        return forward
+    recorded: dict[int, tuple[Any, Any, Any]] = {}
+
+    def run(clips: Any) -> Any:
+        if len(clips) not in recorded:
+            given, beside = clips.clone(), torch.cuda.Stream()
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                for _ in range(3):
+                    forward(given)
+            torch.cuda.current_stream().wait_stream(beside)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                outputs = forward(given)
+            recorded[len(clips)] = graph, given, outputs
+        graph, given, outputs = recorded[len(clips)]
+        given.copy_(clips)
+        graph.replay()
+        return outputs
+
+    return run

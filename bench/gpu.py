@@ -28,9 +28,12 @@ from typing import Any
 import numpy as np
 
 from model_store import standin
+from service import c3d
 
 REFERENCE_CLIPS = 4
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+ROWS = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
+COLUMNS = slice(c3d.CROP_LEFT, c3d.CROP_LEFT + c3d.CROP_SIZE)
 ROOT = Path(__file__).parent.parent
 FORMATS = {
     "error": "{backend}: error of fc6 {fc6:.1e}, of the probabilities {probabilities:.1e}, against float32 on the CPU",
@@ -84,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, options.json.open("w") as file:
         directory = Path(name)
         np.savez(directory / "weights.npz", allow_pickle=False, **standin.tensors())
-        np.save(directory / "mean.npy", standin.mean())
+        np.save(directory / "mean.npy", standin.mean()[:, :, ROWS, COLUMNS].transpose(1, 2, 3, 0))
         versions = {package: importlib.metadata.version(package) for package in ("keras", "numpy")}
         print(f"{platform.platform()}, Python {platform.python_version()}, {versions}, {os.cpu_count()} cores", flush=True)
         for finding in findings(engines[0], "float32", directory, ["--reference", str(REFERENCE_CLIPS)], NO_GPU):

@@ -34,12 +34,15 @@ class Bare:
     def __init__(self, directory: Path) -> None:
         self.card = SimpleNamespace(name="stand-in", num_classes=c3d.NUM_CLASSES, crop_left=c3d.CROP_LEFT)
         self.labels: tuple[str, ...] = ()
-        self.mean = np.load(directory / "mean.npy")
-        self._weights = directory / "weights.npz"
+        self._directory = directory
+
+    def cropped_mean(self) -> NDArray[np.float32]:
+        """Behind the crop, as clips are: float32 (16, 112, 112, 3)."""
+        return np.load(self._directory / "mean.npy")  # type: ignore[no-any-return]
 
     def tensors(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         """The canonical tensors."""
-        with np.load(self._weights) as file:
+        with np.load(self._directory / "weights.npz") as file:
             yield from ((name, file[name]) for name in c3d.weight_shapes())
 
 
@@ -211,9 +214,7 @@ class Measurement:
 
         model = Bare(self.options.directory)
         tensors = dict(model.tensors())
-        rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
-        columns = slice(c3d.CROP_LEFT, c3d.CROP_LEFT + c3d.CROP_SIZE)
-        mean = np.ascontiguousarray(model.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
+        mean = model.cropped_mean()
         batch = keras.ops.convert_to_tensor(clips(size))
         own = keras.ops.convert_to_numpy(self.network._forward(batch)[0])  # noqa: SLF001
         for name, form in FORMS.items():

@@ -74,6 +74,12 @@ class Model:
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, weights={self.card.weights!r}, classes={self.card.num_classes})"
 
+    def cropped_mean(self) -> Float32:
+        """The mean behind the crop, as clips are: float32 (16, 112, 112, 3), frame, row, column, channel."""
+        rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
+        columns = slice(self.card.crop_left, self.card.crop_left + c3d.CROP_SIZE)
+        return np.ascontiguousarray(self.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
+
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """Each canonical tensor in order, one in memory at a time; hashed on the way.
 

@@ -53,11 +53,8 @@ class Network:
         for name, tensor in model.tensors():
             layer, variable = name.split("/")
             getattr(self._behind_mean.get_layer(layer), variable).assign(tensor)
-        rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
-        columns = slice(model.card.crop_left, model.card.crop_left + c3d.CROP_SIZE)
-        mean = model.mean[:, :, rows, columns].transpose(1, 2, 3, 0)
         clips = keras.Input(c3d.CLIP_SHAPE, dtype="uint8", name="clips")
-        centred = keras.ops.subtract(keras.ops.cast(clips, "float32"), mean)
+        centred = keras.ops.subtract(keras.ops.cast(clips, "float32"), model.cropped_mean())
         whole = keras.Model(clips, self._behind_mean(centred), name="c3d")
         self._forward = ENGINES[engine].compile(whole, self._count_trace)
 

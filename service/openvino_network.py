@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
-
-os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"  # float32 means float32, whatever the environment says
 
 import numpy as np
 import openvino as ov
@@ -55,9 +52,8 @@ class OpenvinoNetwork:
             network = core.read_model(path)
         else:
             network = graph(model)
-        self._mean = mean(model)
-        # Pinned threads would wait for the decoders that the kernel runs on the same cores.
-        options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
+        self._mean = model.cropped_mean()
+        options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         self._request = core.compile_model(network, "CPU", options).create_infer_request()
 
     def __repr__(self) -> str:
@@ -85,13 +81,6 @@ class OpenvinoNetwork:
         outputs = self._request.infer({"clips": clips, "mean": mean})
         fc6, fc7 = outputs["fc6"], outputs["fc7"]
         return c3d.ClipOutputs(fc6, fc7, outputs["fc8"] if self.card.num_classes else np.zeros((len(fc6), 0), np.float32))
-
-
-def mean(model: Model) -> Floats:
-    """The model's mean behind its crop, as the graph takes it: float32 (16, 112, 112, 3)."""
-    rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
-    columns = slice(model.card.crop_left, model.card.crop_left + c3d.CROP_SIZE)
-    return np.ascontiguousarray(model.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
 
 
 def graph(model: Model) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,11 @@ from service import c3d
 if TYPE_CHECKING:
     from service.openvino_network import OpenvinoNetwork
 
-pytestmark = pytest.mark.slow
-pytest.importorskip("openvino")
+# Looked for and not imported: it brings logging handlers of its own, and seconds, to tests that have no use for them.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -66,9 +65,8 @@ def main() -> None:
         SwitchedMetrics.on = not SwitchedMetrics.on
 
     signal.signal(signal.SIGUSR1, switch)
-    create_app = partial(app.create_app, load=InstantNetwork)
-    with mock.patch.object(app, "Metrics", SwitchedMetrics), mock.patch.object(server, "create_app", create_app):
-        server.serve(Settings())
+    with mock.patch.object(app, "Metrics", SwitchedMetrics):
+        server.serve(Settings(), InstantNetwork)
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ class Work:
             started = time.perf_counter()
             list(pool.map(request, range(requests)))
             seconds = time.perf_counter() - started
-        num_clips = sum(run.size for run in self._batches)
-        return {"seconds": seconds, "latencies_s": latencies, "batches": len(self._batches), "clips": num_clips}
+        num_clips, busy_s = sum(run.size for run in self._batches), sum(run.seconds for run in self._batches)
+        return {"seconds": seconds, "latencies_s": latencies, "batches": len(self._batches), "clips": num_clips, "busy_s": busy_s}
 
     def outputs(self, path: str) -> dict[str, Any]:
         """Every clip's outputs, into a file."""

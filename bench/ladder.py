@@ -28,6 +28,7 @@ REQUESTS = {1: 6, 4: 8, 16: 16}  # in a round, by the number of clients
 LOOP = 24  # clips of a round of E
 AIMS = {"B": 0.99, "H": 0.97, "V": 0.95}
 IDLE_S = 20.0
+COUNTERS = ("clips_total", "batches_total", "batch_duration_seconds_sum")
 STAGES = ("fetch", "decode", "queue", "model", "total")
 NAMES = {
     "E": "the network, in a bare loop",
@@ -58,16 +59,17 @@ def batched(child: Worker) -> Rung:
         before = usage.cpu_s(child.pid)
         found = child.ask(batcher=clients, requests=REQUESTS[clients], clips=CLIPS)
         cpu_s = usage.cpu_s(child.pid) - before
-        return Sample(found["clips"], found["seconds"], cpu_s, found["latencies_s"], found["batches"])
+        return Sample(found["clips"], found["seconds"], cpu_s, found["latencies_s"], found["batches"], found["busy_s"])
 
     return run
 
 
-def counted(port: int) -> tuple[int, int]:
-    """Clips and batches that the service has run, as its own metrics say."""
+def counted(port: int) -> tuple[float, float, float]:
+    """Clips and batches that the service has run, and the seconds they ran, as its own metrics say."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         lines = dict(line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
-    return int(float(lines["c3d_clips_total"])), int(float(lines["c3d_batches_total"]))
+    clips, batches, busy_s = (float(lines[f"c3d_{name}"]) for name in COUNTERS)
+    return clips, batches, busy_s
 
 
 def served(service: Server, requests: list[load.Request], *, timed: bool) -> Rung:
@@ -77,9 +79,9 @@ def served(service: Server, requests: list[load.Request], *, timed: bool) -> Run
         own, before, counts = usage.cpu_s(usage.SELF), usage.family_cpu_s(service.pid), counted(service.port)
         found = load.drive(service.port, requests, REQUESTS[clients], clients)
         cpu_s = usage.family_cpu_s(service.pid) - before + usage.cpu_s(usage.SELF) - own
-        clips, batches = (now - then for now, then in zip(counted(service.port), counts, strict=True))
+        clips, batches, busy_s = (now - then for now, then in zip(counted(service.port), counts, strict=True))
         stages = [json.loads(body)["timings_ms"] for body in found.answers if timed]
-        return Sample(clips, found.seconds, cpu_s, found.latencies_s, batches, stages)
+        return Sample(int(clips), found.seconds, cpu_s, found.latencies_s, int(batches), busy_s, stages)
 
     return run
 
@@ -117,7 +119,7 @@ def report(found: dict[int, dict[str, list[Sample]]], idle: float, peaks: dict[s
     memory = f"{peaks['service']:.0f} MiB, {peaks['with decoders']:.0f} with its decoders"
     table = Table(
         "What each layer costs",
-        ("clients", "what", "clips/s", "of E [95 %]", "CPU s/clip", "p50 s", "p99 s", "clips/batch"),
+        ("clients", "what", "clips/s", "of E [95 %]", "CPU s/clip", "p50 s", "p99 s", "clips/batch", "network busy"),
         note=f"Peak memory: {memory}. Idle: {idle:.2%} of a core.",
     )
     stages = Table("Where a request's time goes, in ms (stages overlap)", ("clients", *STAGES))
@@ -128,8 +130,9 @@ def report(found: dict[int, dict[str, list[Sample]]], idle: float, peaks: dict[s
             result = rounds.summary(mine, samples["E"])
             ratio = "1" if name == "E" else str(result.ratio)
             fill = f"{result.clips_per_batch:.2f}" if result.clips_per_batch else ""
+            busy = f"{result.busy:.1%}" if result.busy else ""
             row = [str(clients), f"{name}: {NAMES[name]}", f"{result.clips_per_s:.2f}", ratio, f"{result.cpu_s_per_clip:.3f}"]
-            table.rows.append([*row, result.latency(0.5), result.latency(0.99), fill])
+            table.rows.append([*row, result.latency(0.5), result.latency(0.99), fill, busy])
             figures["rungs"].append({"what": name, "clients": clients, **result.figures()})
             if name in AIMS:
                 aims.append(at_least(f"{name}/E, {claims.plural(clients, 'client')}", AIMS[name], result.ratio))

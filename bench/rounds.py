@@ -19,6 +19,7 @@ class Sample:
     cpu_s: float
     latencies_s: list[float] = field(default_factory=list)
     batches: int = 0
+    busy_s: float = 0.0  # that batches ran
     stages_ms: list[dict[str, float]] = field(default_factory=list)  # of each answer
 
 
@@ -50,6 +51,7 @@ class Summary:
     cpu_s_per_clip: float
     latencies_s: list[float]
     clips_per_batch: float | None
+    busy: float | None  # share of the time that a batch ran
 
     def latency(self, share: float) -> str:
         """A percentile in seconds, for a table; empty where there are none."""
@@ -71,4 +73,5 @@ def summary(samples: Sequence[Sample], base: Sequence[Sample]) -> Summary:
         cpu_s_per_clip=sum(each.cpu_s for each in samples) / clips,
         latencies_s=[latency for each in samples for latency in each.latencies_s],
         clips_per_batch=clips / batches if batches else None,
+        busy=sum(each.busy_s for each in samples) / sum(each.seconds for each in samples) if batches else None,
     )

@@ -77,12 +77,12 @@ def test_every_round_has_all_in_another_order() -> None:
 
 
 def test_a_summary_is_of_all_rounds() -> None:
-    mine = [Sample(10, 2.0, 3.0, [0.5], 5), Sample(10, 4.0, 5.0, [0.7], 5)]
+    mine = [Sample(10, 2.0, 3.0, [0.5], 5, 1.5), Sample(10, 4.0, 5.0, [0.7], 5, 3.0)]
     base = [Sample(20, 2.0, 3.0), Sample(20, 4.0, 5.0)]
     found = rounds.summary(mine, base)
     assert found.clips_per_s_by_round == [5.0, 2.5]
     assert found.ratio.value == pytest.approx(0.5)
-    assert (found.cpu_s_per_clip, found.clips_per_batch, found.latency(0.5)) == (0.4, 2.0, "0.50")
+    assert (found.cpu_s_per_clip, found.clips_per_batch, found.latency(0.5), found.busy) == (0.4, 2.0, "0.50", 0.75)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import orjson
 from starlette.responses import Response
 
 from service import c3d
-from service.errors import AnswerTooLarge, Internal
+from service.errors import AnswerTooLarge
 from service.journal import RequestRecord
 from service.pipeline import ClipDone, Opened, Summary
 from service.readiness import Serving
@@ -36,19 +36,17 @@ class Job:
     record: RequestRecord
     started: float  # time.perf_counter, when the request's head was there
     fetch_s: float
-    opened: Opened | None = None
 
-    def beginning(self) -> dict[str, Any]:
+    def beginning(self, opened: Opened) -> dict[str, Any]:
         """What is known as soon as the video could be opened."""
-        opened = self._opened()
         video = self._video(opened.info) | {"num_frames": {"header": opened.info.num_frames_header}}
         warnings = _listed([*self.serving.notices(), *opened.info.notices()])
         found = {"model": self.serving.model, "video": video, "warnings": warnings}
         return {**self.result.ids(), "num_clips": opened.num_clips, **found}
 
-    def ending(self, summary: Summary) -> dict[str, Any]:
+    def ending(self, opened: Opened, summary: Summary) -> dict[str, Any]:
         """The blocks ``model``, ``video``, ``warnings`` and ``timings_ms``; the log gets its part of them."""
-        info, end = self._opened().info, summary.end
+        info, end = opened.info, summary.end
         assert end is not None  # noqa: S101 (the summary of a video that has passed)
         counts = {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used}
         duration = {"duration_sec": end.end_sec} if end.whole else {}
@@ -62,11 +60,6 @@ class Job:
             "timings_ms": self.record.stages_ms,
         }
 
-    def _opened(self) -> Opened:
-        if self.opened is None:
-            raise Internal("The pipeline ended early. Report this with the request id.")
-        return self.opened
-
     def _video(self, info: VideoInfo) -> dict[str, Any]:
         self.record.container, self.record.codec = info.container, info.codec
         said = {name: getattr(info, name) for name in HEADER}
@@ -75,7 +68,7 @@ class Job:
     def _timings(self, summary: Summary) -> dict[str, float]:
         busy = {"decode": summary.decode_s, "queue": summary.queue_s, "model": summary.model_s}
         seconds = {"fetch": self.fetch_s, **busy, "total": time.perf_counter() - self.started}
-        return {name: round(value * 1000, 1) for name, value in seconds.items()}
+        return in_ms(seconds)
 
 
 class JsonAnswer:
@@ -116,6 +109,11 @@ class JsonAnswer:
 
 def _listed(notices: Iterable[Notice]) -> list[dict[str, str]]:
     return [notice._asdict() for notice in notices]
+
+
+def in_ms(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Milliseconds as answers and the log have them."""
+    return {name: round(value * 1000, 1) for name, value in seconds.items()}
 
 
 def to_json(content: Any) -> bytes:

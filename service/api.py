@@ -109,16 +109,15 @@ def _check_labels(serving: Serving, *, needed: bool) -> None:
 
 async def _collected(job: Job, steps: Steps, whole: Whole) -> Response:
     """Pass the video into an answer of one piece."""
+    opened = await _opened(steps)
+    whole.begin(opened)
     async for step in steps:
         match step:
-            case Opened():
-                job.opened = step
-                whole.begin(step)
             case ClipDone():
                 job.result.add(step)
                 await whole.add(step)
             case Summary():
-                return await whole.response(job.ending(step))
+                return await whole.response(job.ending(opened, step))
     raise errors.Internal("The pipeline ended early. Report this with the request id.")
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
 from service import api, errors, loading, openapi, probes, problems, spool, v2
 from service.access import Access
 from service.admission import Admission
+from service.batcher import Batcher
 from service.decoder import Decoder
 from service.door import Door
 from service.fetch import Fetcher
@@ -42,8 +44,10 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
             decoder_restarts=lambda: decoder.num_replaced,
             decoders=lambda: decoder.num_processes,
         )
+        start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
+        watch = partial(Supervisor, readiness=readiness, worker_timeout_s=settings.worker_timeout_s, on_death=on_refusal)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
-            working = asyncio.create_task(_work(settings, load, readiness, decoder, metrics, on_refusal))
+            working = asyncio.create_task(_work(start, watch))
             try:
                 yield
             finally:
@@ -74,19 +78,12 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     return app
 
 
-async def _work(
-    settings: Settings,
-    load: LoadNetwork,
-    readiness: Readiness,
-    decoder: Decoder,
-    metrics: Metrics,
-    on_refusal: Callable[[str], None],
-) -> None:
+async def _work(start: Callable[[], Awaitable[Batcher | None]], watch: Callable[[Batcher], Supervisor]) -> None:
     """Load the network, then watch its worker, until this is cancelled."""
-    batcher = await loading.start(settings, load, readiness, decoder, metrics, on_refusal)
+    batcher = await start()
     if batcher is None:
         return
     try:
-        await Supervisor(batcher, readiness, settings.worker_timeout_s, on_refusal).run()
+        await watch(batcher).run()
     finally:
         batcher.stop(LAST_BATCH_S)

@@ -47,7 +47,7 @@ class Door:
         self._metrics.request_began(record.endpoint)
         started = time.perf_counter()
         try:
-            await self._answered(scope, body, answer, record)
+            await self._answered(scope, headers, body, answer, record)
         finally:
             record.seconds = time.perf_counter() - started
             record.code = record.code or OK
@@ -56,10 +56,12 @@ class Door:
             if scope["method"] == "POST" or (record.status or 0) >= 400:  # not each probe, many a second
                 record.write(log)
 
-    async def _answered(self, scope: Scope, body: _Body, answer: _Answer, record: RequestRecord) -> None:
+    async def _answered(
+        self, scope: Scope, headers: dict[bytes, bytes], body: _Body, answer: _Answer, record: RequestRecord
+    ) -> None:
         """Whatever happens, an answer; but for a client that has left."""
         try:
-            await self._through(scope, body, answer)
+            await self._through(scope, headers, body, answer)
         except ServiceError as error:
             self._metrics.refused(error.code)
             await problem(error, record)(scope, body, answer)
@@ -78,9 +80,9 @@ class Door:
                 return
             await problem(Internal.because(error), record)(scope, body, answer)
 
-    async def _through(self, scope: Scope, body: _Body, answer: _Answer) -> None:
+    async def _through(self, scope: Scope, headers: dict[bytes, bytes], body: _Body, answer: _Answer) -> None:
         """Into the application, for who may ask and if there is room; there always is for probes, which are no POST."""
-        self._access.check(scope["path"], dict(scope["headers"]).get(b"authorization", b""))
+        self._access.check(scope["path"], headers.get(b"authorization", b""))
         if scope["method"] != "POST":
             await self._app(scope, body, answer)
             return

@@ -50,8 +50,7 @@ async def lines(
     job: Job, opened: Opened, steps: AsyncIterator[Opened | ClipDone | Summary], patience: Patience
 ) -> AsyncGenerator[bytes, None]:
     """All lines; ``steps`` go on behind ``opened``. What goes wrong is the last line."""
-    job.opened = opened
-    yield _line("video", job.beginning())
+    yield _line("video", job.beginning(opened))
     try:
         async with aclosing(_patiently(steps, patience)) as patient:
             async for step in patient:
@@ -61,7 +60,7 @@ async def lines(
                         progress = min(1.0, job.result.num_clips / opened.num_clips)
                         yield _line("clip", {**job.result.clip(step), "progress": round(progress, 4)})
                     case Summary():
-                        yield _line("summary", {**job.result.body(), **job.ending(step)})
+                        yield _line("summary", {**job.result.body(), **job.ending(opened, step)})
                     case None:
                         yield _line("heartbeat", {})
     except ServiceError as error:
@@ -85,7 +84,8 @@ async def _patiently(steps: AsyncIterator[Step], patience: Patience) -> AsyncGen
             while not coming.done():
                 await asyncio.wait([coming], timeout=max(0.0, min(patience.heartbeat_s, until - clock())))
                 if not coming.done():
-                    _check(clock() < until, patience, in_all=until == end)
+                    if clock() >= until:
+                        raise _too_late(patience, in_all=until == end)
                     yield None
             step = coming.result()
         except StopAsyncIteration:
@@ -96,9 +96,7 @@ async def _patiently(steps: AsyncIterator[Step], patience: Patience) -> AsyncGen
         yield step
 
 
-def _check(in_time: bool, patience: Patience, *, in_all: bool) -> None:  # noqa: FBT001 (it is what is checked)
-    if in_time:
-        return
+def _too_late(patience: Patience, *, in_all: bool) -> DeadlineExceeded:
     if in_all:
-        raise DeadlineExceeded(f"The video was not done within {patience.total_s:g} s. Send a shorter part of it.")
-    raise DeadlineExceeded(f"No clip was done for {patience.idle_s:g} s. The service has too much to do: try again later.")
+        return DeadlineExceeded(f"The video was not done within {patience.total_s:g} s. Send a shorter part of it.")
+    return DeadlineExceeded(f"No clip was done for {patience.idle_s:g} s. The service has too much to do: try again later.")

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from service import c3d, errors, v2_body, v2_schemas
-from service.answers import MIN_NUMBER_BYTES, json_response
+from service.answers import MIN_NUMBER_BYTES, in_ms, json_response
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
 from service.journal import RequestRecord
 from service.openapi import responses
@@ -114,7 +114,7 @@ async def infer(request: Request) -> Response:
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
         outputs, summary = await unless_left(request, _run(serving.pipeline, inference), timeout_s)
     seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
-    record.stages_ms = {name: round(each * 1000, 1) for name, each in seconds.items()}
+    record.stages_ms = in_ms(seconds)
     content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     content |= {} if inference.id is None else {"id": inference.id}
     head, behind = v2_body.write(content, outputs, inference.outputs)

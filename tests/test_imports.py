@@ -26,8 +26,8 @@ ARROWS = {
     "server": {"app", "loading", "protocol", "settings"},
     "protocol": {"errors", "journal", "problems"},
     "app": {
-        "access", "admission", "api", "decoder", "door", "errors", "fetch", "loading", "metrics", "openapi", "probes", "problems",
-        "readiness", "settings", "spool", "supervisor", "v2",
+        "access", "admission", "api", "batcher", "decoder", "door", "errors", "fetch", "loading", "metrics",
+        "openapi", "probes", "problems", "readiness", "settings", "spool", "supervisor", "v2",
     },
     "loading": {
         "batcher", "c3d", "decoder", "errors", "fetch_policy", "metrics", "network", "openvino_network", "pipeline", "readiness",

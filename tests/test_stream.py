@@ -141,9 +141,13 @@ class Reader(Exchange):
         return lines_of(self.text.encode())
 
 
-def streaming(app: FastAPI, reader: Reader) -> asyncio.Task[Exchange]:
+async def streaming(app: FastAPI, video: bytes) -> tuple[Reader, asyncio.Task[Exchange]]:
+    """A client that has heard the first line, and its request on its way."""
+    reader = Reader(video)
     headers = (*OCTETS, *NDJSON.items(), ("content-length", "1"))
-    return asyncio.create_task(ask(app, headers=headers, exchange=reader))
+    task = asyncio.create_task(ask(app, headers=headers, exchange=reader))
+    assert (await reader.lines.get())["type"] == "video"
+    return reader, task
 
 
 def test_a_line_leaves_while_the_next_clip_is_computed(tmp_path: Path, clip_mp4: Path) -> None:
@@ -152,9 +156,7 @@ def test_a_line_leaves_while_the_next_clip_is_computed(tmp_path: Path, clip_mp4:
     async def read() -> None:
         app = fake_app(tmp_path, network)
         async with ready(app):
-            reader = Reader(video)
-            task = streaming(app, reader)
-            assert (await reader.lines.get())["type"] == "video"
+            reader, task = await streaming(app, video)
             network.gate.release()
             assert (await reader.lines.get())["type"] == "clip"
             assert len(network.batches) == 1  # the next one has no leave yet
@@ -181,9 +183,7 @@ def test_a_client_that_does_not_read_stops_the_work_and_one_that_reads_on_gets_i
     async def read() -> None:
         app = fake_app(tmp_path / "spool", network)
         async with ready(app):
-            reader = Reader(path.read_bytes())
-            task = streaming(app, reader)
-            assert (await reader.lines.get())["type"] == "video"
+            reader, task = await streaming(app, path.read_bytes())
             reader.reads.clear()
             await until_it_rests(network, path)
             assert sum(network.batches) - reader.lines.qsize() <= BATCHES_AHEAD * 4 + 1
@@ -202,9 +202,7 @@ def test_a_client_that_leaves_ends_the_work(tmp_path: Path) -> None:
         app = fake_app(tmp_path / "spool", network)
         async with ready(app):
             for reading in (True, False):
-                reader = Reader(path.read_bytes())
-                task = streaming(app, reader)
-                assert (await reader.lines.get())["type"] == "video"
+                reader, task = await streaming(app, path.read_bytes())
                 if not reading:
                     reader.reads.clear()
                 reader.left.set()
@@ -225,9 +223,7 @@ def test_a_drain_that_takes_too_long_is_the_last_line(tmp_path: Path, clip_mp4: 
         network = Gated()
         app = fake_app(tmp_path, network)
         async with ready(app):
-            reader = Reader(video)
-            task = streaming(app, reader)
-            assert (await reader.lines.get())["type"] == "video"
+            reader, task = await streaming(app, video)
             task.cancel()  # as uvicorn does when its time for a graceful end is over
             await asyncio.wait([task])
             network.gate.release(100)

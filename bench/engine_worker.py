@@ -33,7 +33,7 @@ class Work:
     def __init__(self, run: Run, clips: Clips) -> None:
         self._run, self._clips = run, clips
         self._batches: list[BatchRun] = []
-        self._batcher = Batcher(self._outputs, (1, 2, 4), self._batches.append)
+        self._batcher = Batcher(self._outputs, range(1, BATCH + 1), self._batches.append)
         for size in self._batcher.batch_sizes:
             run(clips[:size])
 

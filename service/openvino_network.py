@@ -27,7 +27,7 @@ class OpenvinoNetwork:
     Attributes as of `network.Network`; ``calibration_sha256`` names the calibration of an int8 network.
     """
 
-    batch_sizes: tuple[int, ...] = (1, 2, 4)
+    batch_sizes: tuple[int, ...] = (1, 2, 3, 4)
 
     def __init__(self, model: Model, precision: str = "float32", max_drift: float = 0.0, given: Any = None) -> None:
         """Build the graph, or read the calibrated one, or take the one ``given``, and compile it.

@@ -29,7 +29,7 @@ class InfoOut(BaseModel):
     backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
     precision: str = Field(description="What the network computes in.", examples=["float32"])
     calibration_sha256: str | None = Field(None, description="Of int8: which calibration.", examples=["5c" * 32])
-    batch_sizes: list[int] = Field(description="Clips that may run together.", examples=[[1, 2, 4]])
+    batch_sizes: list[int] = Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])
     version: str = Field(description="Of this service.", examples=["0.1.0"])
 
 

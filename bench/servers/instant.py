@@ -26,7 +26,7 @@ class InstantNetwork:
         model = open_model(settings.model_store, settings.model)
         self.card, self.labels = model.card, model.labels
         self.precision, self.backend = "float32", "instant on cpu"
-        self.batch_sizes: tuple[int, ...] = (1, 2, 4)
+        self.batch_sizes: tuple[int, ...] = (1, 2, 3, 4)
         self.calibration_sha256: str | None = None
         rng = np.random.default_rng(0)
         sizes = (c3d.DESCRIPTOR_SIZE, c3d.DESCRIPTOR_SIZE, model.card.num_classes)

@@ -26,7 +26,7 @@ from model_store import calibration
 from model_store.store import open_model
 from service import c3d
 
-LOOP = 12  # clips of an engine in a round
+LOOP = 8  # clips of an engine in a round
 STRIDE = 16  # frames between the clips that drift is measured on
 
 

@@ -1,16 +1,18 @@
 """What each layer costs: the bare network (E), the batcher (B), decoded clips over HTTP (H), video files over HTTP (V).
 
 python -m bench.ladder. At 1, 4 and 16 clients, in interleaved rounds, the order rotating; one runs at a time, all stay warm. A
-request is a video of 48 frames at 320x240 in H.264: 5 clips. B, H and V are held against the E of the same round and as many
-clients, so that a slow minute of the machine is in both. The client shares the machine's cores, as the decoders do.
+request is a video of 12 clips (4 s of 320x240 in H.264), of 4 for 16 clients, whose rounds would take minutes otherwise. B, H and
+V are timed from the first byte sent to the last answer, and held against the E of their round, which runs in four parts before,
+between and behind them. The client shares the machine's cores, as the decoders do.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,13 @@ from bench.contenders import CONFIGURED
 from bench.processes import Server, Worker
 from bench.rounds import Sample
 
-CLIPS = 5  # of a request
-REQUESTS = {1: 6, 4: 8, 16: 16}  # in a round, by the number of clients
-LOOP = 24  # clips of a round of E
+# By the number of clients: the clips of a request, and in a round the requests; the more it takes, the fewer rounds.
+CLIPS = {1: 12, 4: 12, 16: 4}
+REQUESTS = {1: 2, 4: 4, 16: 16}
+MORE_ROUNDS = {1: 2, 4: 1, 16: 0}
+LOOP = 12  # clips of E, each time
 AIMS = {"B": 0.99, "H": 0.97, "V": 0.95}
-IDLE_S = 20.0
+IDLE_S = 10.0
 COUNTERS = ("clips_total", "batches_total", "batch_duration_seconds_sum")
 STAGES = ("fetch", "decode", "queue", "model", "total")
 NAMES = {
@@ -57,7 +61,7 @@ def batched(child: Worker) -> Rung:
 
     def run(clients: int) -> Sample:
         before = usage.cpu_s(child.pid)
-        found = child.ask(batcher=clients, requests=REQUESTS[clients], clips=CLIPS)
+        found = child.ask(batcher=clients, requests=REQUESTS[clients], clips=CLIPS[clients])
         cpu_s = usage.cpu_s(child.pid) - before
         return Sample(found["clips"], found["seconds"], cpu_s, found["latencies_s"], found["batches"], found["busy_s"])
 
@@ -72,12 +76,14 @@ def counted(port: int) -> tuple[float, float, float]:
     return clips, batches, busy_s
 
 
-def served(service: Server, requests: list[load.Request], *, timed: bool) -> Rung:
-    """H or V; the answers of the latter say where the time went."""
+def served(service: Server, requests: Mapping[int, Sequence[load.Request]], *, timed: bool) -> Rung:
+    """H or V, by the clips of a request; the answers of the latter say where the time went."""
+    turns = {num_clips: itertools.cycle(some) for num_clips, some in requests.items()}  # each video has its turn
 
     def run(clients: int) -> Sample:
+        requests = list(itertools.islice(turns[CLIPS[clients]], REQUESTS[clients]))
         own, before, counts = usage.cpu_s(usage.SELF), usage.family_cpu_s(service.pid), counted(service.port)
-        found = load.drive(service.port, requests, REQUESTS[clients], clients)
+        found = load.drive(service.port, requests, len(requests), clients)
         cpu_s = usage.family_cpu_s(service.pid) - before + usage.cpu_s(usage.SELF) - own
         clips, batches, busy_s = (now - then for now, then in zip(counted(service.port), counts, strict=True))
         stages = [json.loads(body)["timings_ms"] for body in found.answers if timed]
@@ -88,23 +94,27 @@ def served(service: Server, requests: list[load.Request], *, timed: bool) -> Run
 
 def measure(options: Options, directory: Path) -> Claim:
     """The whole ladder; on the way, what the service takes when nobody asks."""
-    videos = inputs.make_videos(directory, CLIPS)
-    clips = [inputs.clips_of(directory / f"{which}.mp4") for which in range(len(videos))]
+    files: dict[int, list[load.Request]] = {}
+    decoded: dict[int, list[load.Request]] = {}
+    for num_clips in set(CLIPS.values()):
+        videos = inputs.make_videos(directory, num_clips)
+        clips = [inputs.clips_of(directory / f"{which}.mp4") for which in range(len(videos))]
+        files[num_clips] = [load.video_upload(video, num_clips) for video in videos]
+        decoded[num_clips] = [load.decoded_clips(each) for each in clips]
     np.save(directory / "clips.npy", np.concatenate(clips))
     with (
         processes.worker("bench.engine_worker", CONFIGURED, str(directory / "clips.npy")) as child,
         processes.server("service", C3D_REQUEST_TIMEOUT_S="3600") as service,
     ):
-        uploads = [load.video_upload(video, CLIPS) for video in videos]
         rungs = {
             "E": bare(child),
             "B": batched(child),
-            "H": served(service, [load.decoded_clips(each) for each in clips], timed=False),
-            "V": served(service, uploads, timed=True),
+            "H": served(service, decoded, timed=False),
+            "V": served(service, files, timed=True),
         }
-        load.drive(service.port, uploads, 4, 4)  # each decoder has read a video before it counts
+        load.drive(service.port, files[CLIPS[4]], 4, 4)  # each decoder has read a video before it counts
         idle = usage.idle_share(service.pid, IDLE_S)
-        found = {clients: rounds.interleaved(at(rungs, clients), options.rounds) for clients in REQUESTS}
+        found = {clients: rounds.between("E", at(rungs, clients), options.rounds + more) for clients, more in MORE_ROUNDS.items()}
         peaks = {"service": usage.peak_mib(service.pid), "with decoders": usage.family_peak_mib(service.pid)}
     return report(found, idle, peaks)
 

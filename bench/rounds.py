@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from operator import add
 from typing import Any, TypeVar
 
 from bench.stats import Interval, paired_ratio, percentile
@@ -22,6 +24,10 @@ class Sample:
     busy_s: float = 0.0  # that batches ran
     stages_ms: list[dict[str, float]] = field(default_factory=list)  # of each answer
 
+    def __add__(self, other: Sample) -> Sample:
+        """Both, as if it had been one turn."""
+        return Sample(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
 
 Result = TypeVar("Result")
 
@@ -38,6 +44,22 @@ def interleaved(things: Mapping[str, Callable[[], Result]], rounds: int) -> dict
     for number in range(rounds):
         for name in rotated(list(things), number):
             found[name].append(things[name]())
+    return found
+
+
+def between(base: str, things: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
+    """What each gave, round by round. ``base`` runs before, between and behind the others, and its sample is all of that.
+
+    So what the others are held against knows the whole round, and a slow moment of the machine does not make it.
+    """
+    others = [name for name in things if name != base]
+    found: dict[str, list[Sample]] = {name: [] for name in things}
+    for number in range(rounds):
+        parts = [things[base]()]
+        for name in rotated(others, number):
+            found[name].append(things[name]())
+            parts.append(things[base]())
+        found[base].append(reduce(add, parts))
     return found
 
 

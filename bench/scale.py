@@ -16,7 +16,7 @@ from service import c3d
 
 PIECE_S = 10
 MEMORY_S = (10, 60, 600, 7200)
-TIME_S = (10, 20, 40, 60)
+TIME_S = (10, 30, 60)
 CLIENTS = 4
 FLAT_MIB = 100 * 1e6 / 2**20  # 100 MB
 

@@ -9,6 +9,7 @@ import random
 import statistics
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_every_round_has_all_in_another_order() -> None:
     orders = [rounds.rotated(names, number) for number in range(4)]
     assert all(sorted(order) == sorted(names) for order in orders)
     assert len({tuple(order) for order in orders}) == 4
+
+
+def test_what_others_are_held_against_runs_before_between_and_behind_them() -> None:
+    order: list[str] = []
+
+    def turn(name: str) -> Sample:
+        order.append(name)
+        return Sample(4, 0.5, 1.0, [0.5])
+
+    found = rounds.between("E", {name: partial(turn, name) for name in "EBHV"}, 2)
+    assert "".join(order) == "EBEHEVE" + "EBEVEHE"
+    assert found["E"] == [Sample(16, 2.0, 4.0, [0.5] * 4)] * 2
+    assert all(found[name] == [Sample(4, 0.5, 1.0, [0.5])] * 2 for name in "BHV")
 
 
 def test_a_summary_is_of_all_rounds() -> None:

@@ -19,7 +19,7 @@ from bench.inputs import Clips
 from bench.weights import Float32, Run, channels_first, mean_of
 from model_store.store import Model
 from service import c3d
-from service.loading import ProvableNetwork, build
+from service.loading import LoadedNetwork, build
 from service.settings import Settings
 
 BATCH = 4  # clips a pass: the largest batch of the service on a CPU, for everybody
@@ -33,7 +33,9 @@ class Engine(NamedTuple):
     setup: str
 
 
-def _run_of(network: ProvableNetwork) -> Run:
+def run_of(network: LoadedNetwork) -> Run:
+    """What of the service's network is compared."""
+
     def run(clips: Clips) -> tuple[Float32, Float32]:
         outputs = network.run(clips)
         return outputs.fc6, outputs.probabilities
@@ -44,11 +46,11 @@ def _run_of(network: ProvableNetwork) -> Run:
 def configured(model: Model) -> Run:
     """The service's network as C3D_ENGINE and C3D_PRECISION have it."""
     settings = Settings()
-    return _run_of(build(model, settings.engine, settings.precision, settings.max_drift))
+    return run_of(build(model, settings.engine, settings.precision, settings.max_drift))
 
 
 def _ours(engine: str, precision: str) -> Callable[[Model], Run]:
-    return lambda model: _run_of(build(model, engine, precision))
+    return lambda model: run_of(build(model, engine, precision))
 
 
 def _int8(model: Model) -> Run:
@@ -57,7 +59,7 @@ def _int8(model: Model) -> Run:
     from service.quantise import quantise
 
     clips = np.load(sys.argv[2])  # the worker's
-    return _run_of(OpenvinoNetwork(model, "int8", given=quantise(model, list(clips[::2]))))
+    return run_of(OpenvinoNetwork(model, "int8", given=quantise(model, list(clips[::2]))))
 
 
 def _torch_module(model: Model) -> Any:
@@ -116,7 +118,7 @@ def _torch(model: Model, *, best: bool) -> Run:
 
 
 TENSORFLOW, OPENVINO = ("tensorflow-cpu", "keras"), ("openvino",)
-REFERENCE, CONFIGURED = "tensorflow float32", "as configured"
+REFERENCE = "tensorflow float32"
 ENGINES = {
     REFERENCE: Engine(_ours("tensorflow", "float32"), TENSORFLOW, "the service's default"),
     "tensorflow bfloat16": Engine(_ours("tensorflow", "bfloat16"), TENSORFLOW, "the service's"),

@@ -15,11 +15,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
-from bench.contenders import BATCH, CONFIGURED, ENGINES, LONG, configured, store
+from bench.contenders import BATCH, ENGINES, LONG, store
 from bench.inputs import Clips
 from bench.variants import VARIANTS
 from bench.weights import Run
@@ -89,16 +89,26 @@ def answer(work: Work, command: dict[str, Any]) -> dict[str, Any]:
     return {"pid": os.getpid(), "threads": threading.active_count()}
 
 
-def main() -> None:
-    """The process's life."""
+def answers() -> TextIO:
+    """Where they go: stdout, which is stderr from now on, since whatever a library prints must not get among them."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints must not get among the answers
-    name = sys.argv[1]
-    makers = {each: maker.make for each, maker in (VARIANTS | ENGINES | LONG).items()} | {CONFIGURED: configured}
-    work = Work(makers[name](open_model(store())), np.load(Path(sys.argv[2])))
+    os.dup2(2, 1)
+    return out
+
+
+def answer_lines(work: Work, out: TextIO) -> None:
+    """One command a line, until stdin ends."""
     for line in sys.stdin:
         out.write(json.dumps(answer(work, json.loads(line))) + "\n")
         out.flush()
+
+
+def main() -> None:
+    """The process's life."""
+    out = answers()
+    name = sys.argv[1]
+    makers = {each: maker.make for each, maker in (VARIANTS | ENGINES | LONG).items()}
+    answer_lines(Work(makers[name](open_model(store())), np.load(Path(sys.argv[2]))), out)
 
 
 if __name__ == "__main__":

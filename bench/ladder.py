@@ -3,7 +3,7 @@
 python -m bench.ladder. At 1, 4 and 16 clients, in interleaved rounds, the order rotating; one runs at a time, all stay warm. A
 request is a video of 12 clips (4 s of 320x240 in H.264), of 4 for 16 clients, whose rounds would take minutes otherwise. B, H and
 V are timed from the first byte sent to the last answer, and held against the E of their round, which runs in four parts before,
-between and behind them. The client shares the machine's cores, as the decoders do.
+between and behind them. All four use one network in one process; the client shares the machine's cores, as the decoders do.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy as np
 
 from bench import claims, inputs, load, processes, rounds, usage
 from bench.claims import Aim, Claim, Options, Table, at_least, at_most
-from bench.contenders import CONFIGURED
 from bench.processes import Server, Worker
 from bench.rounds import Sample
 
@@ -102,10 +101,10 @@ def measure(options: Options, directory: Path) -> Claim:
         files[num_clips] = [load.video_upload(video, num_clips) for video in videos]
         decoded[num_clips] = [load.decoded_clips(each) for each in clips]
     np.save(directory / "clips.npy", np.concatenate(clips))
-    with (
-        processes.worker("bench.engine_worker", CONFIGURED, str(directory / "clips.npy")) as child,
-        processes.server("service", C3D_REQUEST_TIMEOUT_S="3600") as service,
-    ):
+    environment = processes.at_port(processes.free_port()) | {"C3D_REQUEST_TIMEOUT_S": "3600"}
+    with processes.worker("bench.servers.looped", str(directory / "clips.npy"), **environment) as child:
+        service = Server(child.pid, int(environment["C3D_PORT"]))
+        processes.wait_until_ready(child.process, service.port)
         rungs = {
             "E": bare(child),
             "B": batched(child),
@@ -115,8 +114,7 @@ def measure(options: Options, directory: Path) -> Claim:
         load.drive(service.port, files[CLIPS[4]], 4, 4)  # each decoder has read a video before it counts
         idle = usage.idle_share(service.pid, IDLE_S)
         found = {clients: rounds.between("E", at(rungs, clients), options.rounds + more) for clients, more in MORE_ROUNDS.items()}
-        peaks = {"service": usage.peak_mib(service.pid), "with decoders": usage.family_peak_mib(service.pid)}
-    return report(found, idle, peaks)
+    return report(found, idle)
 
 
 def at(rungs: dict[str, Rung], clients: int) -> dict[str, Callable[[], Sample]]:
@@ -124,17 +122,16 @@ def at(rungs: dict[str, Rung], clients: int) -> dict[str, Callable[[], Sample]]:
     return {name: partial(rung, clients) for name, rung in rungs.items()}
 
 
-def report(found: dict[int, dict[str, list[Sample]]], idle: float, peaks: dict[str, float]) -> Claim:
+def report(found: dict[int, dict[str, list[Sample]]], idle: float) -> Claim:
     """Samples to tables."""
-    memory = f"{peaks['service']:.0f} MiB, {peaks['with decoders']:.0f} with its decoders"
     table = Table(
         "What each layer costs",
         ("clients", "what", "clips/s", "of E [95 %]", "CPU s/clip", "p50 s", "p99 s", "clips/batch", "network busy"),
-        note=f"Peak memory: {memory}. Idle: {idle:.2%} of a core.",
+        note=f"Idle: {idle:.2%} of a core.",
     )
     stages = Table("Where a request's time goes, in ms (stages overlap)", ("clients", *STAGES))
     aims: list[Aim] = [at_most("idle", 1, 100 * idle, "% of a core")]
-    figures: dict[str, Any] = {"idle_share_of_a_core": idle, "peak_mib": peaks, "clips_a_request": CLIPS, "rungs": []}
+    figures: dict[str, Any] = {"idle_share_of_a_core": idle, "clips_a_request": CLIPS, "rungs": []}
     for clients, samples in found.items():
         for name, mine in samples.items():
             result = rounds.summary(mine, samples["E"])

@@ -81,16 +81,16 @@ class Worker:
     """A child that answers JSON lines, one a command."""
 
     def __init__(self, running: subprocess.Popen[str]) -> None:
-        self._process, self.pid = running, running.pid
+        self.process, self.pid = running, running.pid
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """One command, and its answer. Raises RuntimeError where the child has ended."""
-        assert self._process.stdin is not None  # noqa: S101 (it was started with pipes)
-        assert self._process.stdout is not None  # noqa: S101
+        assert self.process.stdin is not None  # noqa: S101 (it was started with pipes)
+        assert self.process.stdout is not None  # noqa: S101
         with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
-        line = self._process.stdout.readline()
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("a measured process has ended")
         answer: dict[str, Any] = json.loads(line)
@@ -127,6 +127,11 @@ def wait_until_ready(running: subprocess.Popen[str], port: int, path: str = "/re
         time.sleep(every_s)
 
 
+def at_port(port: int) -> dict[str, str]:
+    """The environment of a service that listens there, to this machine alone."""
+    return {"C3D_PORT": str(port), "C3D_HOST": "127.0.0.1", "C3D_DRAIN_DELAY_S": "0"}
+
+
 class Server(NamedTuple):
     """A server that is ready."""
 
@@ -138,7 +143,7 @@ class Server(NamedTuple):
 def server(module: str, *, path: str = "/readyz", python: str = sys.executable, **environment: str) -> Iterator[Server]:
     """``python -m module`` on a free port, which it finds in C3D_PORT, once a GET of ``path`` is answered."""
     port = free_port()
-    environment = {"C3D_PORT": str(port), "C3D_HOST": "127.0.0.1", "C3D_DRAIN_DELAY_S": "0"} | environment
+    environment = at_port(port) | environment
     with process([python, "-m", module], environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
         wait_until_ready(running, port, path)
         yield Server(running.pid, port)

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import claims, inputs, rounds, stats, usage
+from bench import claims, inputs, ladder, load, processes, rounds, stats, usage
 from bench.__main__ import CLAIMS
 from bench.claims import Aim, Claim, Table
 from bench.report import BEGIN, END, markdown, put
 from bench.rounds import Sample
 from bench.stats import Interval
 from conftest import ROOT
+from model_store.store import Model
 from service.frames import read_video
 from service.video import FrameBlock
 
@@ -128,6 +129,24 @@ def test_what_a_process_uses_is_seen() -> None:
     while usage.family_cpu_s(usage.SELF) <= before:
         sum(range(100_000))
     assert usage.peak_mib(usage.SELF) > 10
+
+
+@pytest.mark.slow
+def test_the_ladders_rungs_share_one_network(
+    stand_in: Model, clip_mp4: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real service with the bare loop in its process: what the loop and the batcher run is no clip of the service's."""
+    monkeypatch.setenv("C3D_MODEL_STORE", str(stand_in.directory.parent))
+    np.save(tmp_path / "clips.npy", inputs.clips_of(clip_mp4))
+    environment = processes.at_port(processes.free_port())
+    with processes.worker("bench.servers.looped", str(tmp_path / "clips.npy"), **environment) as child:
+        port = int(environment["C3D_PORT"])
+        processes.wait_until_ready(child.process, port)
+        assert ladder.bare(child)(1).clips == ladder.LOOP
+        assert child.ask(batcher=1, requests=1, clips=4)["clips"] == 4
+        assert ladder.counted(port)[0] == 0  # neither passed through the service
+        load.drive(port, [load.video_upload(clip_mp4.read_bytes(), 4)], 1, 1)
+        assert ladder.counted(port)[0] == 4
 
 
 @pytest.mark.parametrize("name", sorted(CLAIMS))

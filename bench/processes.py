@@ -75,6 +75,8 @@ def process(command: list[str], environment: Mapping[str, str], **options: Any) 
             with suppress(ProcessLookupError):
                 os.killpg(running.pid, signal.SIGKILL)  # what outlived its parent
             running.wait()
+            for pipe in filter(None, (running.stdin, running.stdout)):
+                pipe.close()
 
 
 class Worker:

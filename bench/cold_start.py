@@ -71,9 +71,8 @@ def steps() -> dict[str, float]:
 def start() -> dict[str, float]:
     """Seconds until a real service answers /livez, and /readyz; and its processor until then."""
     port = processes.free_port()
-    environment = {"C3D_PORT": str(port), "C3D_HOST": "127.0.0.1", "C3D_DRAIN_DELAY_S": "0"}
     started = time.perf_counter()
-    with processes.process([sys.executable, "-m", "service"], environment, stdin=subprocess.DEVNULL) as running:
+    with processes.process([sys.executable, "-m", "service"], processes.at_port(port), stdin=subprocess.DEVNULL) as running:
         processes.wait_until_ready(running, port, "/livez")
         alive = time.perf_counter() - started
         processes.wait_until_ready(running, port)

@@ -101,10 +101,8 @@ def measure(options: Options, directory: Path) -> Claim:
         files[num_clips] = [load.video_upload(video, num_clips) for video in videos]
         decoded[num_clips] = [load.decoded_clips(each) for each in clips]
     np.save(directory / "clips.npy", np.concatenate(clips))
-    environment = processes.at_port(processes.free_port()) | {"C3D_REQUEST_TIMEOUT_S": "3600"}
-    with processes.worker("bench.servers.looped", str(directory / "clips.npy"), **environment) as child:
-        service = Server(child.pid, int(environment["C3D_PORT"]))
-        processes.wait_until_ready(child.process, service.port)
+    looped = ("bench.servers.looped", str(directory / "clips.npy"))
+    with processes.serving_worker(*looped, C3D_REQUEST_TIMEOUT_S="3600") as (child, service):
         rungs = {
             "E": bare(child),
             "B": batched(child),

@@ -149,3 +149,12 @@ def server(module: str, *, path: str = "/readyz", python: str = sys.executable, 
     with process([python, "-m", module], environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as running:
         wait_until_ready(running, port, path)
         yield Server(running.pid, port)
+
+
+@contextmanager
+def serving_worker(module: str, *arguments: str, **environment: str) -> Iterator[tuple[Worker, Server]]:
+    """``python -m module`` as a Worker that is a server too, once it is ready as both."""
+    port = free_port()
+    with worker(module, *arguments, **(at_port(port) | environment)) as child:
+        wait_until_ready(child.process, port)
+        yield child, Server(child.pid, port)

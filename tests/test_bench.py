@@ -138,10 +138,7 @@ def test_the_ladders_rungs_share_one_network(
     """The real service with the bare loop in its process: what the loop and the batcher run is no clip of the service's."""
     monkeypatch.setenv("C3D_MODEL_STORE", str(stand_in.directory.parent))
     np.save(tmp_path / "clips.npy", inputs.clips_of(clip_mp4))
-    environment = processes.at_port(processes.free_port())
-    with processes.worker("bench.servers.looped", str(tmp_path / "clips.npy"), **environment) as child:
-        port = int(environment["C3D_PORT"])
-        processes.wait_until_ready(child.process, port)
+    with processes.serving_worker("bench.servers.looped", str(tmp_path / "clips.npy")) as (child, (_, port)):
         assert ladder.bare(child)(1).clips == ladder.LOOP
         assert child.ask(batcher=1, requests=1, clips=4)["clips"] == 4
         assert ladder.counted(port)[0] == 0  # neither passed through the service

@@ -9,7 +9,7 @@ import pytest
 
 from model_store import standin
 from model_store.store import Model
-from videos import write_video
+from tests.support.videos import write_video
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"

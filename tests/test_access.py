@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from http_helpers import fake_app, serving
 from service.access import PROBES, Access
 from service.errors import Unauthorized
+from tests.support.http_helpers import fake_app, serving
 
 OLD, NEW = "the-old-key-of-us", "the~new/key+of=us!"
 BOTH = Access((OLD, NEW), probes_too=False)

@@ -13,13 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from fakes import LABELS, FakeNetwork, fake_outputs
-from http_helpers import fake_app, serving
 from service.answers import json_response
 from service.c3d import ClipOutputs
 from service.frames import read_video
 from service.video import FrameBlock
-from videos import write_video
+from tests.support.fakes import LABELS, FakeNetwork, fake_outputs
+from tests.support.http_helpers import fake_app, serving
+from tests.support.videos import write_video
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from fakes import FakeNetwork
-from http_helpers import GONE, MULTIPART, OCTETS, ask, assert_alike, chunks, fake_app, form, part, ready, serving
 from service.c3d import ClipOutputs
-from videos import write_audio, write_video
+from tests.support.fakes import FakeNetwork
+from tests.support.http_helpers import GONE, MULTIPART, OCTETS, ask, assert_alike, chunks, fake_app, form, part, ready, serving
+from tests.support.videos import write_audio, write_video
 
 ENDPOINTS = ["/classify", "/features"]
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from fakes import FakeNetwork
-from http_helpers import fake_app, serving, until_status
 from model_store.store import ModelMissing, StoreError
 from service.app import create_app
 from service.errors import KnownAnswerWrong, PrecisionUnavailable
 from service.loading import load_network
 from service.settings import Settings
+from tests.support.fakes import FakeNetwork
+from tests.support.http_helpers import fake_app, serving, until_status
 
 INSIDE = "/srv/store/sports1m: what went wrong inside"
 

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from fakes import LABELS, FakeNetwork
-from http_helpers import fake_app, serving
-from videos import write_video
+from tests.support.fakes import LABELS, FakeNetwork
+from tests.support.http_helpers import fake_app, serving
+from tests.support.videos import write_video
 
 NPY, NPZ = {"accept": "application/x-npy"}, {"accept": "application/zip"}
 

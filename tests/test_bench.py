@@ -21,10 +21,10 @@ from bench.claims import Aim, Claim, Table
 from bench.report import BEGIN, END, markdown, put
 from bench.rounds import Sample
 from bench.stats import Interval
-from conftest import ROOT
 from model_store.store import Model
 from service.frames import read_video
 from service.video import FrameBlock
+from tests.conftest import ROOT
 
 MACHINE = {
     "date": "2026-11-23", "cpu": {"name": "A CPU", "number": "family 1, model 2", "flags": ["avx2"]}, "cores": 2,

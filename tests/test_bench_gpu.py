@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from service import c3d
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import layout_writers
-from layout_writers import blob, field, small_shapes
 from model_store import caffe, layouts
 from model_store.tensors import StoreError
+from tests.support import layout_writers
+from tests.support.layout_writers import blob, field, small_shapes
 
 TENSORS = layout_writers.seeded(small_shapes())
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import layout_writers
 from model_store.canonical import KERAS, Entry, Found, tensors
 from model_store.tensors import StoreError
+from tests.support import layout_writers
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-import store_fakes
 from model_store.card import CROP_LEFT, Card
+from tests.support import store_fakes
 
 
 def test_card_survives_its_file() -> None:

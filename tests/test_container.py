@@ -12,7 +12,7 @@ from av.stream import Disposition
 from service.container import count_frames, opened, packets, start_sec, video_stream
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge
 from service.video import Reading
-from videos import picture, write_audio, write_video
+from tests.support.videos import picture, write_audio, write_video
 
 
 def test_the_stream_is_ready_to_be_decoded_on_one_core(clip_mp4: Path) -> None:

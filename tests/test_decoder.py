@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import SHARED
 from service.decoder import Decoder
 from service.errors import DecoderFailed, DecodeTimeout, ServiceError, UndecodableVideo
 from service.frames import read_video
 from service.slot import Decoded
 from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
-from videos import write_video
+from tests.conftest import SHARED
+from tests.support.videos import write_video
 
 GIB = 1024**3
 ENOUGH = True

@@ -15,7 +15,7 @@ from service import ring
 from service.decoder_process import Process
 from service.frames import read_video
 from service.video import FrameBlock, Reading
-from videos import write_video
+from tests.support.videos import write_video
 
 
 class Run:

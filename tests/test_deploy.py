@@ -13,9 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from conftest import ROOT
 from service import probes
 from service.settings import MIB, VERSION, Settings, unknown_names
+from tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"

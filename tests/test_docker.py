@@ -18,9 +18,9 @@ from typing import Any, Self
 import httpx2
 import pytest
 
-from conftest import ROOT
 from service.settings import VERSION
-from videos import write_video
+from tests.conftest import ROOT
+from tests.support.videos import write_video
 
 pytestmark = pytest.mark.docker
 

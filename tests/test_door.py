@@ -13,13 +13,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
-from http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
 from service.access import Access
 from service.admission import Admission, Queue
 from service.door import DRAIN_BYTES, Door
 from service.errors import UploadTimeout
 from service.metrics import Metrics
 from service.settings import Settings
+from tests.support.http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
 
 LIMIT = 1000
 CAUSE = "/srv/secret: the stack of it"

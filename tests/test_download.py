@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-import loopback
-from downloads import CONTENT, Case, serving
 from model_store import download
 from model_store.download import Downloader
 from model_store.store import NoRoom
 from model_store.web import SourceFailed, Web
+from tests.support import loopback
+from tests.support.downloads import CONTENT, Case, serving
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from conftest import ROOT
 from service import errors
 from service.errors import ServiceError
+from tests.conftest import ROOT
 
 STATUS = {  # the design's table of codes, as far as it is built; None: a class that only groups others
     "MalformedRequest": (400, "malformed_request"),

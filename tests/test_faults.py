@@ -18,10 +18,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from conftest import ROOT
-from faulty_server import CAUSE, DIE, FAIL, WAIT
-from service_process import Service, start
-from videos import write_video
+from tests.support.faulty_server import CAUSE, DIE, FAIL, WAIT
+from tests.support.service_process import Service, start
+from tests.support.videos import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +36,7 @@ class Faulty:
         self.spool.mkdir()
         for name in ("here", "go"):
             os.mkfifo(directory / name)
-        command = (str(ROOT / "tests" / "faulty_server.py"), str(directory))
+        command = ("-m", "tests.support.faulty_server", str(directory))
         self.service: Service = start(self.spool, *command, C3D_LOG_FORMAT="json", **settings)
         self.process = self.service.process
         self._clients = ThreadPoolExecutor(16)

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from raw_server import Answer, answer, ended, endless, serving
 from service import addresses
 from service.errors import BodyTooLarge, ServiceError, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
 from service.fetch import MAX_REDIRECTS, Fetcher, look_up
 from service.fetch_policy import FetchPolicy
+from tests.support.raw_server import Answer, answer, ended, endless, serving
 
 HERE = "127.0.0.77"  # stands for a public address: what is private and what special must be refused as it is anywhere
 NAME = "clips.example"

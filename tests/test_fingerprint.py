@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fakes import FakeNetwork
 from model_store import fingerprint
 from model_store.labels import numbered
 from model_store.tensors import StoreError
 from service.pooling import l2_normalize
+from tests.support.fakes import FakeNetwork
 
 LABELS = numbered(487)
 

@@ -6,10 +6,10 @@ import io
 
 import pytest
 
-from http_helpers import BOUNDARY, form, part
 from service.errors import InvalidOption, MalformedRequest, ServiceError, SourceConflict, SourceRequired
 from service.form import MAX_BOUNDARY_BYTES, MAX_FIELD_BYTES, Form
 from service.sink import Sink
+from tests.support.http_helpers import BOUNDARY, form, part
 
 CONTENT = b"\r\n--a-boundar" * 3  # nearly the boundary
 BODY = form(part("top_k", b"3"), part("file", CONTENT, "clip.mp4"), part("tail", b"pad"))

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import ROOT, SHARED
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
 from service.frames import read_video
 from service.ring import BLOCK_LENGTH
 from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
-from videos import write_audio, write_video
+from tests.conftest import ROOT, SHARED
+from tests.support.videos import write_audio, write_video
 
 Read = tuple[VideoInfo, NDArray[np.uint8], NDArray[np.float64], VideoEnd]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from tests.conftest import ROOT
 
 PACKAGES = ("service", "model_store")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))

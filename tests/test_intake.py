@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import layout_writers
-import loopback
-import store_fakes
 from model_store import intake, manifest, pull, store
 from model_store.manifest import Manifest
 from model_store.tensors import StoreError
 from model_store.web import Web
+from tests.support import layout_writers, loopback, store_fakes
 
 
 def offline(directory: Path) -> tuple[pull.Puller, Manifest, io.StringIO]:

@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-import layout_writers
-from layout_writers import KERAS_1, as_keras, as_pytorch, as_theano, keras_hdf5, small_shapes
 from model_store import layouts
 from model_store.tensors import StoreError
+from tests.support import layout_writers
+from tests.support.layout_writers import KERAS_1, as_keras, as_pytorch, as_theano, keras_hdf5, small_shapes
 
 TENSORS = layout_writers.seeded(small_shapes())
 THEANO = {"backend": "theano", "keras_version": "2.0.8"}

@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
-import layout_writers
-from layout_writers import as_keras, keras_3_weights, small_shapes
 from model_store import layouts
 from model_store.tensors import StoreError
+from tests.support import layout_writers
+from tests.support.layout_writers import as_keras, keras_3_weights, small_shapes
 
 TENSORS = layout_writers.seeded(small_shapes())
 

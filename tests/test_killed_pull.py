@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-import layout_writers
-import loopback
 from model_store import store
 from model_store.tensors import identity
-from pulls import Case, serving
 from service import c3d
+from tests.conftest import ROOT
+from tests.support import layout_writers, loopback
+from tests.support.pulls import Case, serving
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parent.parent
 
 
 class Weights:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SHARED
 from model_store import labels
 from model_store.tensors import StoreError
+from tests.conftest import SHARED
 
 
 @pytest.mark.parametrize("content", ["boxe\nvélo\n", "boxe\nvélo", "boxe\r\nvélo\r\n", "\ufeffboxe\n vélo \n\n"])

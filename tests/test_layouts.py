@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import layout_writers
 from model_store import layouts
 from model_store.tensors import StoreError, tensor_sha256
 from service import c3d
+from tests.conftest import ROOT
+from tests.support import layout_writers
 
 SMALL = layout_writers.seeded(layout_writers.small_shapes())
 DESCRIPTORS_ONLY = {name: tensor for name, tensor in SMALL.items() if "fc8" not in name}
@@ -119,5 +120,5 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 def test_never_more_than_two_copies_in_memory(form: str, tmp_path: Path) -> None:
     layout_writers.ALL[form](layout_writers.seeded(c3d.weight_shapes()), tmp_path / "w")
     command = [sys.executable, "-c", MEMORY, str(tmp_path / "w")]
-    peak = int(subprocess.run(command, check=True, capture_output=True, cwd=Path(__file__).parent.parent).stdout)
+    peak = int(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
     assert peak < 2 * 4 * c3d.NUM_PARAMETERS

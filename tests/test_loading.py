@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from fakes import FakeNetwork
 from model_store.store import ModelMissing, StoreError
 from service import loading
 from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import Settings
+from tests.support.fakes import FakeNetwork
 
 
 class NoDecoder:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import store_fakes
 from model_store import lock, store
+from tests.support import store_fakes
 
 
 def test_second_writer_waits_and_says_so(tmp_path: Path) -> None:

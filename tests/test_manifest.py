@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SHARED
 from model_store import manifest, mean, pull
 from model_store.tensors import StoreError
+from tests.conftest import SHARED
 
 
 def test_shipped_manifest() -> None:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import layout_writers
 from model_store import mean
 from model_store.tensors import StoreError
 from service import c3d
-from store_fakes import cube
+from tests.support import layout_writers
+from tests.support.store_fakes import cube
 
 CUBE = cube()
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import layout_writers
-import store_fakes
 from model_store import manifest, pull, store
 from model_store.__main__ import main
+from tests.support import layout_writers, store_fakes
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import reference
 from model_store import standin
 from model_store.store import Model
 from service import c3d
@@ -24,6 +23,7 @@ from service.batcher import Batcher, Done
 from service.clips import ClipCutter
 from service.frames import read_video
 from service.video import FrameBlock
+from tests.support import reference
 
 pytestmark = pytest.mark.slow
 Floats = NDArray[np.float32]

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from conftest import ROOT
-from http_helpers import fake_app
-from live_server import live
 from service import errors
 from service.openapi import responses
+from tests.conftest import ROOT
+from tests.support.http_helpers import fake_app
+from tests.support.live_server import live
 
 BIN = Path(sys.executable).parent
 # Beside what the schema can say there are rules between options, videos that are none, URLs that are off, and too little time;
 # and the bytes of 16 frames are no example for a document.
 SCHEMATHESIS = f"""
-hooks = "{ROOT / "tests" / "schemathesis_hooks.py"}"
+hooks = "{ROOT / "tests" / "support" / "schemathesis_hooks.py"}"
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", 403, 422, 504]
 [checks.not_a_server_error]

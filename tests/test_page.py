@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import loopback
-from downloads import CONTENT, Case, serving
 from model_store.page import Page, is_page
 from model_store.web import SourceFailed
+from tests.support import loopback
+from tests.support.downloads import CONTENT, Case, serving
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import loopback
-from downloads import CONTENT, Case, serving
 from model_store.web import SourceFailed
+from tests.support import loopback
+from tests.support.downloads import CONTENT, Case, serving
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fakes import FakeNetwork, InlineDecoder, fake_outputs
 from service.batcher import Batcher
 from service.c3d import CLIP_SHAPE, ClipOutputs
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
@@ -21,7 +20,8 @@ from service.frames import read_video
 from service.options import Options
 from service.pipeline import BATCHES_AHEAD, ClipDone, Opened, Pipeline, Summary
 from service.video import FrameBlock, Reading
-from videos import write_video
+from tests.support.fakes import FakeNetwork, InlineDecoder, fake_outputs
+from tests.support.videos import write_video
 
 Run = Callable[[NDArray[Any]], Any]
 MakePipeline = Callable[[Run], Pipeline]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import reference
 from service.pooling import MeanPool, Segments, l2_normalize, top_predictions
+from tests.support import reference
 
 
 def pooled(rows: NDArray[np.float32]) -> MeanPool:

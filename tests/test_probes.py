@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from fakes import LABELS, FakeNetwork
-from http_helpers import fake_app, serving, until_status
 from service.app import create_app
 from service.settings import VERSION, Settings
+from tests.support.fakes import LABELS, FakeNetwork
+from tests.support.http_helpers import fake_app, serving, until_status
 
 NEED_THE_NETWORK = ["/readyz", "/health", "/info", "/labels"]
 NEED_NOTHING = ["/livez", "/docs", "/openapi.json"]

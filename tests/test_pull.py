@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import loopback
-import store_fakes
 from model_store import pull, store
 from model_store.tensors import StoreError
-from pulls import LABELS, Case, serving
+from tests.support import loopback, store_fakes
+from tests.support.pulls import LABELS, Case, serving
 
 
 @pytest.fixture

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import layout_writers
-import torch_writer
-from layout_writers import as_pytorch, small_shapes
 from model_store import layouts
 from model_store.tensors import StoreError
+from tests.support import layout_writers, torch_writer
+from tests.support.layout_writers import as_pytorch, small_shapes
 
 TENSORS = layout_writers.seeded(small_shapes())
 STATE = torch_writer.davidea(as_pytorch(TENSORS))

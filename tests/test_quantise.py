@@ -15,7 +15,7 @@ from model_store.__main__ import main
 from model_store.tensors import StoreError
 from service import c3d, loading
 from service.settings import Settings
-from videos import write_video
+from tests.support.videos import write_video
 
 # Looked for and not imported: it brings logging handlers of its own, and seconds, to tests that have no use for them.
 pytestmark = [

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conftest import ROOT
-from fakes import fake_outputs
-from http_helpers import fake_app
-from live_server import live
 from model_store.__main__ import main as model_store_main
 from service.options import ClassifyOptions, FeaturesOptions
 from service.schemas import ClassifyAnswer
+from tests.conftest import ROOT
+from tests.support.fakes import fake_outputs
+from tests.support.http_helpers import fake_app
+from tests.support.live_server import live
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)

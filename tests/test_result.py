@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from fakes import FakeNetwork
-from http_helpers import fake_app, serving
-from videos import write_video
+from tests.support.fakes import FakeNetwork
+from tests.support.http_helpers import fake_app, serving
+from tests.support.videos import write_video
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from fakes import FakeNetwork
-from http_helpers import fake_app, serving
 from service import errors, options, probes, schemas, stream_schemas, v2_schemas
+from tests.support.fakes import FakeNetwork
+from tests.support.http_helpers import fake_app, serving
 
 METHODS = {"get", "post"}
 TYPES: dict[str, type | tuple[type, ...]] = {

@@ -19,15 +19,15 @@ import numpy as np
 import pytest
 import tritonclient.http
 
-import reference
-from conftest import ROOT
 from model_store import standin
 from model_store.store import Model
 from service import c3d
 from service.frames import read_video
 from service.video import FrameBlock
-from service_process import Service, start
-from videos import write_video
+from tests.conftest import ROOT
+from tests.support import reference
+from tests.support.service_process import Service, start
+from tests.support.videos import write_video
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from conftest import ROOT
 from service.settings import Settings, unknown_names
+from tests.conftest import ROOT
 
 NAMES = sorted(Settings.model_fields)
 

@@ -14,7 +14,6 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
-from http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
 from service import errors
 from service.fetch import Fetcher
 from service.fetch_policy import FetchPolicy
@@ -22,6 +21,8 @@ from service.form import MAX_FIELD_BYTES, MAX_FIELDS
 from service.sink import WRITE_BYTES
 from service.source import receive
 from service.spool import Spool
+from tests.conftest import ROOT
+from tests.support.http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
 
 # All that a parser may take for a boundary and that is none, and bytes that are no text.
 CONTENT = f"\r\n--{BOUNDARY[:-1]}\r\n--\r\n\r--{BOUNDARY}\n--{BOUNDARY}\r\n-".encode() + bytes(range(256))
@@ -209,7 +210,7 @@ def test_the_file_is_gone_even_where_its_user_fails(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from http_helpers import OCTETS, fake_app, serving
+from tests.support.http_helpers import OCTETS, fake_app, serving
 spool = Path(sys.argv[1])
 with serving(fake_app(spool)) as client:
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -220,9 +221,8 @@ with serving(fake_app(spool)) as client:
 
 
 def test_a_full_disk_is_507_and_the_next_request_is_served(tmp_path: Path) -> None:
-    tests = Path(__file__).parent
-    paths = f"import sys; sys.path[:0] = [{str(tests.parent)!r}, {str(tests)!r}]"
-    run = subprocess.run([sys.executable, "-c", paths + FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.stdout.split("\n")[:2] == ["507 disk_full 0 False", "422"], run.stderr
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
 from service import spool
 from service.errors import DiskFull
+from tests.conftest import ROOT
 
 
 def test_lives_as_long_as_its_context(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import store_fakes
 from model_store import store, tensors
 from model_store.labels import numbered
 from service import c3d
+from tests.support import store_fakes
 
 
 @pytest.mark.parametrize(

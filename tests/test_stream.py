@@ -15,14 +15,14 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 from starlette.types import Message
 
-from fakes import FakeNetwork
-from http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving
 from service.c3d import ClipOutputs
 from service.frames import read_video
 from service.pipeline import BATCHES_AHEAD
 from service.stream import Patience, _patiently
 from service.stream_schemas import Line
-from videos import write_video
+from tests.support.fakes import FakeNetwork
+from tests.support.http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving
+from tests.support.videos import write_video
 
 NDJSON = {"accept": "application/x-ndjson"}
 LINE: TypeAdapter[Any] = TypeAdapter(Line)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import torch_writer
 from model_store import layouts, tensor_pickle
 from model_store.tensor_pickle import load
 from model_store.tensors import StoreError
+from tests.support import torch_writer
 
 
 class Evil:

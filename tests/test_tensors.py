@@ -9,7 +9,7 @@ import pytest
 
 from model_store import tensors
 from model_store.tensors import StoreError
-from store_fakes import cube
+from tests.support.store_fakes import cube
 
 
 def test_hash_is_what_the_docstring_says() -> None:

@@ -17,14 +17,14 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from fakes import FakeNetwork, fake_outputs
-from http_helpers import GONE, ask, chunks, fake_app, ready, serving, until_status
-from live_server import live
 from service.app import create_app
 from service.c3d import CLIP_SHAPE, ClipOutputs
 from service.schemas import ModelOut
 from service.settings import Settings
 from service.v2_body import CLIP_BYTES, MAX_JSON_BYTES
+from tests.support.fakes import FakeNetwork, fake_outputs
+from tests.support.http_helpers import GONE, ask, chunks, fake_app, ready, serving, until_status
+from tests.support.live_server import live
 
 INFER = "/v2/models/c3d/infer"
 LENGTH = "inference-header-content-length"

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import layout_writers
-import store_fakes
 from model_store import store, verify
 from model_store.tensors import StoreError
+from tests.support import layout_writers, store_fakes
 
 
 def test_known_answer_of_sports1m(tmp_path: Path) -> None:

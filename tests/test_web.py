@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-import loopback
 from model_store.web import SourceFailed, Web
+from tests.support import loopback
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The service with a network that does what the clips tell it to: python tests/faulty_server.py DIRECTORY.
+"""The service with a network that does what the clips tell it to: python -m tests.support.faulty_server DIRECTORY.
 
 A clip's mean grey is an order, one of those below; any other clip is answered as FakeNetwork does. DIRECTORY holds the named
 pipes ``here`` and ``go``, and the file ``broken`` as long as every batch shall fail.
@@ -13,13 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from fakes import FakeNetwork  # noqa: E402
-from service import c3d, journal  # noqa: E402
-from service.server import serve  # noqa: E402
-from service.settings import Settings  # noqa: E402
+from service import c3d, journal
+from service.server import serve
+from service.settings import Settings
+from tests.support.fakes import FakeNetwork
 
 FAIL, DIE, WAIT = 60, 120, 180
 CAUSE = "the device is on fire"

@@ -15,9 +15,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
-from fakes import FakeNetwork
 from service.app import create_app
 from service.settings import Settings
+from tests.support.fakes import FakeNetwork
 
 BOUNDARY = "a-boundary"
 MULTIPART = (("content-type", f"multipart/form-data; boundary={BOUNDARY}"),)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import loopback
 from model_store.download import Downloader
 from model_store.manifest import Source
 from model_store.web import Web
+from tests.support import loopback
 
 CONTENT = bytes(range(251)) * 2000  # 502,000 bytes
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

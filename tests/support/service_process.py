@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conftest import ROOT
+from tests.conftest import ROOT
 
 
 @dataclass

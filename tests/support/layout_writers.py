@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import torch_writer
+from tests.support import torch_writer
 
 Tensors = Mapping[str, NDArray[np.float32]]
 Pairs = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]  # layer -> (weight, bias)

@@ -33,7 +33,7 @@ def card(**changes: object) -> Card:
         "mean_sha256": hashlib.sha256(b"mean").hexdigest(),
         "labels": "numbered",
         "known_answer": standin.KNOWN_ANSWER,
-        "source": "tests/fakes.py",
+        "source": "tests/support/fakes.py",
         "form": "seeded",
         "licence": "none needed",
         "created": "2026-11-23",

@@ -1,0 +1,1 @@
+"""What several tests need: fakes, servers and clients to drive, makers of files."""

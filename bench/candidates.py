@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 from service.engines import ENGINES, Forward
 
 Tensors = Mapping[str, NDArray[np.float32]]

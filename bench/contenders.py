@@ -17,8 +17,8 @@ import numpy as np
 from bench import exported
 from bench.inputs import Clips
 from bench.weights import Float32, Run, channels_first, mean_of
+from model_store import c3d
 from model_store.store import Model
-from service import c3d
 from service.loading import LoadedNetwork, build
 from service.settings import Settings
 

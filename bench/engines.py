@@ -22,9 +22,8 @@ from bench.contenders import ENGINES, LONG, REFERENCE, store
 from bench.inputs import REAL_VIDEOS, Clips
 from bench.installed import interpreter, missing
 from bench.rounds import Sample
-from model_store import calibration
+from model_store import c3d, calibration
 from model_store.store import open_model
-from service import c3d
 
 LOOP = 8  # clips of an engine in a round
 STRIDE = 16  # frames between the clips that drift is measured on

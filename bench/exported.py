@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.inputs import Clips
 from bench.weights import Float32, Run, channels_first, mean_of
+from model_store import c3d
 from model_store.store import Model
-from service import c3d
 
 
 def _onnx(model: Model) -> Any:

@@ -27,8 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from model_store import standin
-from service import c3d
+from model_store import c3d, standin
 
 REFERENCE_CLIPS = 4
 NO_GPU = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}

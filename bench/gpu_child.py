@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 
 FLOPS = 2 * 38.55e9  # of one clip's forward pass: multiplications and additions of the convolutions and dense layers
 GROUPS = ("pool1", "pool2", "pool3", "pool4", "pool5", "fc8")  # the last layer of each

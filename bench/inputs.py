@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.processes import ROOT
-from service import c3d
+from model_store import c3d
 from service.clips import ClipCutter
 from service.frames import read_video
 from service.video import FrameBlock, Reading, VideoEnd

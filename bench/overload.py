@@ -32,8 +32,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import c3d
 from model_store.store import open_model
-from service import c3d, journal
+from service import journal
 from service.server import serve
 from service.settings import Settings
 

@@ -17,7 +17,7 @@ from bench.claims import Claim, Options, Table
 from bench.installed import interpreter, missing
 from bench.processes import Server
 from bench.rounds import Sample
-from service import c3d
+from model_store import c3d
 
 CLIENTS, REQUESTS, CLIPS = 4, 4, 6  # of a server in a round
 IDLE_S = 4.0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench import claims, inputs, load, processes, stats, usage
 from bench.claims import Claim, Options, Table, at_most
-from service import c3d
+from model_store import c3d
 
 PIECE_S = 10
 MEMORY_S = (10, 60, 600, 7200)

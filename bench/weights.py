@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.inputs import Clips
+from model_store import c3d
 from model_store.store import Model
-from service import c3d
 
 Float32 = NDArray[np.float32]
 Run = Callable[[Clips], tuple[Float32, Float32]]  # clips (b, 16, 112, 112, 3) to fc6 (b, 4096) and probabilities (b, n)

@@ -95,14 +95,14 @@ def _pull(directory: Path, options: argparse.Namespace) -> None:
 
 
 def _import(directory: Path, options: argparse.Namespace) -> None:
-    from model_store import intake
+    from model_store import import_file
 
-    given = intake.Given(*(getattr(options, field) for field in intake.Given._fields))
+    given = import_file.Given(*(getattr(options, field) for field in import_file.Given._fields))
     known = manifest.load()
     with lock.hold(directory, _say):
         puller = pull.Puller(directory, known, Web(), sys.stderr)
-        model = intake.take(directory, given, puller, known, intake.answer_where_possible(_say))
-    for note in intake.notes(model):
+        model = import_file.take(directory, given, puller, known, import_file.answer_where_possible(_say))
+    for note in import_file.notes(model):
         _say(note)
     print(f"Imported: {_line(model)}")
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model_store import c3d
 from model_store.store import NEW, Model
 from model_store.tensors import StoreError
-from service import c3d
 
 PLACE, CARD, GRAPH, WEIGHTS = "int8", "calibration.json", "network.xml", "network.bin"
 

@@ -1,6 +1,6 @@
 """Arrays as another tool stores them become the canonical tensors: the one place where axes are moved.
 
-Canonical is what `service.c3d.weight_shapes` says: channels last, convolutions (time, row, column, inputs, filters), dense
+Canonical is what `model_store.c3d.weight_shapes` says: channels last, convolutions (time, row, column, inputs, filters), dense
 layers (inputs, outputs), the rows of fc6 in (row, column, channel) order; cross-correlation, no kernel flip.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import c3d
 from model_store.layer_names import canonical
 from model_store.tensors import Float32, StoreError, check_tensor
-from service import c3d
 
 ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # `c3d.weight_shapes`; tests shrink it
 POOL5 = next(layer.output[:3] for layer in c3d.LAYERS if layer.name == "pool5")  # (1, 4, 4): frames, rows, columns

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import c3d
+from model_store import c3d
 
 SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
 

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import c3d
 from model_store.card import Card
 from model_store.tensors import StoreError
-from service import c3d
 
 TOP_K = 5
 PROJECTIONS = 8  # a wrong mean, crop or layer order changes several of them in the third digit

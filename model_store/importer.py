@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import hashes, layouts, mean, store
+from model_store import c3d, hashes, layouts, mean, store
 from model_store.tensors import Float32, StoreError, identity, num_classes
-from service import c3d
 
 Answer = Callable[[store.Model], int | None]  # the class of zeros behind the mean; None where nobody can compute it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from service import c3d
+from model_store import c3d
 
 WITH_WEIGHTS = tuple(layer.name for layer in c3d.LAYERS if layer.parameters)  # conv1 ... conv5b, fc6, fc7, fc8
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model_store import c3d
 from model_store.tensors import Float32
-from service import c3d
 
 if TYPE_CHECKING:
     from model_store import store

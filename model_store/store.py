@@ -3,7 +3,7 @@
 ``<store>/<name>/`` holds four files that NumPy and a text editor read:
 
 * ``card.json``: where the model came from and what it is (`Card`);
-* ``weights.npz``: the tensors of `service.c3d.weight_shapes`, float32, uncompressed;
+* ``weights.npz``: the tensors of `model_store.c3d.weight_shapes`, float32, uncompressed;
 * ``mean.npy``: the mean cube, float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column, as Caffe stores it;
 * ``labels.txt``: one label a line, line 1 is class 0.
 
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model_store import c3d
 from model_store.card import CROP_LEFT, NAME, SPORTS1M, STAND_IN, Card, Preprocessing
 from model_store.tensors import (
     Float32,
@@ -35,7 +36,6 @@ from model_store.tensors import (
     tensor_sha256,
     update,
 )
-from service import c3d
 
 __all__ = [
     "CROP_LEFT", "NAME", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "NoRoom", "Preprocessing",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 
 Float32 = NDArray[np.float32]
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model_store import store
+from model_store import c3d, store
 from model_store.canonical import POOL5
 from model_store.tensors import Float32, StoreError
-from service import c3d
 
 if TYPE_CHECKING:
     from service.loading import ProvableNetwork

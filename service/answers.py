@@ -12,7 +12,7 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
-from service import c3d
+from model_store import c3d
 from service.errors import AnswerTooLarge
 from service.journal import RequestRecord
 from service.pipeline import ClipDone, Opened, Summary

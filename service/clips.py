@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 from service.video import FrameBlock, Notice, count
 
 Tail = Literal["drop", "pad"]

@@ -20,7 +20,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 from service.clock import Clock
 from service.container import check_length, count_frames, duration_sec, name_of, opened, packets, start_sec, video_stream
 from service.errors import UndecodableVideo, VideoTooLarge

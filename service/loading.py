@@ -11,8 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import c3d
 from model_store.store import SPORTS1M, Card, Model, ModelMissing, StoreError, open_model
-from service import c3d, errors
+from service import errors
 from service.batcher import Batcher
 from service.decoder import Decoder
 from service.fetch_policy import FetchPolicy

@@ -10,9 +10,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as op
 
-from model_store import calibration
+from model_store import c3d, calibration
 from model_store.store import Model
-from service import c3d
 from service.errors import PrecisionUnavailable
 
 Floats = NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from service import c3d
+from model_store import c3d
 from service.clips import Tail
 from service.errors import InvalidOption
 

@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.c3d import ClipOutputs
 from service.batcher import Batcher, Done
-from service.c3d import ClipOutputs
 from service.clips import Clip, ClipCutter, ClipSpan, Tail
 from service.decoder import Decoder
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo

@@ -15,12 +15,11 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from model_store import calibration
+from model_store import c3d, calibration
 from model_store.fingerprint import clips_of
 from model_store.hashes import of_file
 from model_store.store import Model
 from model_store.tensors import StoreError
-from service import c3d
 from service.errors import ServiceError
 from service.openvino_network import OpenvinoNetwork, graph
 

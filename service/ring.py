@@ -8,7 +8,7 @@ import os
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 
 BLOCK_LENGTH = 8  # frames handed on at once: half a clip
 RING_LENGTH = 4  # blocks decoded ahead of their reader at most: two clips

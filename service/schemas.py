@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from service import c3d
+from model_store import c3d
 
 Numbers = Annotated[list[float], Field(min_length=c3d.DESCRIPTOR_SIZE, max_length=c3d.DESCRIPTOR_SIZE)]
 Vector = Numbers | Annotated[str, Field(description="With encoding_format=base64: little-endian float32.")]

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from service import c3d
+from model_store import c3d
 from service.batcher import Batcher, Done
 from service.errors import WorkerDown
 from service.readiness import Readiness

@@ -15,7 +15,8 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
-from service import c3d, errors, v2_body, v2_schemas
+from model_store import c3d
+from service import errors, v2_body, v2_schemas
 from service.answers import MIN_NUMBER_BYTES, in_ms, json_response
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
 from service.journal import RequestRecord

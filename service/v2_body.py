@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from service import c3d
+from model_store import c3d
 from service.errors import BodyTooLarge, MalformedRequest, ServiceError
 from service.options import printable
 from service.v2_schemas import INPUT, InferRequest, InputTensor

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
 
-from service import c3d
+from model_store import c3d
 
 INPUT = "clips"
 DIMENSIONS = 1 + len(c3d.CLIP_SHAPE)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d
+from model_store import c3d
 
 FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
 TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off

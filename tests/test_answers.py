@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
+from model_store.c3d import ClipOutputs
 from service.answers import json_response
-from service.c3d import ClipOutputs
 from service.frames import read_video
 from service.video import FrameBlock
 from tests.support.fakes import LABELS, FakeNetwork, fake_outputs

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from service.c3d import ClipOutputs
+from model_store.c3d import ClipOutputs
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import GONE, MULTIPART, OCTETS, ask, assert_alike, chunks, fake_app, form, part, ready, serving
 from tests.support.videos import write_audio, write_video

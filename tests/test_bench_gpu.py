@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import c3d
+from model_store import c3d
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow

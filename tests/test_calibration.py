@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from model_store import calibration, store
+from model_store.c3d import ClipOutputs
 from model_store.calibration import Calibration, Drift
 from model_store.tensors import StoreError
-from service.c3d import ClipOutputs
 from tests.support import store_fakes
 
 DRIFT = Drift(num_clips=3, relative_l2_median=0.02, relative_l2_max=0.05, cosine_min=0.999, top1_agreement=1)

@@ -115,7 +115,7 @@ HOMES = {
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """Modules named by the imports below a node: `from service import c3d` is service.c3d."""
+    """Modules named by the imports below a node: `from service import c3d` is model_store.c3d."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -164,7 +164,7 @@ def test_the_store_knows_of_the_service_only_the_constants(path: Path) -> None:
     proves = path.stem in {"verify", "fingerprint", "__main__"}
     nodes = [node for node in tree_of(path).body if isinstance(node, ast.Import | ast.ImportFrom)] if proves else [tree_of(path)]
     found = {name for node in nodes for name in imported(node) if name.startswith("service")}
-    assert found <= {"service.c3d"}
+    assert found <= {"model_store.c3d"}
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))
@@ -193,7 +193,7 @@ def test_no_function_is_long() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("service.c3d", {"numpy", "pydantic", "fastapi", "keras", "av"}),
+        ("model_store.c3d", {"numpy", "pydantic", "fastapi", "keras", "av"}),
         ("service.frames", {"tensorflow", "keras", "fastapi", "starlette", "pydantic"}),
         ("service.settings", {"tensorflow", "keras", "fastapi", "av"}),
         ("service.app", {"tensorflow", "keras", "jax", "torch", "av", "cv2"}),

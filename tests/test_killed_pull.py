@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from model_store import store
+from model_store import c3d, store
 from model_store.tensors import identity
-from service import c3d
 from tests.conftest import ROOT
 from tests.support import layout_writers, loopback
 from tests.support.pulls import Case, serving

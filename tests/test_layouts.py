@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store import layouts
+from model_store import c3d, layouts
 from model_store.tensors import StoreError, tensor_sha256
-from service import c3d
 from tests.conftest import ROOT
 from tests.support import layout_writers
 

@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store import standin
+from model_store import c3d, standin
 from model_store.store import Model
-from service import c3d
 from service.batcher import Batcher, Done
 from service.clips import ClipCutter
 from service.frames import read_video

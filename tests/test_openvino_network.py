@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store import standin, store
-from service import c3d
+from model_store import c3d, standin, store
 
 if TYPE_CHECKING:
     from service.openvino_network import OpenvinoNetwork

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from model_store.c3d import CLIP_SHAPE, ClipOutputs
 from service.batcher import Batcher
-from service.c3d import CLIP_SHAPE, ClipOutputs
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.frames import read_video
 from service.options import Options

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import calibration, store
+from model_store import c3d, calibration, store
 from model_store.__main__ import main
 from model_store.tensors import StoreError
-from service import c3d, loading
+from service import loading
 from service.settings import Settings
 from tests.support.videos import write_video
 

@@ -19,9 +19,8 @@ import numpy as np
 import pytest
 import tritonclient.http
 
-from model_store import standin
+from model_store import c3d, standin
 from model_store.store import Model
-from service import c3d
 from service.frames import read_video
 from service.video import FrameBlock
 from tests.conftest import ROOT

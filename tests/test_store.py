@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import store, tensors
+from model_store import c3d, store, tensors
 from model_store.labels import numbered
-from service import c3d
 from tests.support import store_fakes
 
 

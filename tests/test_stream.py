@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 from starlette.types import Message
 
-from service.c3d import ClipOutputs
+from model_store.c3d import ClipOutputs
 from service.frames import read_video
 from service.pipeline import BATCHES_AHEAD
 from service.stream import Patience, _patiently

@@ -17,8 +17,8 @@ import tritonclient.http as triton
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
+from model_store.c3d import CLIP_SHAPE, ClipOutputs
 from service.app import create_app
-from service.c3d import CLIP_SHAPE, ClipOutputs
 from service.schemas import ModelOut
 from service.settings import Settings
 from service.v2_body import CLIP_BYTES, MAX_JSON_BYTES

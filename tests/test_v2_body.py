@@ -15,7 +15,7 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from service.c3d import CLIP_SHAPE
+from model_store.c3d import CLIP_SHAPE
 from service.errors import BodyTooLarge, MalformedRequest, ServiceError
 from service.v2_body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
 

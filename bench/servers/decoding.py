@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from bench.inputs import Clips
-from service import c3d
+from model_store import c3d
 
 
 def clips_of_bytes(video: bytes, crop_left: int = c3d.CROP_LEFT) -> Clips:

@@ -12,8 +12,9 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store import c3d
 from model_store.store import open_model
-from service import app, c3d, server
+from service import app, server
 from service.loading import Progress
 from service.metrics import Metrics
 from service.settings import Settings

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from bench.contenders import BATCH, configured, store
 from bench.inputs import Clips
 from bench.servers.decoding import clips_of_bytes
+from model_store import c3d
 from model_store.store import open_model
-from service import c3d
 
 
 class C3D(litserve.LitAPI):  # type: ignore[misc]

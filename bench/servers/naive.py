@@ -16,8 +16,8 @@ from bench.contenders import store
 from bench.inputs import Clips
 from bench.servers.decoding import clips_of_bytes
 from bench.weights import mean_of
+from model_store import c3d
 from model_store.store import Model, open_model
-from service import c3d
 
 
 def layer_of(row: c3d.Layer) -> Any:

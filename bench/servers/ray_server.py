@@ -14,8 +14,8 @@ from ray import serve
 from bench.contenders import BATCH, configured, store
 from bench.inputs import Clips
 from bench.servers.decoding import clips_of_bytes
+from model_store import c3d
 from model_store.store import open_model
-from service import c3d
 
 app = FastAPI()
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store import standin
+from model_store import c3d, standin
 from model_store.store import Card
-from service import c3d
 from service.frames import read_video
 from service.slot import Decoded
 from service.video import Reading

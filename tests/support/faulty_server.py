@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service import c3d, journal
+from model_store import c3d
+from service import journal
 from service.server import serve
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork

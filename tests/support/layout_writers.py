@@ -24,7 +24,7 @@ CONVS = ("conv1", "conv2", "conv3a", "conv3b", "conv4a", "conv4b", "conv5a", "co
 
 
 def small_shapes(num_classes: int = 5) -> dict[str, tuple[int, ...]]:
-    """C3D with a handful of filters: `service.c3d.weight_shapes`, but kilobytes. fc7 is square, as in the real one."""
+    """C3D with a handful of filters: `model_store.c3d.weight_shapes`, but kilobytes. fc7 is square, as in the real one."""
     shapes: dict[str, tuple[int, ...]] = {}
     filters = (2, 4, 5, 5, 6, 6, 7, 8)
     for name, inputs, outputs in zip(CONVS, (3, *filters), filters, strict=False):

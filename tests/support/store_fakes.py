@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store import mean, store
+from model_store import c3d, mean, store
 from model_store.labels import numbered
-from service import c3d
 
 
 def cube(level: float = 100.0) -> NDArray[np.float32]:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import importer, labels, manifest, mean, store, verify
+from model_store import c3d, importer, labels, manifest, mean, store, verify
 from model_store.manifest import Manifest, Source
 from model_store.pull import Puller
 from model_store.tensors import StoreError
-from service import c3d
 
 
 class Given(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import intake, manifest, pull, store
+from model_store import import_file, manifest, pull, store
 from model_store.manifest import Manifest
 from model_store.tensors import StoreError
 from model_store.web import Web
@@ -23,9 +23,9 @@ def offline(directory: Path) -> tuple[pull.Puller, Manifest, io.StringIO]:
     return pull.Puller(directory, known, Web(), out), known, out
 
 
-def take(directory: Path, given: intake.Given) -> store.Model:
+def take(directory: Path, given: import_file.Given) -> store.Model:
     puller, known, _ = offline(directory)
-    return intake.take(directory, given, puller, known, lambda _: None)
+    return import_file.take(directory, given, puller, known, lambda _: None)
 
 
 @pytest.fixture
@@ -48,26 +48,26 @@ def file(tmp_path: Path) -> Path:
 )
 def test_refusals(given: dict[str, str], said: str, tmp_path: Path, file: Path) -> None:
     with pytest.raises(StoreError, match=said):
-        take(tmp_path, intake.Given(file, **given))  # type: ignore[arg-type]
+        take(tmp_path, import_file.Given(file, **given))  # type: ignore[arg-type]
 
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="There is no file"):
-        take(tmp_path, intake.Given(tmp_path / "nowhere"))
+        take(tmp_path, import_file.Given(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize("name", ["sports1m.npz", "Stand-In.h5"])
 def test_a_files_name_claims_nothing(name: str, tmp_path: Path) -> None:
-    assert intake.name_of(intake.Given(tmp_path / name)) == "my-" + name.lower().rsplit(".", 1)[0]
-    assert intake.name_of(intake.Given(tmp_path / name, name="sports1m")) == "sports1m"
+    assert import_file.name_of(import_file.Given(tmp_path / name)) == "my-" + name.lower().rsplit(".", 1)[0]
+    assert import_file.name_of(import_file.Given(tmp_path / name, name="sports1m")) == "sports1m"
 
 
 def test_means(tmp_path: Path) -> None:
     puller, known, _ = offline(tmp_path)
     np.save(tmp_path / "my_mean.npy", store_fakes.cube())
-    from_file = intake.mean_of(str(tmp_path / "my_mean.npy"), "c3d-sports1m", puller, known)
+    from_file = import_file.mean_of(str(tmp_path / "my_mean.npy"), "c3d-sports1m", puller, known)
     np.testing.assert_array_equal(from_file.cube, store_fakes.cube())
-    numbers = intake.mean_of("101,108,107", "c3d-sports1m", puller, known)
+    numbers = import_file.mean_of("101,108,107", "c3d-sports1m", puller, known)
     assert (from_file.name, numbers.name) == ("my_mean.npy", "101,108,107")
     assert numbers.cube[:, 3, 50, 60].tolist() == [101, 108, 107]
 
@@ -75,11 +75,11 @@ def test_means(tmp_path: Path) -> None:
 def test_labels(tmp_path: Path) -> None:
     puller, known, out = offline(tmp_path)
     (tmp_path / "l.txt").write_text("a\nb\nc\n")
-    assert intake.labels_of(tmp_path / "l.txt", 3, puller, known) == (("a", "b", "c"), "l.txt")
-    assert intake.labels_of(None, 2, puller, known) == (("class 0", "class 1"), "numbered")
-    assert intake.labels_of(tmp_path / "l.txt", 0, puller, known) == ((), "none")
+    assert import_file.labels_of(tmp_path / "l.txt", 3, puller, known) == (("a", "b", "c"), "l.txt")
+    assert import_file.labels_of(None, 2, puller, known) == (("class 0", "class 1"), "numbered")
+    assert import_file.labels_of(tmp_path / "l.txt", 0, puller, known) == ((), "none")
     assert out.getvalue() == ""
-    assert intake.labels_of(None, 487, puller, known).name == "numbered"
+    assert import_file.labels_of(None, 487, puller, known).name == "numbered"
     assert "The classes are numbered instead; --labels FILE names them." in out.getvalue()
 
 
@@ -89,7 +89,7 @@ def test_487_classes_are_labelled_as_sports1m(tmp_path: Path) -> None:
         known = manifest.load()
         source = known.labels[0].model_copy(update={"url": server.url("/labels"), "hash": None, "size_bytes": None})
         known = known.model_copy(update={"labels": (source,)})
-        labels = intake.labels_of(None, 487, pull.Puller(tmp_path, known, Web(), io.StringIO()), known)
+        labels = import_file.labels_of(None, 487, pull.Puller(tmp_path, known, Web(), io.StringIO()), known)
     assert (labels.labels[486], labels.name) == ("sport 486", "sports1m")
 
 
@@ -102,8 +102,8 @@ def test_487_classes_are_labelled_as_sports1m(tmp_path: Path) -> None:
     ],
 )
 def test_notes(changes: dict[str, object], said: str, tmp_path: Path) -> None:
-    assert intake.notes(store_fakes.model(tmp_path / "plain", "mine", known_answer=184)) == []
-    (note,) = intake.notes(store_fakes.model(tmp_path, "mine", **changes))
+    assert import_file.notes(store_fakes.model(tmp_path / "plain", "mine", known_answer=184)) == []
+    (note,) = import_file.notes(store_fakes.model(tmp_path, "mine", **changes))
     assert note.startswith(said)
 
 
@@ -113,6 +113,6 @@ def test_where_keras_is_missing_nothing_is_proved(tmp_path: Path) -> None:
     def run(_: store.Model) -> tuple[int, float]:
         raise ModuleNotFoundError("No module named 'keras'")
 
-    answer = intake.answer_where_possible(said.append, run)
+    answer = import_file.answer_where_possible(said.append, run)
     assert answer(store_fakes.model(tmp_path, "mine")) is None
     assert said[-1].startswith("Not proved, since the network cannot run here (No module named 'keras').")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service import c3d
+from model_store import c3d
 
 
 def test_parameters_add_up() -> None:

@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_store import lock, manifest, pull, store
+from model_store import lock, pull, store
+from model_store.download import manifest
+from model_store.download.web import Web
 from model_store.tensors import StoreError
-from model_store.web import Web
 
 PACKAGE_STORE = Path(__file__).with_name("files")
 QUICK_S = 3.0  # for what is nice to have

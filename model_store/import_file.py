@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import c3d, importer, labels, manifest, mean, store, verify
-from model_store.manifest import Manifest, Source
+from model_store import c3d, importer, labels, mean, store, verify
+from model_store.download import manifest
+from model_store.download.manifest import Manifest, Source
 from model_store.pull import Puller
 from model_store.tensors import StoreError
 

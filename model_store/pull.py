@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from model_store import c3d, importer, labels, mean, store
-from model_store.download import Downloader
-from model_store.manifest import Manifest, Source
+from model_store.download.download import Downloader
+from model_store.download.manifest import Manifest, Source
+from model_store.download.web import Web
 from model_store.tensors import StoreError
-from model_store.web import Web
 
 DOWNLOADS = ".downloads"  # in the store; kept, so that nothing is fetched twice
 MEANS: dict[store.Preprocessing, str] = {"c3d-sports1m": "sports1m", "c3d-ucf101-mean": "ucf101"}  # manifest's names

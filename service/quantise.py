@@ -16,8 +16,8 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from model_store import c3d, calibration
+from model_store.download.hashes import of_file
 from model_store.fingerprint import clips_of
-from model_store.hashes import of_file
 from model_store.store import Model
 from model_store.tensors import StoreError
 from service.errors import ServiceError

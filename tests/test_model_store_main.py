@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import manifest, pull, store
+from model_store import pull, store
 from model_store.__main__ import main
+from model_store.download import manifest
 from tests.support import layout_writers, store_fakes
 
 

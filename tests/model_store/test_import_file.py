@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import import_file, manifest, pull, store
-from model_store.manifest import Manifest
+from model_store import import_file, pull, store
+from model_store.download import manifest
+from model_store.download.manifest import Manifest
+from model_store.download.web import Web
 from model_store.tensors import StoreError
-from model_store.web import Web
 from tests.support import layout_writers, loopback, store_fakes
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from model_store.download import Downloader
-from model_store.manifest import Source
-from model_store.web import Web
+from model_store.download.download import Downloader
+from model_store.download.manifest import Source
+from model_store.download.web import Web
 from tests.support import loopback
 
 CONTENT = bytes(range(251)) * 2000  # 502,000 bytes

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from model_store import c3d, pull
-from model_store.manifest import Manifest
-from model_store.web import Web
+from model_store.download.manifest import Manifest
+from model_store.download.web import Web
 from tests.support import layout_writers, loopback, store_fakes
 
 LABELS = "".join(f"sport {i}\n" for i in range(c3d.NUM_CLASSES)).encode()

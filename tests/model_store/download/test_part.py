@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store.web import SourceFailed
+from model_store.download.web import SourceFailed
 from tests.support import loopback
 from tests.support.downloads import CONTENT, Case, serving
 

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from model_store import progress
+from model_store.download import progress
 
 MIB = 2**20
 

@@ -6,7 +6,7 @@ import http
 import json
 from pathlib import Path
 
-from model_store.web import Response
+from model_store.download.web import Response
 
 
 class Part:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from model_store import download
-from model_store.download import Downloader
+from model_store.download import download
+from model_store.download.download import Downloader
+from model_store.download.web import SourceFailed, Web
 from model_store.store import NoRoom
-from model_store.web import SourceFailed, Web
 from tests.support import loopback
 from tests.support.downloads import CONTENT, Case, serving
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from model_store.web import SourceFailed, Web
+from model_store.download.web import SourceFailed, Web
 from tests.support import loopback
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model_store.page import Page, is_page
-from model_store.web import SourceFailed
+from model_store.download.page import Page, is_page
+from model_store.download.web import SourceFailed
 from tests.support import loopback
 from tests.support.downloads import CONTENT, Case, serving
 

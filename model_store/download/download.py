@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
-from model_store import hashes
-from model_store.manifest import Source, is_source
-from model_store.page import MAX_PAGE_BYTES, Page, is_page
-from model_store.part import Part
-from model_store.progress import Progress
+from model_store.download import hashes
+from model_store.download.manifest import Source, is_source
+from model_store.download.page import MAX_PAGE_BYTES, Page, is_page
+from model_store.download.part import Part
+from model_store.download.progress import Progress
+from model_store.download.web import Response, SourceFailed, Web
 from model_store.store import check_room
-from model_store.web import Response, SourceFailed, Web
 
 BLOCK_BYTES = 1 << 18
 MAX_BYTES = 4 << 30  # of a file whose size nobody published; the largest that exists has 320 MB

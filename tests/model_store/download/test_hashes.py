@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store import hashes
+from model_store.download import hashes
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from model_store import hashes
+from model_store.download import hashes
 from model_store.tensors import StoreError
 
 SHIPPED = Path(__file__).with_name("manifest.json")

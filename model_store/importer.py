@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import c3d, layouts, mean, store
+from model_store import c3d, store
 from model_store.download import hashes
+from model_store.formats import layouts, mean
 from model_store.tensors import Float32, StoreError, identity, num_classes
 
 Answer = Callable[[store.Model], int | None]  # the class of zeros behind the mean; None where nobody can compute it

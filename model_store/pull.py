@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from model_store import c3d, importer, labels, mean, store
+from model_store import c3d, importer, labels, store
 from model_store.download.download import Downloader
 from model_store.download.manifest import Manifest, Source
 from model_store.download.web import Web
+from model_store.formats import mean
 from model_store.tensors import StoreError
 
 DOWNLOADS = ".downloads"  # in the store; kept, so that nothing is fetched twice

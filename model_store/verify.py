@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model_store import c3d, store
-from model_store.canonical import POOL5
+from model_store.formats.canonical import POOL5
 from model_store.tensors import Float32, StoreError
 
 if TYPE_CHECKING:

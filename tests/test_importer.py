@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import c3d, importer, mean, store
+from model_store import c3d, importer, store
+from model_store.formats import mean
 from model_store.labels import numbered
 from model_store.tensors import Float32, StoreError, identity
 from tests.support import layout_writers, store_fakes

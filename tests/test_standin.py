@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model_store import mean, standin, store, tensors
+from model_store import standin, store, tensors
+from model_store.formats import mean
 
 
 def test_mean_is_the_same_for_ever() -> None:

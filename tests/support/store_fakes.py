@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store import c3d, mean, store
+from model_store import c3d, store
+from model_store.formats import mean
 from model_store.labels import numbered
 
 

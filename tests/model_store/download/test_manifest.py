@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from model_store import mean, pull
+from model_store import pull
 from model_store.download import manifest
+from model_store.formats import mean
 from model_store.tensors import StoreError
 from tests.conftest import SHARED
 

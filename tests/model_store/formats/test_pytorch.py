@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_store import layouts
+from model_store.formats import layouts
 from model_store.tensors import StoreError
 from tests.support import layout_writers, torch_writer
 from tests.support.layout_writers import as_pytorch, small_shapes

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from model_store.layer_names import canonical
+from model_store.formats.layer_names import canonical
 from model_store.tensors import Float32, StoreError, check_tensor
 
 ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # `c3d.weight_shapes`; tests shrink it

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from model_store import layouts
+from model_store.formats import layouts
 from model_store.tensors import StoreError
 from tests.support import layout_writers
 from tests.support.layout_writers import as_keras, keras_3_weights, small_shapes

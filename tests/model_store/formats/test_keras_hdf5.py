@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from model_store import layouts
+from model_store.formats import layouts
 from model_store.tensors import StoreError
 from tests.support import layout_writers
 from tests.support.layout_writers import KERAS_1, as_keras, as_pytorch, as_theano, keras_hdf5, small_shapes

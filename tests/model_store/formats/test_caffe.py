@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import caffe, layouts
+from model_store.formats import caffe, layouts
 from model_store.tensors import StoreError
 from tests.support import layout_writers
 from tests.support.layout_writers import blob, field, small_shapes

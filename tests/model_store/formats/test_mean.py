@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store import c3d, mean
+from model_store import c3d
+from model_store.formats import mean
 from model_store.tensors import StoreError
 from tests.support import layout_writers
 from tests.support.store_fakes import cube

@@ -13,8 +13,8 @@ from typing import Any
 
 import h5py
 
-from model_store.canonical import KERAS, Entry, Found
-from model_store.layer_names import WITH_WEIGHTS, canonical
+from model_store.formats.canonical import KERAS, Entry, Found
+from model_store.formats.layer_names import WITH_WEIGHTS, canonical
 
 VARIABLES = {"0": "kernel", "1": "bias"}
 

@@ -22,7 +22,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from model_store.canonical import CAFFE, Entry, Found
+from model_store.formats.canonical import CAFFE, Entry, Found
 from model_store.tensors import Float32, StoreError
 
 LAYERS = 2 << 3 | 2  # what stands before each layer of a NetParameter: field 2, a message

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store.canonical import KERAS, Entry, Found, tensors
+from model_store.formats.canonical import KERAS, Entry, Found, tensors
 from model_store.tensors import StoreError
 from tests.support import layout_writers
 

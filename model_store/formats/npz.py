@@ -11,8 +11,8 @@ from typing import Any
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from model_store.canonical import CAFFE, KERAS, Entry, Found, Order
-from model_store.layer_names import canonical
+from model_store.formats.canonical import CAFFE, KERAS, Entry, Found, Order
+from model_store.formats.layer_names import canonical
 from model_store.tensors import StoreError
 
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import h5py
 
-from model_store import c3d, caffe, keras_hdf5, keras_weights, npz, pytorch
-from model_store.canonical import Found, ShapesOf, tensors
+from model_store import c3d
 from model_store.download.page import Page, is_page
+from model_store.formats import caffe, keras_hdf5, keras_weights, npz, pytorch
+from model_store.formats.canonical import Found, ShapesOf, tensors
 from model_store.tensors import Float32, StoreError
 
 # What the libraries raise on damaged files. StoreError is none of them: it passes through.

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store import c3d, caffe
+from model_store import c3d
 from model_store.download.page import Page, is_page
+from model_store.formats import caffe
 from model_store.tensors import Float32, StoreError, check_mean, tensor_sha256
 
 MAX_BYTES = 1 << 27  # the largest cube that exists, in float64, has 8.4 MB

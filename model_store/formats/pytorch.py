@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from model_store.canonical import CAFFE, Entry, Found
-from model_store.tensor_pickle import Storage, Tensor, load
+from model_store.formats.canonical import CAFFE, Entry, Found
+from model_store.formats.tensor_pickle import Storage, Tensor, load
 from model_store.tensors import StoreError
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # torch/serialization.py

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_store import c3d, layouts
+from model_store import c3d
+from model_store.formats import layouts
 from model_store.tensors import StoreError, tensor_sha256
 from tests.conftest import ROOT
 from tests.support import layout_writers

@@ -14,8 +14,8 @@ from typing import Any
 
 import h5py
 
-from model_store.canonical import Entry, Found, Order
-from model_store.layer_names import VARIABLES, WITH_WEIGHTS, canonical
+from model_store.formats.canonical import Entry, Found, Order
+from model_store.formats.layer_names import VARIABLES, WITH_WEIGHTS, canonical
 
 
 def found(file: h5py.File) -> Found | None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_store import layouts, tensor_pickle
-from model_store.tensor_pickle import load
+from model_store.formats import layouts, tensor_pickle
+from model_store.formats.tensor_pickle import load
 from model_store.tensors import StoreError
 from tests.support import torch_writer
 
@@ -48,7 +48,7 @@ def test_command_in_a_state_dict_does_not_run(save: Any, protocol: int, tmp_path
         ("torch.hub", "load"),
         ("torch.jit", "load"),
         ("numpy", "load"),
-        ("model_store.tensor_pickle", "load"),
+        ("model_store.formats.tensor_pickle", "load"),
         ("collections", "OrderedDict.__init__"),
         ("collections", "namedtuple"),
         ("c3d", "C3D"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model_store.layer_names import WITH_WEIGHTS, canonical
+from model_store.formats.layer_names import WITH_WEIGHTS, canonical
 
 
 @pytest.mark.parametrize(

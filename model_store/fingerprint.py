@@ -33,8 +33,8 @@ def report(network: Network, labels: Sequence[str], video: Path, say: Callable[[
 
     Raises StoreError where the file gives no answer.
     """
+    from service.answers.pooling import MeanPool, l2_normalize, top_predictions
     from service.errors import ServiceError
-    from service.pooling import MeanPool, l2_normalize, top_predictions
 
     fc6, probabilities = MeanPool(), MeanPool()
     try:

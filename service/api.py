@@ -11,18 +11,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service import errors
-from service.answers import Job, JsonAnswer
-from service.arrays import NpyAnswer, NpzAnswer
+from service.answers.arrays import NpyAnswer, NpzAnswer
+from service.answers.json_answer import Job, JsonAnswer
+from service.answers.lines import Lines, Patience, lines
+from service.answers.result import Result, video_id
 from service.errors import NoClassLayer, ServiceError
 from service.negotiation import JSON, NDJSON, NPY, NPZ, media_type
 from service.openapi import FORMS, body_of, responses
 from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, read_options
 from service.pipeline import ClipDone, Opened, Summary
 from service.readiness import Serving
-from service.result import Result, video_id
 from service.schemas import ClassifyAnswer, FeaturesAnswer
 from service.source import receive, unless_left
-from service.stream import Lines, Patience, lines
 
 Steps = AsyncGenerator[Opened | ClipDone | Summary, None]
 Whole = JsonAnswer | NpyAnswer | NpzAnswer

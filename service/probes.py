@@ -9,7 +9,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
 from service import errors
-from service.answers import json_response
+from service.answers.json_answer import json_response
 from service.openapi import responses
 from service.readiness import Readiness
 

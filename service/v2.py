@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service import errors, v2_body, v2_schemas
-from service.answers import MIN_NUMBER_BYTES, in_ms, json_response
+from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
 from service.journal import RequestRecord
 from service.openapi import responses

@@ -11,7 +11,7 @@ import pytest
 from model_store import fingerprint
 from model_store.labels import numbered
 from model_store.tensors import StoreError
-from service.pooling import l2_normalize
+from service.answers.pooling import l2_normalize
 from tests.support.fakes import FakeNetwork
 
 LABELS = numbered(487)

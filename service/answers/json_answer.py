@@ -13,11 +13,11 @@ import orjson
 from starlette.responses import Response
 
 from model_store import c3d
+from service.answers.result import Result
 from service.errors import AnswerTooLarge
 from service.journal import RequestRecord
 from service.pipeline import ClipDone, Opened, Summary
 from service.readiness import Serving
-from service.result import Result
 from service.source import Source
 from service.video import Notice, VideoInfo
 

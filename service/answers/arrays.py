@@ -14,13 +14,13 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from starlette.responses import FileResponse, Response
 
-from service.answers import Job, to_json
+from service.answers.json_answer import Job, to_json
+from service.answers.pooling import Float32
+from service.answers.result import Result
 from service.clips import ClipSpan
 from service.errors import InvalidOption
 from service.negotiation import NPY, NPZ
 from service.pipeline import ClipDone, Opened
-from service.pooling import Float32
-from service.result import Result
 from service.sink import Sink, in_thread
 from service.source import Source
 

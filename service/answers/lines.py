@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.answers import Job, to_json
+from service.answers.json_answer import Job, to_json
 from service.errors import DeadlineExceeded, Internal, ServiceError
 from service.negotiation import NDJSON
 from service.pipeline import ClipDone, Opened, Summary

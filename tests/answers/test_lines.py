@@ -1,4 +1,4 @@
-"""service/stream.py: lines leave as clips are computed, and no clip is computed for a client that does not read or has left."""
+"""service/answers/lines.py: lines leave as clips are computed, and no clip is computed for a client that does not read or has left."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pydantic import TypeAdapter
 from starlette.types import Message
 
 from model_store.c3d import ClipOutputs
+from service.answers.lines import Patience, _patiently
 from service.frames import read_video
 from service.pipeline import BATCHES_AHEAD
-from service.stream import Patience, _patiently
 from service.stream_schemas import Line
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving

@@ -11,10 +11,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 
+from service.answers.pooling import Float32, MeanPool, Segments, l2_normalize, top_predictions
 from service.clips import ClipSpan
 from service.options import Options
 from service.pipeline import ClipDone
-from service.pooling import Float32, MeanPool, Segments, l2_normalize, top_predictions
 from service.source import Source
 
 # What the numbers depend on: whoever asks for the same gets the same id, and may store the answer in place of the old one.

@@ -1,4 +1,4 @@
-"""service/answers.py: the numbers, clips, warnings and blocks of an answer, recomputed here from the frames of the video."""
+"""service/answers/json_answer.py: the numbers, clips, warnings and blocks of an answer, recomputed here from the frames of the video."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import ClipOutputs
-from service.answers import json_response
+from service.answers.json_answer import json_response
 from service.frames import read_video
 from service.video import FrameBlock
 from tests.support.fakes import LABELS, FakeNetwork, fake_outputs

@@ -1,4 +1,4 @@
-"""service/arrays.py: npy and npz hold the same numbers as JSON, load without pickle, and grow on disk."""
+"""service/answers/arrays.py: npy and npz hold the same numbers as JSON, load without pickle, and grow on disk."""
 
 from __future__ import annotations
 

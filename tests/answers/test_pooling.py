@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.pooling import MeanPool, Segments, l2_normalize, top_predictions
+from service.answers.pooling import MeanPool, Segments, l2_normalize, top_predictions
 from tests.support import reference
 
 

@@ -10,9 +10,10 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from service import api, errors, loading, openapi, probes, problems, spool, v2
+from service import errors, loading, problems, spool, v2
 from service.access import Access
 from service.admission import Admission
+from service.api import openapi, probes, videos
 from service.batcher import Batcher
 from service.decoder import Decoder
 from service.door import Door
@@ -69,7 +70,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics = metrics
     app.state.fetcher = Fetcher(loading.fetch_policy(settings))
-    app.include_router(api.router)
+    app.include_router(videos.router)
     app.include_router(v2.router)
     app.include_router(probes.router)
     app.add_middleware(Door, settings=settings, access=access, admission=admission, metrics=metrics)

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from model_store import c3d
 from service import errors, v2_body, v2_schemas
 from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
+from service.api.openapi import responses
+from service.api.probes import NOT_READY
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
 from service.journal import RequestRecord
-from service.openapi import responses
 from service.pipeline import Pipeline, Summary
-from service.probes import NOT_READY
 from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings
 from service.source import unless_left

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service import probes
+from service.api import probes
 from service.settings import MIB, VERSION, Settings, unknown_names
 from tests.conftest import ROOT
 

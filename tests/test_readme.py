@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from model_store.__main__ import main as model_store_main
+from service.api.schemas import ClassifyAnswer
 from service.options import ClassifyOptions, FeaturesOptions
-from service.schemas import ClassifyAnswer
 from tests.conftest import ROOT
 from tests.support.fakes import fake_outputs
 from tests.support.http_helpers import fake_app

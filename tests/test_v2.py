@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
+from service.api.schemas import ModelOut
 from service.app import create_app
-from service.schemas import ModelOut
 from service.settings import Settings
 from service.v2_body import CLIP_BYTES, MAX_JSON_BYTES
 from tests.support.fakes import FakeNetwork, fake_outputs

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from service import errors
 from service.answers.json_answer import json_response
-from service.openapi import responses
+from service.api.openapi import responses
 from service.readiness import Readiness
 
 

@@ -1,4 +1,4 @@
-"""service/schemas.py and the OpenAPI document made of it: everything is described, and real answers are as it says."""
+"""service/api/schemas.py and the OpenAPI document made of it: everything is described, and real answers are as it says."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from service import errors, options, probes, schemas, stream_schemas, v2_schemas
+from service import errors, options, stream_schemas, v2_schemas
+from service.api import probes, schemas
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app, serving
 

@@ -1,4 +1,4 @@
-"""service/api.py: what comes back for what a client sends to /classify and /features."""
+"""service/api/videos.py: what comes back for what a client sends to /classify and /features."""
 
 from __future__ import annotations
 

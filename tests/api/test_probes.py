@@ -1,4 +1,4 @@
-"""service/probes.py: what the service says of itself, before and after it is ready."""
+"""service/api/probes.py: what the service says of itself, before and after it is ready."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ from service.answers.arrays import NpyAnswer, NpzAnswer
 from service.answers.json_answer import Job, JsonAnswer
 from service.answers.lines import Lines, Patience, lines
 from service.answers.result import Result, video_id
+from service.api.openapi import FORMS, body_of, responses
+from service.api.schemas import ClassifyAnswer, FeaturesAnswer
 from service.errors import NoClassLayer, ServiceError
 from service.negotiation import JSON, NDJSON, NPY, NPZ, media_type
-from service.openapi import FORMS, body_of, responses
 from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, read_options
 from service.pipeline import ClipDone, Opened, Summary
 from service.readiness import Serving
-from service.schemas import ClassifyAnswer, FeaturesAnswer
 from service.source import receive, unless_left
 
 Steps = AsyncGenerator[Opened | ClipDone | Summary, None]

@@ -1,4 +1,4 @@
-"""service/openapi.py: what others make of the document works. What it says of the fields is tests/test_schemas.py's."""
+"""service/api/openapi.py: what others make of the document works. What it says of the fields is tests/test_schemas.py's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from service import errors
-from service.openapi import responses
+from service.api.openapi import responses
 from tests.conftest import ROOT
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live

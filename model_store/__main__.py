@@ -127,22 +127,22 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
 
 
 def _verify(directory: Path, options: argparse.Namespace) -> None:
-    from model_store import verify
+    from service.commands import verify
 
     model = store.open_model(directory, options.name)
     verify.report(model, print)
     if options.video:
-        from model_store import fingerprint
+        from service.commands import fingerprint
 
         fingerprint.report(verify.network(model), model.labels, options.video, print)
 
 
 def _calibrate(directory: Path, options: argparse.Namespace) -> None:
-    from service import quantise
+    from service.commands import calibrate
     from service.settings import Settings
 
     with lock.hold(directory, _say):
-        made = quantise.calibrate(store.open_model(directory, options.name), options.videos, Settings().max_drift, _say)
+        made = calibrate.calibrate(store.open_model(directory, options.name), options.videos, Settings().max_drift, _say)
     print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
     print("The service uses it with C3D_ENGINE=openvino C3D_PRECISION=int8.")
 

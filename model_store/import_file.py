@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import c3d, importer, labels, store, verify
+from model_store import c3d, importer, labels, store
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
 from model_store.formats import mean
 from model_store.pull import Puller
 from model_store.tensors import StoreError
+from service.commands import verify
 
 
 class Given(NamedTuple):

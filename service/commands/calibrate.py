@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from model_store import c3d, calibration
 from model_store.download.hashes import of_file
-from model_store.fingerprint import clips_of
 from model_store.store import Model
 from model_store.tensors import StoreError
+from service.commands.fingerprint import clips_of
 from service.errors import ServiceError
 from service.openvino_network import OpenvinoNetwork, graph
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import fingerprint
 from model_store.labels import numbered
 from model_store.tensors import StoreError
 from service.answers.pooling import l2_normalize
+from service.commands import fingerprint
 from tests.support.fakes import FakeNetwork
 
 LABELS = numbered(487)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store import store, verify
+from model_store import store
 from model_store.tensors import StoreError
+from service.commands import verify
 from tests.support import layout_writers, store_fakes
 
 

@@ -77,7 +77,7 @@ def test_what_is_calibrated_is_served_by_its_name(
     model: store.Model, calibrated: calibration.Calibration, clip_mp4: Path
 ) -> None:
     """And drifts on another video about as the card says: no more than twice, and not by nothing."""
-    from model_store.fingerprint import clips_of
+    from service.commands.fingerprint import clips_of
 
     network = loading.load_network(settings(model), lambda share: None)  # proves the known answer, too
     assert (network.precision, network.calibration_sha256) == ("int8", calibrated.sha256)
@@ -108,6 +108,6 @@ def test_a_calibration_of_other_weights_refuses_the_start(
     ("number", "at_most", "kept"), [(0, 4, []), (4, 4, [0, 1, 2, 3]), (5, 4, [0, 2, 4]), (33, 4, [0, 16, 32])]
 )
 def test_clips_are_thinned_evenly(number: int, at_most: int, kept: list[int]) -> None:
-    from service.quantise import evenly
+    from service.commands.calibrate import evenly
 
     assert [int(clip[0]) for clip in evenly((np.array([i], np.uint8) for i in range(number)), at_most)] == kept

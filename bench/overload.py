@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from model_store.store import open_model
-from service import journal
+from service.http import request_log
 from service.server import serve
 from service.settings import Settings
 
@@ -271,7 +271,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.serve_fake:
         settings = Settings()
-        journal.configure(settings)
+        request_log.configure(settings)
         sys.exit(serve(settings, lambda settings, _progress: Nothing(settings)))
     videos = {kind: video(frames) for kind, frames in FRAMES.items()}
     with running(fake=given.fake) as service:

@@ -8,7 +8,7 @@ import sys
 
 from pydantic import ValidationError
 
-from service import journal
+from service.http import request_log
 from service.settings import Settings, unknown_names
 
 
@@ -20,7 +20,7 @@ def main() -> int:
         for each in error.errors():
             print(f"C3D_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}.", file=sys.stderr)
         return 2
-    journal.configure(settings)
+    request_log.configure(settings)
     log = logging.getLogger("service")
     for line in settings.lines():
         log.info(line)

@@ -17,7 +17,7 @@ from service import errors
 from service.batcher import Batcher
 from service.decoder import Decoder
 from service.fetch_policy import FetchPolicy
-from service.metrics import Metrics
+from service.http.metrics import Metrics
 from service.pipeline import Pipeline
 from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings

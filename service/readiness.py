@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from service.admission import Queue
 from service.errors import Draining, ServiceError, Warming, WorkerDown
+from service.http.admission import Queue
 from service.pipeline import Pipeline
 from service.video import Notice
 

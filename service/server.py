@@ -11,8 +11,8 @@ from types import FrameType
 import uvicorn
 
 from service.app import create_app
+from service.http.connection import Protocol
 from service.loading import LoadNetwork, load_network
-from service.protocol import Protocol
 from service.settings import Settings
 
 log = logging.getLogger(__name__)

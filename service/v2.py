@@ -21,7 +21,7 @@ from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
-from service.journal import RequestRecord
+from service.http.request_log import RequestRecord
 from service.pipeline import Pipeline, Summary
 from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings

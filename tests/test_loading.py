@@ -11,7 +11,7 @@ import pytest
 from model_store.store import ModelMissing, StoreError
 from service import loading
 from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
-from service.metrics import Metrics
+from service.http.metrics import Metrics
 from service.readiness import Readiness
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from model_store import c3d
 from model_store.store import open_model
 from service import app, server
+from service.http.metrics import Metrics
 from service.loading import Progress
-from service.metrics import Metrics
 from service.settings import Settings
 
 

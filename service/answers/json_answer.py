@@ -15,7 +15,7 @@ from starlette.responses import Response
 from model_store import c3d
 from service.answers.result import Result
 from service.errors import AnswerTooLarge
-from service.journal import RequestRecord
+from service.http.request_log import RequestRecord
 from service.pipeline import ClipDone, Opened, Summary
 from service.readiness import Serving
 from service.source import Source

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 from service.access import Access
 from service.api.schemas import ProblemOut
 from service.errors import ServiceError
+from service.http.problems import MEDIA_TYPE, TYPE
 from service.negotiation import NDJSON, NPY, NPZ
 from service.options import Options
-from service.problems import MEDIA_TYPE, TYPE
 from service.stream_schemas import Line
 
 # The forms of an answer beside JSON.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service import journal
+from service.http import request_log
 from service.server import serve
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork
@@ -48,5 +48,5 @@ class FaultyNetwork(FakeNetwork):
 
 if __name__ == "__main__":
     settings = Settings()
-    journal.configure(settings)
+    request_log.configure(settings)
     sys.exit(serve(settings, lambda _settings, _progress: FaultyNetwork(Path(sys.argv[1]))))

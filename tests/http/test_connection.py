@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.protocol import Protocol
+from service.http.connection import Protocol
 
 MIB = 1024 * 1024
 PIECES = 24  # MiB of an answer: more than both systems' buffers hold

@@ -13,8 +13,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.errors import MalformedRequest
-from service.journal import RequestRecord
-from service.problems import problem
+from service.http.problems import problem
+from service.http.request_log import RequestRecord
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import pytest
 
 from service import errors
 from service.errors import InvalidOption, NoVideoStream, Warming
-from service.journal import RequestRecord
-from service.problems import problem
+from service.http.problems import problem
+from service.http.request_log import RequestRecord
 
 RECORD = RequestRecord("an-id", "POST", "/classify")
 

@@ -1,4 +1,4 @@
-"""service/journal.py: one line a record whatever is in it, and nothing in it that is not known to be harmless."""
+"""service/http/request_log.py: one line a record whatever is in it, and nothing in it that is not known to be harmless."""
 
 from __future__ import annotations
 
@@ -13,9 +13,19 @@ from typing import Any, Literal
 import pytest
 import uvicorn
 
-from service import journal, metrics
 from service.app import create_app
-from service.journal import OTHER, ROUTES, STAGES, JsonLines, RequestRecord, TextLines, configure, server_timing, trace_id_of
+from service.http import metrics, request_log
+from service.http.request_log import (
+    OTHER,
+    ROUTES,
+    STAGES,
+    JsonLines,
+    RequestRecord,
+    TextLines,
+    configure,
+    server_timing,
+    trace_id_of,
+)
 from service.settings import Settings
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -38,7 +48,7 @@ FORGERIES = [
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
     """A logger of the service, and everything as it was afterwards."""
-    names = ["", *journal.OURS, "uvicorn.error", "uvicorn.access", "service.test"]
+    names = ["", *request_log.OURS, "uvicorn.error", "uvicorn.access", "service.test"]
     loggers = {name: logging.getLogger(name) for name in names}
     before = {name: (each.handlers[:], each.level, each.propagate) for name, each in loggers.items()}
     loggers[""].handlers = []  # pytest's own must not be closed by basicConfig

@@ -1,4 +1,4 @@
-"""service/metrics.py: the names, that they count right, and that no client can add a series."""
+"""service/http/metrics.py: the names, that they count right, and that no client can add a series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import errors
-from service.metrics import CODES, DURATIONS_S, ENDPOINTS, MAX_LABEL_LENGTH, MODEL_LABELS, STAGES, Metrics
+from service.http.metrics import CODES, DURATIONS_S, ENDPOINTS, MAX_LABEL_LENGTH, MODEL_LABELS, STAGES, Metrics
 
 MODEL = {"name": "sports1m", "weights": "sports1m", "precision": "float32", "version": "0.1.0"}
 # What a name may end in: a base unit, or what is counted. Infos are told by their ending.

@@ -1,4 +1,4 @@
-"""service/door.py: request ids, the body limit, draining, the answer of last resort."""
+"""service/http/middleware.py: request ids, the body limit, draining, the answer of last resort."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from service.access import Access
-from service.admission import Admission, Queue
-from service.door import DRAIN_BYTES, Door
 from service.errors import UploadTimeout
-from service.metrics import Metrics
+from service.http.admission import Admission, Queue
+from service.http.metrics import Metrics
+from service.http.middleware import DRAIN_BYTES, Door
 from service.settings import Settings
 from tests.support.http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
 

@@ -12,12 +12,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access import Access
-from service.admission import Admission
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
-from service.journal import RequestRecord, server_timing, trace_id_of
-from service.metrics import CLIENT_LEFT, OK, Metrics
+from service.http.admission import Admission
+from service.http.metrics import CLIENT_LEFT, OK, Metrics
+from service.http.problems import last_line, problem
+from service.http.request_log import RequestRecord, server_timing, trace_id_of
 from service.negotiation import NDJSON
-from service.problems import last_line, problem
 from service.settings import Settings
 
 log = logging.getLogger(__name__)

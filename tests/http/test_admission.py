@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.admission import MAX_RETRY_AFTER_S, Admission, Queue
 from service.errors import Overloaded
+from service.http.admission import MAX_RETRY_AFTER_S, Admission, Queue
 
 
 def test_lets_in_as_many_as_it_may_and_one_more_when_one_has_left() -> None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from service import errors
 from service.errors import ServiceError
-from service.journal import RequestRecord
+from service.http.request_log import RequestRecord
 from service.options import invalid_option, printable
 
 log = logging.getLogger(__name__)

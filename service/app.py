@@ -10,16 +10,17 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from service import errors, loading, spool, v2
+from service import errors, loading, v2
 from service.access import Access
 from service.api import openapi, probes, videos
 from service.batcher import Batcher
 from service.decoder import Decoder
-from service.fetch import Fetcher
 from service.http import problems
 from service.http.admission import Admission
 from service.http.metrics import Metrics
 from service.http.middleware import Door
+from service.intake import spool
+from service.intake.fetch import Fetcher
 from service.loading import LoadNetwork, load_network
 from service.readiness import Readiness
 from service.settings import VERSION, Settings

@@ -16,8 +16,8 @@ from model_store.store import SPORTS1M, Card, Model, ModelMissing, StoreError, o
 from service import errors
 from service.batcher import Batcher
 from service.decoder import Decoder
-from service.fetch_policy import FetchPolicy
 from service.http.metrics import Metrics
+from service.intake.fetch_policy import FetchPolicy
 from service.pipeline import Pipeline
 from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings

@@ -1,4 +1,4 @@
-"""service/fetch_policy.py: which URLs are refused by their looks."""
+"""service/intake/fetch_policy.py: which URLs are refused by their looks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from service.errors import UrlForbidden
-from service.fetch_policy import MAX_URL_LENGTH, FetchPolicy, host_of, joined, port_of
+from service.intake.fetch_policy import MAX_URL_LENGTH, FetchPolicy, host_of, joined, port_of
 
 SECRET = "s3cret"  # noqa: S105
 

@@ -27,10 +27,10 @@ from service.errors import (
     SourceRequired,
     UnsupportedMediaType,
 )
-from service.fetch import Fetcher
-from service.form import Form
+from service.intake.fetch import Fetcher
+from service.intake.form import Form
+from service.intake.spool import Reserve, Spool
 from service.sink import Sink
-from service.spool import Reserve, Spool
 
 Done = TypeVar("Done")
 MAX_JSON_BYTES = 64 * 1024

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service import spool
 from service.errors import DiskFull
+from service.intake import spool
 from tests.conftest import ROOT
 
 

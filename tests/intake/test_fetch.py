@@ -1,4 +1,4 @@
-"""service/fetch.py: what is fetched, what is refused, that only checked addresses are asked, and that nothing stays open."""
+"""service/intake/fetch.py: what is fetched, what is refused, that only checked addresses are asked, and that nothing stays open."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from anyio import to_thread
 
 from service import addresses
 from service.errors import BodyTooLarge, ServiceError, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
-from service.fetch import MAX_REDIRECTS, Fetcher, look_up
-from service.fetch_policy import FetchPolicy
+from service.intake.fetch import MAX_REDIRECTS, Fetcher, look_up
+from service.intake.fetch_policy import FetchPolicy
 from tests.support.raw_server import Answer, answer, ended, endless, serving
 
 HERE = "127.0.0.77"  # stands for a public address: what is private and what special must be refused as it is anywhere

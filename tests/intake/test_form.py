@@ -7,7 +7,7 @@ import io
 import pytest
 
 from service.errors import InvalidOption, MalformedRequest, ServiceError, SourceConflict, SourceRequired
-from service.form import MAX_BOUNDARY_BYTES, MAX_FIELD_BYTES, Form
+from service.intake.form import MAX_BOUNDARY_BYTES, MAX_FIELD_BYTES, Form
 from service.sink import Sink
 from tests.support.http_helpers import BOUNDARY, form, part
 

@@ -26,7 +26,7 @@ from anyio.lowlevel import checkpoint
 
 from service import addresses
 from service.errors import BodyTooLarge, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
-from service.fetch_policy import FetchPolicy, host_of, joined, port_of
+from service.intake.fetch_policy import FetchPolicy, host_of, joined, port_of
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpcore2").setLevel(logging.INFO)  # at debug it writes headers, and with them URLs, into the log

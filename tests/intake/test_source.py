@@ -1,4 +1,4 @@
-"""service/source.py: what a client may send as a video, in whatever pieces it comes, and that nothing of it stays."""
+"""service/intake/source.py: what a client may send as a video, in whatever pieces it comes, and that nothing of it stays."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive
 
 from service import errors
-from service.fetch import Fetcher
-from service.fetch_policy import FetchPolicy
-from service.form import MAX_FIELD_BYTES, MAX_FIELDS
+from service.intake.fetch import Fetcher
+from service.intake.fetch_policy import FetchPolicy
+from service.intake.form import MAX_FIELD_BYTES, MAX_FIELDS
+from service.intake.source import receive
+from service.intake.spool import Spool
 from service.sink import WRITE_BYTES
-from service.source import receive
-from service.spool import Spool
 from tests.conftest import ROOT
 from tests.support.http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
 

@@ -38,7 +38,7 @@ def steps() -> dict[str, float]:
     with step("import the service"):
         from service import server  # noqa: F401 (to have it)
         from service.decoder import Decoder
-        from service.loading import load_network  # noqa: F401
+        from service.lifecycle.loading import load_network  # noqa: F401
         from service.settings import Settings
 
         settings = Settings()

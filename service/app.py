@@ -10,7 +10,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from service import errors, loading, v2
+from service import errors, v2
 from service.access import Access
 from service.api import openapi, probes, videos
 from service.batcher import Batcher
@@ -21,10 +21,11 @@ from service.http.metrics import Metrics
 from service.http.middleware import Door
 from service.intake import spool
 from service.intake.fetch import Fetcher
-from service.loading import LoadNetwork, load_network
-from service.readiness import Readiness
+from service.lifecycle import loading
+from service.lifecycle.loading import LoadNetwork, load_network
+from service.lifecycle.readiness import Readiness
+from service.lifecycle.supervisor import Supervisor
 from service.settings import VERSION, Settings
-from service.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import uvicorn
 
 from service.app import create_app
 from service.http.connection import Protocol
-from service.loading import LoadNetwork, load_network
+from service.lifecycle.loading import LoadNetwork, load_network
 from service.settings import Settings
 
 log = logging.getLogger(__name__)

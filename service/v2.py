@@ -23,8 +23,8 @@ from service.api.probes import NOT_READY
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
 from service.http.request_log import RequestRecord
 from service.intake.source import unless_left
+from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
-from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings
 from service.v2_body import Inference
 from service.v2_schemas import BINARY, INPUT, JSON_LENGTH

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from model_store.store import ModelMissing, StoreError
 from service.app import create_app
 from service.errors import KnownAnswerWrong, PrecisionUnavailable
-from service.loading import load_network
+from service.lifecycle.loading import load_network
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app, serving, until_status

@@ -170,7 +170,7 @@ import numpy as np
 from pathlib import Path
 from model_store.store import Model
 from service.errors import PrecisionUnavailable
-from service.loading import build
+from service.lifecycle.loading import build
 try:
     network = build(Model(Path(sys.argv[1])), sys.argv[5], sys.argv[2])
 except PrecisionUnavailable as error:

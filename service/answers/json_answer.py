@@ -17,8 +17,8 @@ from service.answers.result import Result
 from service.errors import AnswerTooLarge
 from service.http.request_log import RequestRecord
 from service.intake.source import Source
+from service.lifecycle.readiness import Serving
 from service.pipeline import ClipDone, Opened, Summary
-from service.readiness import Serving
 from service.video import Notice, VideoInfo
 
 DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from service import errors
 from service.answers.json_answer import json_response
 from service.api.openapi import responses
-from service.readiness import Readiness
+from service.lifecycle.readiness import Readiness
 
 
 class StatusOut(BaseModel):

@@ -19,10 +19,10 @@ from service.api.openapi import FORMS, body_of, responses
 from service.api.schemas import ClassifyAnswer, FeaturesAnswer
 from service.errors import NoClassLayer, ServiceError
 from service.intake.source import receive, unless_left
+from service.lifecycle.readiness import Serving
 from service.negotiation import JSON, NDJSON, NPY, NPZ, media_type
 from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, read_options
 from service.pipeline import ClipDone, Opened, Summary
-from service.readiness import Serving
 
 Steps = AsyncGenerator[Opened | ClipDone | Summary, None]
 Whole = JsonAnswer | NpyAnswer | NpzAnswer

@@ -13,7 +13,7 @@ import pytest
 from model_store import c3d, calibration, store
 from model_store.__main__ import main
 from model_store.tensors import StoreError
-from service import loading
+from service.lifecycle import loading
 from service.settings import Settings
 from tests.support.videos import write_video
 

@@ -1,4 +1,4 @@
-"""service/readiness.py: one answer to whether requests can be answered now."""
+"""service/lifecycle/readiness.py: one answer to whether requests can be answered now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from service.errors import Draining, ServiceError, StartFailed, Warming, WeightsMissing, WorkerDown
-from service.readiness import Readiness, Serving
+from service.lifecycle.readiness import Readiness, Serving
 
 
 class FakePipeline:

@@ -18,8 +18,8 @@ from service.batcher import Batcher
 from service.decoder import Decoder
 from service.http.metrics import Metrics
 from service.intake.fetch_policy import FetchPolicy
+from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline
-from service.readiness import Readiness, Serving
 from service.settings import VERSION, Settings
 from service.video import Reading
 

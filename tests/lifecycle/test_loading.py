@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from model_store.store import ModelMissing, StoreError
-from service import loading
 from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.http.metrics import Metrics
-from service.readiness import Readiness
+from service.lifecycle import loading
+from service.lifecycle.readiness import Readiness
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork
 

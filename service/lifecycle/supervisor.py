@@ -12,7 +12,7 @@ import numpy as np
 from model_store import c3d
 from service.batcher import Batcher, Done
 from service.errors import WorkerDown
-from service.readiness import Readiness
+from service.lifecycle.readiness import Readiness
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from service.errors import ServiceError, WorkerDown
-from service.readiness import Readiness, Serving
-from service.supervisor import MAX_FAILURES, PROOF_S, Supervisor
+from service.lifecycle.readiness import Readiness, Serving
+from service.lifecycle.supervisor import MAX_FAILURES, PROOF_S, Supervisor
 
 
 class FakeBatcher:

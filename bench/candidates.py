@@ -1,4 +1,4 @@
-"""The network in other, equally exact forms, for bench/gpu.py to hold against `service.network`'s own. Needs Keras.
+"""The network in other, equally exact forms, for bench/gpu.py to hold against `service.inference.keras_network`'s own. Needs Keras.
 
 Each gives the same numbers but for rounding. What a measurement shows to be faster is to be taken over into network.py.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service.engines import ENGINES, Forward
+from service.inference.engines import ENGINES, Forward
 
 Tensors = Mapping[str, NDArray[np.float32]]
 PADDED_CHANNELS = 8  # tensor cores want a multiple of 8

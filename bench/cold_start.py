@@ -43,7 +43,7 @@ def steps() -> dict[str, float]:
 
         settings = Settings()
     with step("import TensorFlow"):
-        from service.network import Network
+        from service.inference.keras_network import Network
     with step("read and hash the weights"):
         from model_store.store import open_model
 

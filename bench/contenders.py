@@ -56,7 +56,7 @@ def _ours(engine: str, precision: str) -> Callable[[Model], Run]:
 def _int8(model: Model) -> Run:
     """OpenVINO in int8, calibrated here and now on the clips that the drift is not measured on."""
     from service.commands.calibrate import quantise
-    from service.openvino_network import OpenvinoNetwork
+    from service.inference.openvino_network import OpenvinoNetwork
 
     clips = np.load(sys.argv[2])  # the worker's
     return run_of(OpenvinoNetwork(model, "int8", given=quantise(model, list(clips[::2]))))

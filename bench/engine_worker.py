@@ -24,7 +24,7 @@ from bench.inputs import Clips
 from bench.variants import VARIANTS
 from bench.weights import Run
 from model_store.store import open_model
-from service.batcher import Batcher, BatchRun
+from service.inference.batcher import Batcher, BatchRun
 
 
 class Work:

@@ -1,6 +1,6 @@
 """One engine at one precision, measured: the child process of bench/gpu.py. Writes JSON, one finding a line, to stdout.
 
-Needs NumPy, Keras and the engine, and nothing else. The network is `service.network.Network` itself.
+Needs NumPy, Keras and the engine, and nothing else. The network is `service.inference.keras_network.Network` itself.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Measurement:
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Raises PrecisionUnavailable where the device cannot."""
-        from service.network import Network
+        from service.inference.keras_network import Network
 
         self.options = options
         self.network = Network(Bare(options.directory), options.precision)  # type: ignore[arg-type]
@@ -194,7 +194,7 @@ class Measurement:
         """Milliseconds of a clip that each group of layers takes: the network up to its end, less that up to its beginning."""
         import keras
 
-        from service.engines import ENGINES
+        from service.inference.engines import ENGINES
 
         inner = self.network._behind_mean  # noqa: SLF001 (its layers, by name)
         centred = keras.ops.convert_to_tensor(clips(size).astype(np.float32) - 100)

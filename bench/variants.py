@@ -27,7 +27,7 @@ BASE = "as it is, batches of 4"
 
 def as_it_is(model: Model) -> Run:
     """The service's network."""
-    from service.network import Network
+    from service.inference.keras_network import Network
 
     network = Network(model)
 
@@ -42,8 +42,8 @@ def _recompiled(model: Model, compile_: Callable[[Any], Callable[[Any], Any]]) -
     """The network with another way to compile its Keras model."""
     from unittest import mock
 
-    from service.engines import TensorFlow
-    from service.network import Network
+    from service.inference.engines import TensorFlow
+    from service.inference.keras_network import Network
 
     with mock.patch.object(TensorFlow, "compile", staticmethod(lambda keras_model, on_trace: compile_(keras_model))):
         network = Network(model)

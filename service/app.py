@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from service import errors, v2
 from service.access import Access
 from service.api import openapi, probes, videos
-from service.batcher import Batcher
 from service.decoder import Decoder
 from service.http import problems
 from service.http.admission import Admission
 from service.http.metrics import Metrics
 from service.http.middleware import Door
+from service.inference.batcher import Batcher
 from service.intake import spool
 from service.intake.fetch import Fetcher
 from service.lifecycle import loading

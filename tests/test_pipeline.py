@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
-from service.batcher import Batcher
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.frames import read_video
+from service.inference.batcher import Batcher
 from service.options import Options
 from service.pipeline import BATCHES_AHEAD, ClipDone, Opened, Pipeline, Summary
 from service.video import FrameBlock, Reading

@@ -21,7 +21,7 @@ from model_store.store import Model
 from model_store.tensors import StoreError
 from service.commands.fingerprint import clips_of
 from service.errors import ServiceError
-from service.openvino_network import OpenvinoNetwork, graph
+from service.inference.openvino_network import OpenvinoNetwork, graph
 
 Clip = NDArray[np.uint8]
 

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4  # what the service promises for one model on any two machines,
 
 
 class Network(Protocol):
-    """What is needed of `service.network.Network`."""
+    """What is needed of `service.inference.keras_network.Network`."""
 
     card: Card
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from model_store import c3d
 from model_store.store import SPORTS1M, Card, Model, ModelMissing, StoreError, open_model
 from service import errors
-from service.batcher import Batcher
 from service.decoder import Decoder
 from service.http.metrics import Metrics
+from service.inference.batcher import Batcher
 from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline
@@ -81,11 +81,11 @@ def build(model: Model, engine: str = "tensorflow", precision: str = "float32", 
     """
     try:
         if engine == "openvino":
-            from service.openvino_network import OpenvinoNetwork
+            from service.inference.openvino_network import OpenvinoNetwork
 
             return OpenvinoNetwork(model, precision, max_drift)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
-        from service.network import Network
+        from service.inference.keras_network import Network
 
         return Network(model, precision)
     except ImportError as error:

@@ -10,8 +10,8 @@ from contextlib import suppress
 import numpy as np
 
 from model_store import c3d
-from service.batcher import Batcher, Done
 from service.errors import WorkerDown
+from service.inference.batcher import Batcher, Done
 from service.lifecycle.readiness import Readiness
 
 log = logging.getLogger(__name__)

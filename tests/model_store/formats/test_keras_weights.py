@@ -56,7 +56,7 @@ def test_hdf5_of_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [True, False])
 @pytest.mark.parametrize("file", ["w.weights.h5", "w.h5"])
 def test_what_keras_itself_writes(named: bool, file: str, tmp_path: Path) -> None:  # noqa: FBT001
-    importlib.import_module("service.network")  # sets the engine up, before Keras is imported
+    importlib.import_module("service.inference.keras_network")  # sets the engine up, before Keras is imported
     import keras
 
     model = keras.Sequential([keras.Input((1, 4, 4, 3))])  # small enough to do without the pooling

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model_store import c3d, standin, store
 
 if TYPE_CHECKING:
-    from service.openvino_network import OpenvinoNetwork
+    from service.inference.openvino_network import OpenvinoNetwork
 
 # Looked for and not imported: it brings logging handlers of its own, and seconds, to tests that have no use for them.
 pytestmark = [
@@ -24,7 +24,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def openvino_network(stand_in: store.Model) -> OpenvinoNetwork:
-    from service.openvino_network import OpenvinoNetwork
+    from service.inference.openvino_network import OpenvinoNetwork
 
     return OpenvinoNetwork(stand_in)
 
@@ -47,7 +47,7 @@ class WithoutClasses(store.Model):
 
 
 def test_has_the_papers_layers_and_parameters(stand_in: store.Model) -> None:
-    from service.openvino_network import graph
+    from service.inference.openvino_network import graph
 
     nodes = graph(stand_in).get_ordered_ops()
     constants = [node for node in nodes if node.get_type_name() == "Constant" and node.get_element_type().to_string() == "f32"]
@@ -84,7 +84,7 @@ def test_warms_up_and_knows_its_answer(openvino_network: OpenvinoNetwork) -> Non
 
 
 def test_without_a_class_layer(openvino_network: OpenvinoNetwork, stand_in: store.Model, clips: NDArray[np.uint8]) -> None:
-    from service.openvino_network import OpenvinoNetwork
+    from service.inference.openvino_network import OpenvinoNetwork
 
     network = OpenvinoNetwork(WithoutClasses(stand_in))
     outputs = network.run(clips[:2])

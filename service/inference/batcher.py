@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from service.assembly import Assembly
 from service.errors import Draining, WorkerDown
-from service.lanes import Lanes
+from service.inference.double_buffer import Assembly
+from service.inference.fair_queue import Lanes
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.assembly import Assembly, Stack
+from service.inference.double_buffer import Assembly, Stack
 
 
 @dataclass(eq=False)

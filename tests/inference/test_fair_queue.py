@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.lanes import Lanes
+from service.inference.fair_queue import Lanes
 
 
 def lanes(**waiting: int) -> Lanes[tuple[str, int]]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service.engines import ENGINES
+from service.inference.engines import ENGINES
 
 if TYPE_CHECKING:
     from model_store.store import Model

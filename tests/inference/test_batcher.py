@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.batcher import Batcher, BatchRun, Done
 from service.errors import Draining, WorkerDown
+from service.inference.batcher import Batcher, BatchRun, Done
 
 Batch = list[int]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.engines import ENGINES, _device
 from service.errors import PrecisionUnavailable
+from service.inference.engines import ENGINES, _device
 
 
 def test_every_engine_says_the_same_three_things() -> None:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from model_store import c3d, standin
 from model_store.store import Model
-from service.batcher import Batcher, Done
 from service.clips import ClipCutter
 from service.frames import read_video
+from service.inference.batcher import Batcher, Done
 from service.video import FrameBlock
 from tests.support import reference
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from service import errors, v2
+from service import errors
 from service.access import Access
 from service.api import openapi, probes, videos
 from service.decoder import Decoder
@@ -26,6 +26,7 @@ from service.lifecycle.loading import LoadNetwork, load_network
 from service.lifecycle.readiness import Readiness
 from service.lifecycle.supervisor import Supervisor
 from service.settings import VERSION, Settings
+from service.v2 import routes
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.state.metrics = metrics
     app.state.fetcher = Fetcher(loading.fetch_policy(settings))
     app.include_router(videos.router)
-    app.include_router(v2.router)
+    app.include_router(routes.router)
     app.include_router(probes.router)
     app.add_middleware(Door, settings=settings, access=access, admission=admission, metrics=metrics)
     problems.install(app)

@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from service import errors, options, stream_schemas, v2_schemas
+from service import errors, options, stream_schemas
 from service.api import probes, schemas
+from service.v2 import schemas
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app, serving
 

@@ -1,4 +1,4 @@
-"""service/v2_body.py: every body there is becomes its clips or a sentence that says what is wrong with it."""
+"""service/v2/body.py: every body there is becomes its clips or a sentence that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model_store.c3d import CLIP_SHAPE
 from service.errors import BodyTooLarge, MalformedRequest, ServiceError
-from service.v2_body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
+from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
 
 OUTPUTS = ("fc6", "fc7", "probabilities")
 CLIPS = np.random.default_rng(6).integers(0, 256, (2, *CLIP_SHAPE), np.uint8)

@@ -1,4 +1,4 @@
-"""service/v2.py: the Open Inference Protocol as its clients meet it, tritonclient first."""
+"""service/v2/routes.py: the Open Inference Protocol as its clients meet it, tritonclient first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model_store.c3d import CLIP_SHAPE, ClipOutputs
 from service.api.schemas import ModelOut
 from service.app import create_app
 from service.settings import Settings
-from service.v2_body import CLIP_BYTES, MAX_JSON_BYTES
+from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES
 from tests.support.fakes import FakeNetwork, fake_outputs
 from tests.support.http_helpers import GONE, ask, chunks, fake_app, ready, serving, until_status
 from tests.support.live_server import live

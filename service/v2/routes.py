@@ -16,7 +16,7 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service import errors, v2_body, v2_schemas
+from service import errors
 from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
@@ -26,8 +26,9 @@ from service.intake.source import unless_left
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings
-from service.v2_body import Inference
-from service.v2_schemas import BINARY, INPUT, JSON_LENGTH
+from service.v2 import body, schemas
+from service.v2.body import Inference
+from service.v2.schemas import BINARY, INPUT, JSON_LENGTH
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 model = APIRouter()
@@ -43,7 +44,7 @@ INFER_ERRORS = (
 
 
 @router.get(
-    "/health/live", summary="Is the process alive?", response_model=v2_schemas.LiveOut, responses=responses(errors.WorkerDown)
+    "/health/live", summary="Is the process alive?", response_model=schemas.LiveOut, responses=responses(errors.WorkerDown)
 )
 async def live(request: Request) -> Response:
     """200 as long as a restart would not help."""
@@ -51,20 +52,20 @@ async def live(request: Request) -> Response:
     return json_response({"live": True})
 
 
-@router.get("/health/ready", summary="Can it answer now?", response_model=v2_schemas.ReadyOut, responses=NOT_READY)
+@router.get("/health/ready", summary="Can it answer now?", response_model=schemas.ReadyOut, responses=NOT_READY)
 async def ready(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()
     return json_response({"ready": True})
 
 
-@router.get("", summary="What the server is", response_model=v2_schemas.ServerMetadata)
+@router.get("", summary="What the server is", response_model=schemas.ServerMetadata)
 async def server_metadata(request: Request) -> Response:
     """Name, version, and the extensions of the protocol."""
     return json_response({"name": "c3d-service", "version": VERSION, "extensions": ["binary_tensor_data"]})
 
 
-@model.get("", summary="What the model takes and gives", response_model=v2_schemas.ModelMetadata, responses=NOT_READY)
+@model.get("", summary="What the model takes and gives", response_model=schemas.ModelMetadata, responses=NOT_READY)
 async def model_metadata(request: Request) -> Response:
     """Names, datatypes and shapes of its tensors."""
     serving = _readiness(request).serving()
@@ -74,7 +75,7 @@ async def model_metadata(request: Request) -> Response:
     return json_response({**about, "inputs": inputs, "outputs": outputs})
 
 
-@model.get("/ready", summary="Can the model answer now?", response_model=v2_schemas.ModelReadyOut, responses=NOT_READY)
+@model.get("/ready", summary="Can the model answer now?", response_model=schemas.ModelReadyOut, responses=NOT_READY)
 async def model_ready(request: Request) -> Response:
     """The same as /v2/health/ready: there is one model."""
     _readiness(request).check_ready()
@@ -84,7 +85,7 @@ async def model_ready(request: Request) -> Response:
 @model.post(
     "/infer",
     summary="The network's outputs for clips",
-    response_model=v2_schemas.InferAnswer,
+    response_model=schemas.InferAnswer,
     response_model_exclude_none=True,
     responses={
         200: {
@@ -94,7 +95,7 @@ async def model_ready(request: Request) -> Response:
         **responses(*INFER_ERRORS),
         **NOT_READY,
     },
-    openapi_extra=v2_schemas.infer_body(),
+    openapi_extra=schemas.infer_body(),
 )
 async def infer(request: Request) -> Response:
     """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
@@ -118,7 +119,7 @@ async def infer(request: Request) -> Response:
     record.stages_ms = in_ms(seconds)
     content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     content |= {} if inference.id is None else {"id": inference.id}
-    head, behind = v2_body.write(content, outputs, inference.outputs)
+    head, behind = body.write(content, outputs, inference.outputs)
     _check_size(len(head), settings.max_json_bytes)
     if not behind:
         return Response(head, media_type="application/json")
@@ -133,8 +134,8 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body is compressed. Send it as it is: clips hardly get smaller.")
-    if v2_body.json_length(request.headers.get(JSON_LENGTH)) is None:
-        max_bytes = min(max_bytes, v2_body.MAX_JSON_BYTES)
+    if body.json_length(request.headers.get(JSON_LENGTH)) is None:
+        max_bytes = min(max_bytes, body.MAX_JSON_BYTES)
     too_large = BodyTooLarge(f"The body is over {max_bytes} bytes. Send clips as binary data, in several requests.")
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isdecimal() else max_bytes
@@ -157,12 +158,12 @@ def _check_size(num_json_bytes: int, limit: int) -> None:
 
 
 async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:
-    length = v2_body.json_length(request.headers.get(JSON_LENGTH))
+    length = body.json_length(request.headers.get(JSON_LENGTH))
     if (len(body) if length is None else length) <= INLINE_BYTES:
-        return v2_body.read(body, length, available)
+        return body.read(body, length, available)
 
     async def in_thread() -> Inference:
-        return await asyncio.get_running_loop().run_in_executor(READER, v2_body.read_large, body, length, available)
+        return await asyncio.get_running_loop().run_in_executor(READER, body.read_large, body, length, available)
 
     return await unless_left(request, in_thread(), request.app.state.settings.request_timeout_s)
 

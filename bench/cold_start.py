@@ -37,9 +37,9 @@ def steps() -> dict[str, float]:
 
     with step("import the service"):
         from service import server  # noqa: F401 (to have it)
-        from service.decoder import Decoder
         from service.lifecycle.loading import load_network  # noqa: F401
         from service.settings import Settings
+        from service.video.pool import Decoder
 
         settings = Settings()
     with step("import TensorFlow"):

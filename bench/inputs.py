@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from bench.processes import ROOT
 from model_store import c3d
-from service.clips import ClipCutter
-from service.frames import read_video
-from service.video import FrameBlock, Reading, VideoEnd
+from service.video.clips import ClipCutter
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading, VideoEnd
 
 Clips = NDArray[np.uint8]  # (n, 16, 112, 112, 3) BGR
 

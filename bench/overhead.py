@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench import claims, inputs, load, processes, rounds, stats, usage
 from bench.claims import Claim, Options, Table, at_most
-from service.frames import read_video
 from service.http.metrics import Metrics
+from service.video.frames import read_video
 
 REQUESTS = 50  # of a kind in a round
 PAIRS = 600  # of requests with metrics and without

@@ -23,7 +23,7 @@ import numpy as np
 from bench import claims, inputs, load, processes, usage
 from bench.claims import Claim, Options
 from bench.processes import ROOT
-from service.frames import read_video
+from service.video.frames import read_video
 
 PROFILES = Path("bench/profiles")
 CLIPS, CLIENTS = 6, 4

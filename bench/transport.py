@@ -14,9 +14,9 @@ from pathlib import Path
 
 from bench import claims, inputs, stats
 from bench.claims import Claim, Options, Table
-from service.decoder import Decoder
-from service.frames import read_video
-from service.video import FrameBlock, Reading
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading
+from service.video.pool import Decoder
 
 ROUNDS = 9
 FRAMES = 240

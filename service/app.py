@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from service import errors
 from service.access import Access
 from service.api import openapi, probes, videos
-from service.decoder import Decoder
 from service.http import problems
 from service.http.admission import Admission
 from service.http.metrics import Metrics
@@ -27,6 +26,7 @@ from service.lifecycle.readiness import Readiness
 from service.lifecycle.supervisor import Supervisor
 from service.settings import VERSION, Settings
 from service.v2 import routes
+from service.video.pool import Decoder
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
-from service.video import Reading
+from service.video.messages import Reading
 
 FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
 REORDERED_SEC = 2.0  # how much later in the file than its successors a packet may come, with B-frames

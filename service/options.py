@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model_store import c3d
-from service.clips import Tail
 from service.errors import InvalidOption
+from service.video.clips import Tail
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.c3d import ClipOutputs
-from service.clips import Clip, ClipCutter, ClipSpan, Tail
-from service.decoder import Decoder
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.inference.batcher import Batcher, Done
-from service.video import FrameBlock, Notice, Reading, VideoEnd, VideoInfo
+from service.video.clips import Clip, ClipCutter, ClipSpan, Tail
+from service.video.messages import FrameBlock, Notice, Reading, VideoEnd, VideoInfo
+from service.video.pool import Decoder
 
 BATCHES_AHEAD = 2  # of clips of one request: one runs, the next one waits for it. It bounds the memory of a video
 

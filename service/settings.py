@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.video import CODECS, CONTAINERS
+from service.video.messages import CODECS, CONTAINERS
 
 VERSION = "0.1.0"  # of the service; pyproject.toml says the same
 MIB = 1024 * 1024

@@ -22,8 +22,8 @@ from bench.report import BEGIN, END, markdown, put
 from bench.rounds import Sample
 from bench.stats import Interval
 from model_store.store import Model
-from service.frames import read_video
-from service.video import FrameBlock
+from service.video.frames import read_video
+from service.video.messages import FrameBlock
 from tests.conftest import ROOT
 
 MACHINE = {

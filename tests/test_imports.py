@@ -194,7 +194,7 @@ def test_no_function_is_long() -> None:
     ("module", "absent"),
     [
         ("model_store.c3d", {"numpy", "pydantic", "fastapi", "keras", "av"}),
-        ("service.frames", {"tensorflow", "keras", "fastapi", "starlette", "pydantic"}),
+        ("service.video.frames", {"tensorflow", "keras", "fastapi", "starlette", "pydantic"}),
         ("service.settings", {"tensorflow", "keras", "fastapi", "av"}),
         ("service.app", {"tensorflow", "keras", "jax", "torch", "av", "cv2"}),
         ("model_store.__main__", {"tensorflow", "keras", "fastapi", "av", "cv2"}),

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
-from service.frames import read_video
 from service.inference.batcher import Batcher
 from service.options import Options
 from service.pipeline import BATCHES_AHEAD, ClipDone, Opened, Pipeline, Summary
-from service.video import FrameBlock, Reading
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading
 from tests.support.fakes import FakeNetwork, InlineDecoder, fake_outputs
 from tests.support.videos import write_video
 

@@ -21,8 +21,8 @@ import tritonclient.http
 
 from model_store import c3d, standin
 from model_store.store import Model
-from service.frames import read_video
-from service.video import FrameBlock
+from service.video.frames import read_video
+from service.video.messages import FrameBlock
 from tests.conftest import ROOT
 from tests.support import reference
 from tests.support.service_process import Service, start

@@ -19,7 +19,7 @@ from service.http.request_log import RequestRecord
 from service.intake.source import Source
 from service.lifecycle.readiness import Serving
 from service.pipeline import ClipDone, Opened, Summary
-from service.video import Notice, VideoInfo
+from service.video.messages import Notice, VideoInfo
 
 DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone
 HEADER = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix", "duration_sec")  # what a file says

@@ -12,10 +12,10 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 
 from service.answers.pooling import Float32, MeanPool, Segments, l2_normalize, top_predictions
-from service.clips import ClipSpan
 from service.intake.source import Source
 from service.options import Options
 from service.pipeline import ClipDone
+from service.video.clips import ClipSpan
 
 # What the numbers depend on: whoever asks for the same gets the same id, and may store the answer in place of the old one.
 ID_OF_MODEL = ("weights_sha256", "preprocessing", "mean", "precision", "calibration_sha256")  # the last only where it has one

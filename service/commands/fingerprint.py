@@ -69,9 +69,9 @@ def projections(descriptor: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def clips_of(video: Path, crop_left: int, stride: int = c3d.CLIP_STRIDE) -> Iterator[NDArray[np.uint8]]:
     """The video's clips, uint8 (16, 112, 112, 3), one after the other: any length passes in constant memory."""
-    from service.clips import ClipCutter
-    from service.frames import read_video
-    from service.video import FrameBlock, Reading, VideoEnd
+    from service.video.clips import ClipCutter
+    from service.video.frames import read_video
+    from service.video.messages import FrameBlock, Reading, VideoEnd
 
     cutter = ClipCutter(stride)
     for message in read_video(video, Reading(crop_left=crop_left)):

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from model_store import c3d
 from model_store.store import SPORTS1M, Card, Model, ModelMissing, StoreError, open_model
 from service import errors
-from service.decoder import Decoder
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
 from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
-from service.video import Reading
+from service.video.messages import Reading
+from service.video.pool import Decoder
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 from service.errors import Draining, ServiceError, Warming, WorkerDown
 from service.http.admission import Queue
 from service.pipeline import Pipeline
-from service.video import Notice
+from service.video.messages import Notice
 
 STAND_IN_NOTICE = Notice(
     "stand_in_weights",

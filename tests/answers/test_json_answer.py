@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from model_store.c3d import ClipOutputs
 from service.answers.json_answer import json_response
-from service.frames import read_video
-from service.video import FrameBlock
+from service.video.frames import read_video
+from service.video.messages import FrameBlock
 from tests.support.fakes import LABELS, FakeNetwork, fake_outputs
 from tests.support.http_helpers import fake_app, serving
 from tests.support.videos import write_video

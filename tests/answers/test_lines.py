@@ -17,9 +17,9 @@ from starlette.types import Message
 
 from model_store.c3d import ClipOutputs
 from service.answers.lines import Patience, _patiently
-from service.frames import read_video
 from service.pipeline import BATCHES_AHEAD
 from service.stream_schemas import Line
+from service.video.frames import read_video
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving
 from tests.support.videos import write_video

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from model_store import c3d, standin
 from model_store.store import Model
-from service.clips import ClipCutter
-from service.frames import read_video
 from service.inference.batcher import Batcher, Done
-from service.video import FrameBlock
+from service.video.clips import ClipCutter
+from service.video.frames import read_video
+from service.video.messages import FrameBlock
 from tests.support import reference
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from model_store import c3d, standin
 from model_store.store import Card
-from service.frames import read_video
-from service.slot import Decoded
-from service.video import Reading
+from service.video.frames import read_video
+from service.video.messages import Reading
+from service.video.process import Decoded
 
 WAVES = np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE)))
 LABELS = tuple(f"class {i}" for i in range(c3d.NUM_CLASSES))

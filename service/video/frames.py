@@ -21,11 +21,11 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service.clock import Clock
 from service.container import check_length, count_frames, duration_sec, name_of, opened, packets, start_sec, video_stream
 from service.errors import UndecodableVideo, VideoTooLarge
-from service.ring import BLOCK_LENGTH
-from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.clock import Clock
+from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.ring import BLOCK_LENGTH
 
 cv2.setNumThreads(0)  # a thread pool costs more than it gains on frames this small, and each thread is address space
 

@@ -17,9 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
-from service.frames import read_video
-from service.ring import BLOCK_LENGTH
-from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.ring import BLOCK_LENGTH
 from tests.conftest import ROOT, SHARED
 from tests.support.videos import write_audio, write_video
 
@@ -308,7 +308,9 @@ def test_blocks_are_bounded(clip_mp4: Path) -> None:
 
 
 def test_needs_no_network_and_no_framework() -> None:
-    program = "import sys, service.frames; print(sorted({'tensorflow', 'keras', 'fastapi', 'starlette'} & set(sys.modules)))"
+    program = (
+        "import sys, service.video.frames; print(sorted({'tensorflow', 'keras', 'fastapi', 'starlette'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stdout.strip() == b"[]"
 
@@ -338,7 +340,7 @@ def test_nothing_is_opened_but_the_upload(tmp_path: Path, clip_mp4: Path, name: 
 import sys
 from pathlib import Path
 from service.errors import ServiceError
-from service.frames import read_video
+from service.video.frames import read_video
 try:
     print(sum(1 for _ in read_video(Path(sys.argv[1]))))
 except ServiceError as error:

@@ -1,6 +1,6 @@
 """What runs inside a decoder process: one video after the other, each at the pace of its reader, within limits of its own.
 
-Started by `service.decoder` as ``python -m service.decoder_process FD BYTES``. Frames go into the ring, memory shared through
+Started by `service.video.pool` as ``python -m service.video.worker FD BYTES``. Frames go into the ring, memory shared through
 the file descriptor FD; everything else is JSON lines, in on stdin and out on stdout:
 
     in   {"path": ..., "reading": {...}}          decode this; ``reading`` are the fields of `video.Reading`
@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DecoderFailed, ServiceError
-from service.frames import read_video
-from service.ring import RING_LENGTH, attach
-from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.ring import RING_LENGTH, attach
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 MAX_OPEN_FILES = 32

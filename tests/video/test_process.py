@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from service.errors import DecoderFailed, UndecodableVideo
-from service.slot import Slot
-from service.video import FrameBlock, Reading, VideoEnd
+from service.video.messages import FrameBlock, Reading, VideoEnd
+from service.video.process import Slot
 
 GIB = 1024**3
 

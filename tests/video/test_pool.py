@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.decoder import Decoder
 from service.errors import DecoderFailed, DecodeTimeout, ServiceError, UndecodableVideo
-from service.frames import read_video
-from service.slot import Decoded
-from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.pool import Decoder
+from service.video.process import Decoded
 from tests.conftest import SHARED
 from tests.support.videos import write_video
 

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from service import errors, ring
+from service import errors
 from service.errors import DecoderFailed, DecodeTimeout
-from service.video import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video import ring
+from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
 
 # Each thread of a thread pool costs address space. The two malloc settings keep frames from being mapped and unmapped one by
 # one, which costs up to 3 ms a frame of 1080p; they only help together. Nothing else of our environment is a decoder's business.
@@ -66,7 +67,7 @@ class Slot:
         """A fresh process with so much address space, that has to say something every ``timeout_s`` while it is asked to."""
         descriptor = ring.create()
         try:
-            command = (sys.executable, "-m", "service.decoder_process", str(descriptor), str(address_space_bytes))
+            command = (sys.executable, "-m", "service.video.worker", str(descriptor), str(address_space_bytes))
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, env=ENVIRONMENT, pass_fds=(descriptor,)
             )

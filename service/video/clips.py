@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service.video import FrameBlock, Notice, count
+from service.video.messages import FrameBlock, Notice, count
 
 Tail = Literal["drop", "pad"]
 

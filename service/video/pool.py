@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from service.slot import Decoded, Slot
-from service.video import Reading
+from service.video.messages import Reading
+from service.video.process import Decoded, Slot
 
 
 class Decoder:

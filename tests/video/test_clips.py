@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.clips import Clip, ClipCutter, Tail
-from service.video import FrameBlock
+from service.video.clips import Clip, ClipCutter, Tail
+from service.video.messages import FrameBlock
 
 FPS = 25
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from service.clock import Clock
+from service.video.clock import Clock
 
 
 def run(

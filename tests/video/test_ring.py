@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from service import ring
+from service.video import ring
 
 
 def test_what_one_writes_the_other_reads() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service import ring
-from service.decoder_process import Process
-from service.frames import read_video
-from service.video import FrameBlock, Reading
+from service.video import ring
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, Reading
+from service.video.worker import Process
 from tests.support.videos import write_video
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.video import VideoEnd, VideoInfo
+from service.video.messages import VideoEnd, VideoInfo
 
 INFO = VideoInfo(
     container="mp4",

@@ -164,7 +164,7 @@ def test_a_refused_client_that_goes_on_dripping_is_closed(stand_in: Model, tmp_p
 def test_nothing_is_left_behind(service: Service, clip_mp4: Path) -> None:
     post(service, clip_mp4)
     httpx2.post(f"{service.url}/classify", files={"file": b"no video"})
-    [directory] = service.intake.spool.iterdir()
+    [directory] = service.spool.iterdir()
     assert list(directory.iterdir()) == []
 
 
@@ -198,7 +198,7 @@ def test_a_client_that_leaves_ends_the_work_on_its_video(service: Service, tmp_p
         httpx2.post(f"{service.url}/features", files={"file": file}, timeout=httpx2.Timeout(60, read=1))
     service.wait_for("client_left")
     post(service, clip_mp4)
-    [directory] = service.intake.spool.iterdir()
+    [directory] = service.spool.iterdir()
     assert list(directory.iterdir()) == []
 
 

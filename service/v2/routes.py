@@ -26,8 +26,8 @@ from service.intake.source import unless_left
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings
-from service.v2 import body, schemas
-from service.v2.body import Inference
+from service.v2 import schemas
+from service.v2.body import MAX_JSON_BYTES, Inference, json_length, read, read_large, write
 from service.v2.schemas import BINARY, INPUT, JSON_LENGTH
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
@@ -119,7 +119,7 @@ async def infer(request: Request) -> Response:
     record.stages_ms = in_ms(seconds)
     content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     content |= {} if inference.id is None else {"id": inference.id}
-    head, behind = body.write(content, outputs, inference.outputs)
+    head, behind = write(content, outputs, inference.outputs)
     _check_size(len(head), settings.max_json_bytes)
     if not behind:
         return Response(head, media_type="application/json")
@@ -134,8 +134,8 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
     """
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMediaType("The body is compressed. Send it as it is: clips hardly get smaller.")
-    if body.json_length(request.headers.get(JSON_LENGTH)) is None:
-        max_bytes = min(max_bytes, body.MAX_JSON_BYTES)
+    if json_length(request.headers.get(JSON_LENGTH)) is None:
+        max_bytes = min(max_bytes, MAX_JSON_BYTES)
     too_large = BodyTooLarge(f"The body is over {max_bytes} bytes. Send clips as binary data, in several requests.")
     length = request.headers.get("content-length", "")
     announced = int(length) if length.isdecimal() else max_bytes
@@ -158,12 +158,12 @@ def _check_size(num_json_bytes: int, limit: int) -> None:
 
 
 async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:
-    length = body.json_length(request.headers.get(JSON_LENGTH))
+    length = json_length(request.headers.get(JSON_LENGTH))
     if (len(body) if length is None else length) <= INLINE_BYTES:
-        return body.read(body, length, available)
+        return read(body, length, available)
 
     async def in_thread() -> Inference:
-        return await asyncio.get_running_loop().run_in_executor(READER, body.read_large, body, length, available)
+        return await asyncio.get_running_loop().run_in_executor(READER, read_large, body, length, available)
 
     return await unless_left(request, in_thread(), request.app.state.settings.request_timeout_s)
 

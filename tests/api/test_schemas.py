@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from service import errors, options, stream_schemas
 from service.api import probes, schemas
-from service.v2 import schemas
+from service.v2 import schemas as v2_schemas
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app, serving
 

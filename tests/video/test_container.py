@@ -9,8 +9,8 @@ import av
 import pytest
 from av.stream import Disposition
 
-from service.container import count_frames, opened, packets, start_sec, video_stream
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge
+from service.video.frames import count_frames, opened, packets, start_sec, video_stream
 from service.video.messages import Reading
 from tests.support.videos import picture, write_audio, write_video
 

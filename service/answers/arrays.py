@@ -19,9 +19,9 @@ from service.answers.pooling import Float32
 from service.answers.result import Result
 from service.errors import InvalidOption
 from service.intake.source import Source
+from service.intake.spool import Sink, in_thread
 from service.negotiation import NPY, NPZ
 from service.pipeline import ClipDone, Opened
-from service.sink import Sink, in_thread
 from service.video.clips import ClipSpan
 
 SPAN = ("start_sec", "end_sec", "start_frame", "end_frame", "num_padded_frames", "num_damaged_frames")

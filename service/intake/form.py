@@ -8,8 +8,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired
+from service.intake.spool import Sink
 from service.options import printable
-from service.sink import Sink
 
 MAX_FIELDS = 64  # beside the file
 MAX_FIELD_BYTES = 4096

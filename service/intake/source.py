@@ -29,8 +29,7 @@ from service.errors import (
 )
 from service.intake.fetch import Fetcher
 from service.intake.form import Form
-from service.intake.spool import Reserve, Spool
-from service.sink import Sink
+from service.intake.spool import Reserve, Sink, Spool
 
 Done = TypeVar("Done")
 MAX_JSON_BYTES = 64 * 1024

@@ -8,7 +8,7 @@ import pytest
 
 from service.errors import InvalidOption, MalformedRequest, ServiceError, SourceConflict, SourceRequired
 from service.intake.form import MAX_BOUNDARY_BYTES, MAX_FIELD_BYTES, Form
-from service.sink import Sink
+from service.intake.spool import Sink
 from tests.support.http_helpers import BOUNDARY, form, part
 
 CONTENT = b"\r\n--a-boundar" * 3  # nearly the boundary

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from service.sink import WRITE_BYTES, Sink
+from service.intake.spool import WRITE_BYTES, Sink
 
 
 def test_what_is_taken_is_written_and_hashed(tmp_path: Path) -> None:

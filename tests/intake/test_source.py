@@ -19,8 +19,7 @@ from service.intake.fetch import Fetcher
 from service.intake.fetch_policy import FetchPolicy
 from service.intake.form import MAX_FIELD_BYTES, MAX_FIELDS
 from service.intake.source import receive
-from service.intake.spool import Spool
-from service.sink import WRITE_BYTES
+from service.intake.spool import WRITE_BYTES, Spool
 from tests.conftest import ROOT
 from tests.support.http_helpers import BOUNDARY, GONE, MULTIPART, OCTETS, chunks, form, part
 

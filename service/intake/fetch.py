@@ -24,8 +24,8 @@ import httpx2
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from service import addresses
 from service.errors import BodyTooLarge, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
+from service.intake import fetch_policy
 from service.intake.fetch_policy import FetchPolicy, host_of, joined, port_of
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Fetcher:
         self,
         policy: FetchPolicy,
         resolve: Resolve = look_up,
-        is_public: Callable[[str], bool] = addresses.is_public,
+        is_public: Callable[[str], bool] = fetch_policy.is_public,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
@@ -106,7 +106,7 @@ class Fetcher:
         if not found:
             raise UrlFetchFailed(f"The host '{host}' was not found. Check how it is written.")
         for address in found:
-            if not self._is_public(address) and not (self._policy.allow_private and addresses.is_private(address)):
+            if not self._is_public(address) and not (self._policy.allow_private and fetch_policy.is_private(address)):
                 raise UrlForbidden(f"The host '{host}' has an address that may not be fetched from. Send the file itself.")
         return found
 

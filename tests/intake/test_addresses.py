@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from service.addresses import SPECIAL, is_private, is_public
+from service.intake.fetch_policy import SPECIAL, is_private, is_public
 
 PUBLIC = [
     "1.1.1.1",

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
-from service import addresses
 from service.errors import BodyTooLarge, ServiceError, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
+from service.intake import fetch_policy
 from service.intake.fetch import MAX_REDIRECTS, Fetcher, look_up
 from service.intake.fetch_policy import FetchPolicy
 from tests.support.raw_server import Answer, answer, ended, endless, serving
@@ -40,7 +40,7 @@ REFUSED = [
 
 
 def is_public(address: str) -> bool:
-    return address == HERE or addresses.is_public(address)
+    return address == HERE or fetch_policy.is_public(address)
 
 
 @dataclass

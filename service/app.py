@@ -11,10 +11,9 @@ from functools import partial
 from fastapi import FastAPI
 
 from service import errors
-from service.access import Access
 from service.api import openapi, probes, videos
 from service.http import problems
-from service.http.admission import Admission
+from service.http.admission import Access, Admission
 from service.http.metrics import Metrics
 from service.http.middleware import Door
 from service.inference.batcher import Batcher

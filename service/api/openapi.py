@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from service.access import Access
 from service.api.schemas import ProblemOut
 from service.errors import ServiceError
+from service.http.admission import Access
 from service.http.problems import MEDIA_TYPE, TYPE
 from service.negotiation import NDJSON, NPY, NPZ
 from service.options import Options

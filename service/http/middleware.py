@@ -11,9 +11,8 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access import Access
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
-from service.http.admission import Admission
+from service.http.admission import Access, Admission
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.access import PROBES, Access
 from service.errors import Unauthorized
+from service.http.admission import PROBES, Access
 from tests.support.http_helpers import fake_app, serving
 
 OLD, NEW = "the-old-key-of-us", "the~new/key+of=us!"

@@ -13,9 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
-from service.access import Access
 from service.errors import UploadTimeout
-from service.http.admission import Admission, Queue
+from service.http.admission import Access, Admission, Queue
 from service.http.metrics import Metrics
 from service.http.middleware import DRAIN_BYTES, Door
 from service.settings import Settings

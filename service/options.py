@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import mimeparse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model_store import c3d
-from service.errors import InvalidOption
+from service.errors import InvalidOption, NotAcceptable
 from service.video.clips import Tail
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
@@ -141,3 +142,19 @@ def invalid_option(found: Iterable[Any]) -> InvalidOption:
         reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
         sentences.append(f"{printable(name)}: {reason}.")
     return InvalidOption(" ".join(sentences))
+
+
+JSON, NDJSON, NPY, NPZ = "application/json", "application/x-ndjson", "application/x-npy", "application/zip"
+
+
+def media_type(accept: str | None) -> str:
+    """One of the four. JSON where the client does not care. Raises NotAcceptable where it wants none of them."""
+    if accept is None:
+        return JSON
+    try:
+        chosen: str = mimeparse.best_match([NPZ, NPY, NDJSON, JSON], accept.lower())  # of equals the last one
+    except mimeparse.MimeTypeParseException:
+        chosen = ""
+    if not chosen:
+        raise NotAcceptable(f"The header Accept asks for what is not made here. There is {JSON}, {NDJSON}, {NPY} and {NPZ}.")
+    return chosen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.errors import NotAcceptable
-from service.negotiation import JSON, NDJSON, NPY, NPZ, media_type
+from service.options import JSON, NDJSON, NPY, NPZ, media_type
 
 CHROME = "text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8"
 

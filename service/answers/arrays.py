@@ -20,7 +20,7 @@ from service.answers.result import Result
 from service.errors import InvalidOption
 from service.intake.source import Source
 from service.intake.spool import Sink, in_thread
-from service.negotiation import NPY, NPZ
+from service.options import NPY, NPZ
 from service.pipeline import ClipDone, Opened
 from service.video.clips import ClipSpan
 

@@ -18,7 +18,7 @@ from service.answers.json_answer import Job, to_json
 from service.errors import DeadlineExceeded, Internal, ServiceError
 from service.http.problems import last_line
 from service.intake.source import unless_left
-from service.negotiation import NDJSON
+from service.options import NDJSON
 from service.pipeline import ClipDone, Opened, Summary
 
 Step = TypeVar("Step")

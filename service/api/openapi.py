@@ -12,8 +12,7 @@ from service.api.schemas import ProblemOut
 from service.errors import ServiceError
 from service.http.admission import Access
 from service.http.problems import MEDIA_TYPE, TYPE
-from service.negotiation import NDJSON, NPY, NPZ
-from service.options import Options
+from service.options import NDJSON, NPY, NPZ, Options
 from service.stream_schemas import Line
 
 # The forms of an answer beside JSON.

@@ -20,8 +20,7 @@ from service.api.schemas import ClassifyAnswer, FeaturesAnswer
 from service.errors import NoClassLayer, ServiceError
 from service.intake.source import receive, unless_left
 from service.lifecycle.readiness import Serving
-from service.negotiation import JSON, NDJSON, NPY, NPZ, media_type
-from service.options import AnyOptions, ClassifyOptions, FeaturesOptions, read_options
+from service.options import JSON, NDJSON, NPY, NPZ, AnyOptions, ClassifyOptions, FeaturesOptions, media_type, read_options
 from service.pipeline import ClipDone, Opened, Summary
 
 Steps = AsyncGenerator[Opened | ClipDone | Summary, None]

@@ -16,7 +16,7 @@ from service.http.admission import Access, Admission
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
-from service.negotiation import NDJSON
+from service.options import NDJSON
 from service.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from service.api.schemas import ProblemOut
+from service.api.schemas import Line, ProblemOut
 from service.errors import ServiceError
 from service.http.admission import Access
 from service.http.problems import MEDIA_TYPE, TYPE
 from service.options import NDJSON, NPY, NPZ, Options
-from service.stream_schemas import Line
 
 # The forms of an answer beside JSON.
 FORMS: dict[int | str, dict[str, Any]] = {

@@ -17,8 +17,8 @@ from starlette.types import Message
 
 from model_store.c3d import ClipOutputs
 from service.answers.lines import Patience, _patiently
+from service.api.schemas import Line
 from service.pipeline import BATCHES_AHEAD
-from service.stream_schemas import Line
 from service.video.frames import read_video
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving

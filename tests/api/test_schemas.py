@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
-from service import errors, options, stream_schemas
+from service import errors, options
 from service.api import probes, schemas
 from service.v2 import schemas as v2_schemas
 from tests.support.fakes import FakeNetwork

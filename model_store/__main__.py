@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_store import lock, pull, store
+from model_store import pull, store
 from model_store.download import manifest
 from model_store.download.web import Web
 from model_store.tensors import StoreError
@@ -86,7 +86,7 @@ def _pull(directory: Path, options: argparse.Namespace) -> None:
     if model := pull.present(directory, options.preprocessing):
         print(f"Already there: {_line(model)}")
         return
-    with lock.hold(directory, _say):
+    with store.hold(directory, _say):
         model = pull.present(directory, options.preprocessing)  # by the command that we waited for
         if model is None:
             puller = pull.Puller(directory, addresses, Web(), sys.stderr)
@@ -100,7 +100,7 @@ def _import(directory: Path, options: argparse.Namespace) -> None:
 
     given = import_file.Given(*(getattr(options, field) for field in import_file.Given._fields))
     known = manifest.load()
-    with lock.hold(directory, _say):
+    with store.hold(directory, _say):
         puller = pull.Puller(directory, known, Web(), sys.stderr)
         model = import_file.take(directory, given, puller, known, import_file.answer_where_possible(_say))
     for note in import_file.notes(model):
@@ -111,7 +111,7 @@ def _import(directory: Path, options: argparse.Namespace) -> None:
 def _stand_in(directory: Path, options: argparse.Namespace) -> None:
     from model_store import standin
 
-    with lock.hold(directory, _say):
+    with store.hold(directory, _say):
         if model := standin.present(directory):
             _say(standin.WARNING)
             print(f"Already there: {_line(model)}")
@@ -141,7 +141,7 @@ def _calibrate(directory: Path, options: argparse.Namespace) -> None:
     from service.commands import calibrate
     from service.settings import Settings
 
-    with lock.hold(directory, _say):
+    with store.hold(directory, _say):
         made = calibrate.calibrate(store.open_model(directory, options.name), options.videos, Settings().max_drift, _say)
     print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
     print("The service uses it with C3D_ENGINE=openvino C3D_PRECISION=int8.")

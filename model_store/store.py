@@ -12,17 +12,19 @@ A model is written beside its place and renamed into it, so a reader sees a whol
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from model_store import c3d
+from model_store import c3d, store
 from model_store.card import CROP_LEFT, NAME, SPORTS1M, STAND_IN, Card, Preprocessing
 from model_store.tensors import (
     Float32,
@@ -181,3 +183,36 @@ def open_model(store: Path, name: str = "") -> Model:
     if SPORTS1M in real or len(real) < 2:
         return Model(store / (SPORTS1M if SPORTS1M in real else [*real, STAND_IN][0]))
     raise StoreError(f"Several models are in {store}: set C3D_MODEL to one of {', '.join(real)}.")
+
+
+LOCK = ".lock"
+
+
+@contextmanager
+def hold(directory: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the store at ``directory`` (made where missing) for writing; wait for another writer, and say so.
+
+    The kernel frees the lock when its process ends, however it ends. Raises OSError where the disk refuses.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / LOCK).open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"Another command is writing to {directory}; waiting for it to end.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        clear_up(directory)
+        yield
+
+
+def clear_up(directory: Path) -> None:
+    """Remove what a killed `store.write` left; put back a model it had taken away and not yet replaced.
+
+    Only while nobody else writes: behind `hold`.
+    """
+    for old in directory.glob(f"{store.OLD}*/*"):
+        if not (directory / old.name).exists():
+            os.rename(old, directory / old.name)
+    for prefix in (store.OLD, store.NEW):
+        for left in directory.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)

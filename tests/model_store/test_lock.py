@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from model_store import lock, store
+from model_store import store
 from tests.support import store_fakes
 
 
@@ -18,11 +18,11 @@ def test_second_writer_waits_and_says_so(tmp_path: Path) -> None:
         told.set()
 
     def second() -> None:
-        with lock.hold(tmp_path, say):
+        with store.hold(tmp_path, say):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with lock.hold(tmp_path, say):
+    with store.hold(tmp_path, say):
         thread.start()
         assert told.wait(30)
         order.append("first")
@@ -36,15 +36,15 @@ def test_left_overs_go_and_models_stay(tmp_path: Path) -> None:
     (tmp_path / f"{store.NEW}abc").mkdir()
     (tmp_path / f"{store.NEW}abc" / store.WEIGHTS).write_bytes(b"half")
     (tmp_path / f"{store.OLD}def" / "kept").mkdir(parents=True)
-    with lock.hold(tmp_path, print):
+    with store.hold(tmp_path, print):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == [lock.LOCK, "kept"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [store.LOCK, "kept"]
     assert store.names(tmp_path) == ["kept"]
 
 
 def test_model_taken_away_and_not_replaced_comes_back(tmp_path: Path) -> None:
     store_fakes.model(tmp_path / f"{store.OLD}def", "mine")
     assert store.names(tmp_path) == []
-    with lock.hold(tmp_path, print):
+    with store.hold(tmp_path, print):
         assert store.names(tmp_path) == ["mine"]
     assert store.open_model(tmp_path).card.name == "mine"

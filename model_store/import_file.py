@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import c3d, importer, labels, store
+from model_store import c3d, importer, store
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
 from model_store.formats import mean
@@ -118,7 +118,7 @@ def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) 
         return importer.Labels((), "none")
     if file is not None:
         published = _published(file, known.labels)
-        return importer.Labels(labels.read(file, classes), store.SPORTS1M if published else file.name)
+        return importer.Labels(importer.read(file, classes), store.SPORTS1M if published else file.name)
     if classes == c3d.NUM_CLASSES:
         try:
             return puller.labels()
@@ -126,7 +126,7 @@ def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) 
             raise
         except StoreError as error:
             puller.say(f"{error} The classes are numbered instead; --labels FILE names them.")
-    return importer.Labels(labels.numbered(classes), "numbered")
+    return importer.Labels(importer.numbered(classes), "numbered")
 
 
 def _published(file: Path, sources: tuple[Source, ...]) -> Source | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model_store import c3d, store
 from model_store.download import hashes
 from model_store.formats import layouts, mean
-from model_store.tensors import Float32, StoreError, identity, num_classes
+from model_store.tensors import Float32, StoreError, check_labels, identity, num_classes
 
 Answer = Callable[[store.Model], int | None]  # the class of zeros behind the mean; None where nobody can compute it
 
@@ -94,3 +94,26 @@ def default_name(file: Path) -> str:
     for ending in (".h5", ".hdf5", ".weights", ".pth", ".pt", ".pickle", ".npz", ".caffemodel"):
         name = name.removesuffix(ending)
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "imported"
+
+
+MAX_BYTES = 1 << 20
+
+
+def read(path: Path, classes: int) -> tuple[str, ...]:
+    """The labels in a UTF-8 text file. Raises StoreError where they are not one for each class, OSError."""
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES)
+    try:
+        lines = content.decode("utf-8-sig").rstrip("\r\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path.name} is no UTF-8 text: labels are one a line, line 1 is class 0.") from error
+    labels = tuple(line.strip() for line in lines)
+    if "" in labels:
+        raise StoreError(f"{path.name}, line {labels.index('') + 1} is empty: labels are one a line, line 1 is class 0.")
+    check_labels(labels, classes)
+    return labels
+
+
+def numbered(classes: int) -> tuple[str, ...]:
+    """ "class 0", "class 1", ... where nobody knows better."""
+    return tuple(f"class {index}" for index in range(classes))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from model_store import c3d, importer, labels, store
+from model_store import c3d, importer, store
 from model_store.download.download import Downloader
 from model_store.download.manifest import Manifest, Source
 from model_store.download.web import Web
@@ -41,7 +41,7 @@ class Puller:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
 
         def use(_: Source, path: Path) -> importer.Labels:
-            return importer.Labels(labels.read(path, classes), store.SPORTS1M)
+            return importer.Labels(importer.read(path, classes), store.SPORTS1M)
 
         return self._first("labels", self._manifest.labels, use)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.labels import numbered
+from model_store.importer import numbered
 from model_store.tensors import StoreError
 from service.answers.pooling import l2_normalize
 from service.commands import fingerprint

@@ -10,7 +10,7 @@ import pytest
 
 from model_store import c3d, importer, store
 from model_store.formats import mean
-from model_store.labels import numbered
+from model_store.importer import numbered
 from model_store.tensors import Float32, StoreError, identity
 from tests.support import layout_writers, store_fakes
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model_store import c3d, store, tensors
-from model_store.labels import numbered
+from model_store.importer import numbered
 from tests.support import store_fakes
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d, store
 from model_store.formats import mean
-from model_store.labels import numbered
+from model_store.importer import numbered
 
 
 def cube(level: float = 100.0) -> NDArray[np.float32]:

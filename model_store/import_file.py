@@ -118,7 +118,7 @@ def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) 
         return importer.Labels((), "none")
     if file is not None:
         published = _published(file, known.labels)
-        return importer.Labels(importer.read(file, classes), store.SPORTS1M if published else file.name)
+        return importer.Labels(importer.read_labels(file, classes), store.SPORTS1M if published else file.name)
     if classes == c3d.NUM_CLASSES:
         try:
             return puller.labels()
@@ -126,7 +126,7 @@ def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) 
             raise
         except StoreError as error:
             puller.say(f"{error} The classes are numbered instead; --labels FILE names them.")
-    return importer.Labels(importer.numbered(classes), "numbered")
+    return importer.Labels(importer.numbered_labels(classes), "numbered")
 
 
 def _published(file: Path, sources: tuple[Source, ...]) -> Source | None:

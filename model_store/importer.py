@@ -96,13 +96,13 @@ def default_name(file: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "imported"
 
 
-MAX_BYTES = 1 << 20
+MAX_LABELS_BYTES = 1 << 20
 
 
-def read(path: Path, classes: int) -> tuple[str, ...]:
+def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     """The labels in a UTF-8 text file. Raises StoreError where they are not one for each class, OSError."""
     with path.open("rb") as file:
-        content = file.read(MAX_BYTES)
+        content = file.read(MAX_LABELS_BYTES)
     try:
         lines = content.decode("utf-8-sig").rstrip("\r\n").split("\n")
     except UnicodeDecodeError as error:
@@ -114,6 +114,6 @@ def read(path: Path, classes: int) -> tuple[str, ...]:
     return labels
 
 
-def numbered(classes: int) -> tuple[str, ...]:
+def numbered_labels(classes: int) -> tuple[str, ...]:
     """ "class 0", "class 1", ... where nobody knows better."""
     return tuple(f"class {index}" for index in range(classes))

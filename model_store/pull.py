@@ -41,7 +41,7 @@ class Puller:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
 
         def use(_: Source, path: Path) -> importer.Labels:
-            return importer.Labels(importer.read(path, classes), store.SPORTS1M)
+            return importer.Labels(importer.read_labels(path, classes), store.SPORTS1M)
 
         return self._first("labels", self._manifest.labels, use)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_store import c3d, store
+from model_store import c3d
 from model_store.card import CROP_LEFT, NAME, SPORTS1M, STAND_IN, Card, Preprocessing
 from model_store.tensors import (
     Float32,
@@ -210,9 +210,9 @@ def clear_up(directory: Path) -> None:
 
     Only while nobody else writes: behind `hold`.
     """
-    for old in directory.glob(f"{store.OLD}*/*"):
+    for old in directory.glob(f"{OLD}*/*"):
         if not (directory / old.name).exists():
             os.rename(old, directory / old.name)
-    for prefix in (store.OLD, store.NEW):
+    for prefix in (OLD, NEW):
         for left in directory.glob(f"{prefix}*"):
             shutil.rmtree(left, ignore_errors=True)

@@ -14,7 +14,7 @@ from tests.conftest import SHARED
 @pytest.mark.parametrize("content", ["boxe\nvélo\n", "boxe\nvélo", "boxe\r\nvélo\r\n", "\ufeffboxe\n vélo \n\n"])
 def test_read(content: str, tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(content.encode())
-    assert importer.read(tmp_path / "l", 2) == ("boxe", "vélo")
+    assert importer.read_labels(tmp_path / "l", 2) == ("boxe", "vélo")
 
 
 @pytest.mark.parametrize(
@@ -24,17 +24,17 @@ def test_read(content: str, tmp_path: Path) -> None:
 def test_refused(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(content)
     with pytest.raises(StoreError, match=said):
-        importer.read(tmp_path / "l", 3)
+        importer.read_labels(tmp_path / "l", 3)
 
 
 def test_sports1m() -> None:
     if not SHARED.exists():
         pytest.skip("../shared/data is not here")
-    read = importer.read(SHARED / "labels.txt", 487)
+    read = importer.read_labels(SHARED / "labels.txt", 487)
     assert (read[0], read[54], read[184], read[367], read[486]) == (
         "boomerang", "tennis", "sandboarding", "basketball", "model aircraft"
     )  # fmt: skip
 
 
 def test_numbered() -> None:
-    assert importer.numbered(2) == ("class 0", "class 1")
+    assert importer.numbered_labels(2) == ("class 0", "class 1")

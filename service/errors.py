@@ -45,9 +45,9 @@ Every class has its own code; the message is for the client and never holds a pa
 that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a `video.Notice`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 
 class ServiceError(Exception):
@@ -189,3 +189,18 @@ class DiskFull(ServiceError):
 
 class PrecisionUnavailable(Exception):
     """This device cannot compute in the precision asked for; the message says what can."""
+
+
+def printable(text: str, length: int = 64) -> str:
+    """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:length])
+
+
+def invalid_option(found: Iterable[Any]) -> InvalidOption:
+    """What pydantic found wrong, in one sentence for each option."""
+    sentences = []
+    for each in found:
+        name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
+        reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
+        sentences.append(f"{printable(name)}: {reason}.")
+    return InvalidOption(" ".join(sentences))

@@ -9,7 +9,7 @@ import mimeparse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model_store import c3d
-from service.errors import InvalidOption, NotAcceptable
+from service.errors import InvalidOption, NotAcceptable, invalid_option, printable
 from service.video.clips import Tail
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
@@ -127,21 +127,6 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
         if not is_default and not options.wants(ABOUT[name]):
             raise InvalidOption(f"{name}: it is about {ABOUT[name]}; add include={ABOUT[name]}.")
     return options
-
-
-def printable(text: str, length: int = 64) -> str:
-    """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
-    return "".join(char if char.isprintable() else "?" for char in text[:length])
-
-
-def invalid_option(found: Iterable[Any]) -> InvalidOption:
-    """What pydantic found wrong, in one sentence for each option."""
-    sentences = []
-    for each in found:
-        name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
-        reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
-        sentences.append(f"{printable(name)}: {reason}.")
-    return InvalidOption(" ".join(sentences))
 
 
 JSON, NDJSON, NPY, NPZ = "application/json", "application/x-ndjson", "application/x-npy", "application/zip"

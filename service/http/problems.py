@@ -11,9 +11,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service import errors
-from service.errors import ServiceError
+from service.errors import ServiceError, invalid_option, printable
 from service.http.request_log import RequestRecord
-from service.options import invalid_option, printable
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ from functools import partial
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired
+from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired, printable
 from service.intake.spool import Sink
-from service.options import printable
 
 MAX_FIELDS = 64  # beside the file
 MAX_FIELD_BYTES = 4096

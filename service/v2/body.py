@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_store import c3d
-from service.errors import BodyTooLarge, MalformedRequest, ServiceError
-from service.options import printable
+from service.errors import BodyTooLarge, MalformedRequest, ServiceError, printable
 from service.v2.schemas import INPUT, InferRequest, InputTensor
 
 # Seven clips. Read, hostile JSON takes 45 times its size and holds all threads up for 0.04 s a MiB.

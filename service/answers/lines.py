@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.answers.json_answer import Job, to_json
 from service.errors import DeadlineExceeded, Internal, ServiceError
+from service.http.disconnect import unless_left
 from service.http.problems import last_line
-from service.intake.source import unless_left
 from service.options import NDJSON
 from service.pipeline import ClipDone, Opened, Summary
 

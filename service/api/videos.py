@@ -18,7 +18,8 @@ from service.answers.result import Result, video_id
 from service.api.openapi import FORMS, body_of, responses
 from service.api.schemas import ClassifyAnswer, FeaturesAnswer
 from service.errors import NoClassLayer, ServiceError
-from service.intake.source import receive, unless_left
+from service.http.disconnect import unless_left
+from service.intake.source import receive
 from service.lifecycle.readiness import Serving
 from service.options import JSON, NDJSON, NPY, NPZ, AnyOptions, ClassifyOptions, FeaturesOptions, media_type, read_options
 from service.pipeline import ClipDone, Opened, Summary

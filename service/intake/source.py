@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 from python_multipart.multipart import parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from service.errors import (
     BodyTooLarge,
-    DeadlineExceeded,
     DiskFull,
     EmptyFile,
     InvalidOption,
@@ -27,11 +25,11 @@ from service.errors import (
     SourceRequired,
     UnsupportedMediaType,
 )
+from service.http.disconnect import unless_left
 from service.intake.fetch import Fetcher
 from service.intake.form import Form
 from service.intake.spool import Reserve, Sink, Spool
 
-Done = TypeVar("Done")
 MAX_JSON_BYTES = 64 * 1024
 KINDS = {"form": "form", "raw": "raw", "json": "url"}
 FILE_NAME = "video"  # no suffix, no digits: FFmpeg must judge by content, and must not take it for an image sequence
@@ -157,27 +155,3 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
         raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
     return url, [(name, str(value)) for name, value in options]
-
-
-async def unless_left(request: Request, work: Coroutine[Any, Any, Done], timeout_s: float | None = None) -> Done:
-    """Do the work of a request whose body is whole; end it at once where its client leaves, or its time is over.
-
-    Raises ClientDisconnect, DeadlineExceeded, and what the work raises.
-    """
-
-    async def left() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass  # nothing else comes behind a body
-
-    working, leaving = asyncio.create_task(work), asyncio.create_task(left())
-    try:
-        await asyncio.wait((working, leaving), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        if leaving.done():
-            raise ClientDisconnect
-        raise DeadlineExceeded(f"Not done within {timeout_s:g} s. Ask for a shorter part of the video, or for fewer clips.")
-    finally:
-        for task in (working, leaving):
-            task.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)

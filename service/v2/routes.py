@@ -21,8 +21,8 @@ from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
 from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
+from service.http.disconnect import unless_left
 from service.http.request_log import RequestRecord
-from service.intake.source import unless_left
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings

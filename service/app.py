@@ -19,6 +19,7 @@ from service.http.middleware import Door
 from service.inference.batcher import Batcher
 from service.intake import spool
 from service.intake.fetch import Fetcher
+from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle import loading
 from service.lifecycle.loading import LoadNetwork, load_network
 from service.lifecycle.readiness import Readiness
@@ -72,7 +73,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     )
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics = metrics
-    app.state.fetcher = Fetcher(loading.fetch_policy(settings))
+    app.state.fetcher = Fetcher(fetch_policy(settings))
     app.include_router(videos.router)
     app.include_router(routes.router)
     app.include_router(probes.router)
@@ -80,6 +81,18 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     problems.install(app)
     app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
     return app
+
+
+def fetch_policy(settings: Settings) -> FetchPolicy:
+    """Which URLs may be fetched, as the settings have it."""
+    return FetchPolicy(
+        max_bytes=settings.max_upload_bytes,
+        timeout_s=settings.url_timeout_s,
+        enabled=settings.urls != "off",
+        allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
+        allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
+        allow_private=settings.urls == "private",
+    )
 
 
 async def _work(start: Callable[[], Awaitable[Batcher | None]], watch: Callable[[Batcher], Supervisor]) -> None:

@@ -16,7 +16,6 @@ from model_store.store import SPORTS1M, Card, Model, ModelMissing, StoreError, o
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
@@ -139,18 +138,6 @@ def _reading(settings: Settings, card: Card) -> Reading:
         max_pixels=settings.max_pixels,
         max_video_s=settings.max_video_s,
         max_fps=settings.max_fps,
-    )
-
-
-def fetch_policy(settings: Settings) -> FetchPolicy:
-    """Which URLs may be fetched, as the settings have it."""
-    return FetchPolicy(
-        max_bytes=settings.max_upload_bytes,
-        timeout_s=settings.url_timeout_s,
-        enabled=settings.urls != "off",
-        allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
-        allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
-        allow_private=settings.urls == "private",
     )
 
 

@@ -19,7 +19,7 @@ from bench.inputs import Clips
 from bench.weights import Float32, Run, channels_first, mean_of
 from model_store import c3d
 from model_store.store import Model
-from service.lifecycle.loading import LoadedNetwork, build
+from service.inference.build import LoadedNetwork, build
 from service.settings import Settings
 
 BATCH = 4  # clips a pass: the largest batch of the service on a CPU, for everybody

@@ -16,7 +16,7 @@ from model_store.formats.canonical import POOL5
 from model_store.tensors import Float32, StoreError
 
 if TYPE_CHECKING:
-    from service.lifecycle.loading import ProvableNetwork
+    from service.inference.build import ProvableNetwork
 
 Run = Callable[[store.Model], tuple[int, float] | None]  # `run_zeros`, or a fake of it
 
@@ -28,7 +28,7 @@ def run_zeros(model: store.Model) -> tuple[int, float] | None:
 
 def network(model: store.Model) -> ProvableNetwork:
     """The service's own network in float32, on the engine that it would use. Raises ImportError where that is missing."""
-    from service.lifecycle.loading import build
+    from service.inference.build import build
 
     return build(model, os.environ.get("C3D_ENGINE") or "tensorflow")
 

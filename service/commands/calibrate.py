@@ -19,9 +19,9 @@ from model_store import c3d, calibration
 from model_store.download.hashes import of_file
 from model_store.store import Model
 from model_store.tensors import StoreError
-from service.commands.fingerprint import clips_of
 from service.errors import ServiceError
 from service.inference.openvino_network import OpenvinoNetwork, graph
+from service.video.inline import clips_of
 
 Clip = NDArray[np.uint8]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model_store import c3d
 from model_store.card import Card
 from model_store.tensors import StoreError
+from service.video.inline import clips_of
 
 TOP_K = 5
 PROJECTIONS = 8  # a wrong mean, crop or layer order changes several of them in the third digit
@@ -65,17 +66,3 @@ def projections(descriptor: NDArray[np.float32]) -> NDArray[np.float64]:
     signs = np.random.RandomState(0).randint(0, 2, (PROJECTIONS, descriptor.size)) * 2 - 1
     along: NDArray[np.float64] = signs @ descriptor.astype(np.float64) / np.sqrt(descriptor.size)
     return along
-
-
-def clips_of(video: Path, crop_left: int, stride: int = c3d.CLIP_STRIDE) -> Iterator[NDArray[np.uint8]]:
-    """The video's clips, uint8 (16, 112, 112, 3), one after the other: any length passes in constant memory."""
-    from service.video.clips import ClipCutter
-    from service.video.frames import read_video
-    from service.video.messages import FrameBlock, Reading, VideoEnd
-
-    cutter = ClipCutter(stride)
-    for message in read_video(video, Reading(crop_left=crop_left)):
-        if isinstance(message, FrameBlock):
-            yield from (clip.frames for clip in cutter.add(message))
-        elif isinstance(message, VideoEnd):
-            yield from (clip.frames for clip in cutter.finish(message.end_sec))

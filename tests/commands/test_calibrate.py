@@ -77,7 +77,7 @@ def test_what_is_calibrated_is_served_by_its_name(
     model: store.Model, calibrated: calibration.Calibration, clip_mp4: Path
 ) -> None:
     """And drifts on another video about as the card says: no more than twice, and not by nothing."""
-    from service.commands.fingerprint import clips_of
+    from service.video.inline import clips_of
 
     network = loading.load_network(settings(model), lambda share: None)  # proves the known answer, too
     assert (network.precision, network.calibration_sha256) == ("int8", calibrated.sha256)

@@ -1,4 +1,4 @@
-"""The network in other, equally exact forms, for bench/gpu.py to hold against `service.inference.keras_network`'s own. Needs Keras.
+"""The network in other, equally exact forms, for bench/gpu.py to hold against the service's own. Needs Keras.
 
 Each gives the same numbers but for rounding. What a measurement shows to be faster is to be taken over into network.py.
 """

@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from model_store.store import ModelMissing, StoreError
-from service.app import create_app
+from service.app import create_app, fetch_policy
 from service.errors import KnownAnswerWrong, PrecisionUnavailable
 from service.lifecycle.loading import load_network
 from service.settings import Settings
@@ -170,3 +170,14 @@ def test_a_second_service_in_the_same_process_shares_nothing(tmp_path: Path, cli
     with serving(fake_app(tmp_path, FakeNetwork(num_classes=0))) as first, serving(fake_app(tmp_path)) as second:
         codes = [client.post("/classify", files={"file": clip_mp4.read_bytes()}).status_code for client in (first, second)]
     assert codes == [501, 200]
+
+
+@pytest.mark.parametrize(
+    ("urls", "enabled", "private"), [("public", True, False), ("private", True, True), ("off", False, False)]
+)
+def test_the_fetch_policy_is_as_the_settings_have_it(urls: Any, *, enabled: bool, private: bool) -> None:
+    policy = fetch_policy(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
+    assert (policy.enabled, policy.allow_private, policy.timeout_s) == (enabled, private, 5)
+    assert policy.allowed_hosts == {"example.com", ".example.org"}
+    assert policy.allowed_ports == {80, 8080}
+    assert fetch_policy(Settings()).allowed_hosts == frozenset()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `loading.build` has set it to the engine that was chosen
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # `build.build` has set it to the engine that was chosen
 
 import keras
 import numpy as np

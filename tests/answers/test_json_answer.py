@@ -1,4 +1,4 @@
-"""service/answers/json_answer.py: the numbers, clips, warnings and blocks of an answer, recomputed here from the frames of the video."""
+"""The numbers, clips, warnings and blocks of an answer, recomputed here from the frames of the video."""
 
 from __future__ import annotations
 

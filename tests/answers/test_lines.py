@@ -1,4 +1,4 @@
-"""service/answers/lines.py: lines leave as clips are computed, and no clip is computed for a client that does not read or has left."""
+"""Lines leave as clips are computed, and no clip is computed for a client that does not read or has left."""
 
 from __future__ import annotations
 

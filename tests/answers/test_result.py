@@ -1,4 +1,4 @@
-"""service/answers/result.py: ids that are stable and differ where the numbers do, both answers from one pass, segments, base64."""
+"""Ids that are stable and differ where the numbers do, both answers from one pass, segments, base64."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import pytest
 from model_store import c3d, calibration, store
 from model_store.__main__ import main
 from model_store.tensors import StoreError
+from service.inference import build
 from service.lifecycle import loading
 from service.settings import Settings
 from tests.support.videos import write_video
@@ -83,7 +84,7 @@ def test_what_is_calibrated_is_served_by_its_name(
     assert (network.precision, network.calibration_sha256) == ("int8", calibrated.sha256)
     assert (calibrated.num_clips, calibrated.drift.num_clips, len(calibrated.videos_sha256)) == (10, 10, 1)
     clips = np.stack(list(clips_of(clip_mp4, c3d.CROP_LEFT)))
-    drift = calibration.drift(network.run(clips), loading.build(model, "openvino").run(clips))
+    drift = calibration.drift(network.run(clips), build.build(model, "openvino").run(clips))
     assert 0.001 < drift.relative_l2_median < 2 * calibrated.drift.relative_l2_max
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_store.importer import numbered
+from model_store.importer import numbered_labels
 from model_store.tensors import StoreError
 from service.answers.pooling import l2_normalize
 from service.commands import fingerprint
 from tests.support.fakes import FakeNetwork
 
-LABELS = numbered(487)
+LABELS = numbered_labels(487)
 
 
 def said(network: FakeNetwork, video: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""service/intake/fetch.py: what is fetched, what is refused, that only checked addresses are asked, and that nothing stays open."""
+"""What is fetched, what is refused, that only checked addresses are asked, and that nothing stays open."""
 
 from __future__ import annotations
 

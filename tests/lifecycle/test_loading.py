@@ -79,14 +79,3 @@ def test_reading_is_as_the_settings_and_the_model_have_it() -> None:
     reading = loading._reading(settings, FakeNetwork(preprocessing="c3d-ucf101-mean", crop_left=30).card)
     assert (reading.max_pixels, reading.max_video_s, reading.max_fps) == (7, 8.0, 9.0)
     assert (reading.codecs, reading.containers, reading.honour_color_tags, reading.crop_left) == ("vp9", "avi", False, 30)
-
-
-@pytest.mark.parametrize(
-    ("urls", "enabled", "private"), [("public", True, False), ("private", True, True), ("off", False, False)]
-)
-def test_the_fetch_policy_is_as_the_settings_have_it(urls: Any, *, enabled: bool, private: bool) -> None:
-    policy = loading.fetch_policy(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
-    assert (policy.enabled, policy.allow_private, policy.timeout_s) == (enabled, private, 5)
-    assert policy.allowed_hosts == {"example.com", ".example.org"}
-    assert policy.allowed_ports == {80, 8080}
-    assert loading.fetch_policy(Settings()).allowed_hosts == frozenset()

@@ -10,7 +10,7 @@ import pytest
 
 from model_store import c3d, importer, store
 from model_store.formats import mean
-from model_store.importer import numbered
+from model_store.importer import numbered_labels
 from model_store.tensors import Float32, StoreError, identity
 from tests.support import layout_writers, store_fakes
 
@@ -42,7 +42,7 @@ def add(directory: Path, weights: dict[str, Float32], name: str, answer: int | N
     origin = importer.Origin(name, "w.npz", "mine", "c3d-ucf101-mean")
 
     def labels_for(classes: int) -> importer.Labels:
-        return importer.Labels(numbered(classes), "numbered")
+        return importer.Labels(numbered_labels(classes), "numbered")
 
     means = importer.Mean(store_fakes.cube(), "test")
     return importer.add(directory / "store", file, origin, means, labels_for, lambda _: answer)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from model_store import c3d, store, tensors
-from model_store.importer import numbered
+from model_store.importer import numbered_labels
 from tests.support import store_fakes
 
 
@@ -83,7 +83,7 @@ def write(directory: Path, weights: dict[str, tensors.Float32], answer: int | No
             raise store.StoreError("wrong")
         return model.card.model_copy(update={"known_answer": answer})
 
-    return store.write(directory, card, weights, store_fakes.cube(), numbered(3), prove)
+    return store.write(directory, card, weights, store_fakes.cube(), numbered_labels(3), prove)
 
 
 @pytest.mark.slow
@@ -110,5 +110,5 @@ def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
 def test_weights_that_are_not_the_cards(tmp_path: Path) -> None:
     card = store_fakes.card("mine", num_classes=3)
     with pytest.raises(store.StoreError, match="other weights than its card names"):
-        store.write(tmp_path, card, zeros(), store_fakes.cube(), numbered(3))
+        store.write(tmp_path, card, zeros(), store_fakes.cube(), numbered_labels(3))
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d, store
 from model_store.formats import mean
-from model_store.importer import numbered
+from model_store.importer import numbered_labels
 
 
 def cube(level: float = 100.0) -> NDArray[np.float32]:
@@ -46,5 +46,5 @@ def model(directory: Path, name: str, **changes: Any) -> store.Model:
     place.mkdir(parents=True)
     (place / store.CARD).write_text(made.model_dump_json())
     np.save(place / store.MEAN, cube())
-    (place / store.LABELS).write_text("".join(f"{label}\n" for label in numbered(made.num_classes)))
+    (place / store.LABELS).write_text("".join(f"{label}\n" for label in numbered_labels(made.num_classes)))
     return store.Model(place)

@@ -39,7 +39,7 @@ def steps() -> dict[str, float]:
         from service import server  # noqa: F401 (to have it)
         from service.lifecycle.loading import load_network  # noqa: F401
         from service.settings import Settings
-        from service.video.pool import Decoder
+        from service.video.pool import DecoderPool
 
         settings = Settings()
     with step("import TensorFlow"):
@@ -59,7 +59,7 @@ def steps() -> dict[str, float]:
         network.known_answer()
 
     async def decoders() -> None:
-        pool = Decoder(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
+        pool = DecoderPool(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
         await pool.start()
         await pool.close()
 

@@ -16,7 +16,7 @@ from bench.processes import ROOT
 from model_store import c3d
 from service.video.clips import ClipCutter
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading, VideoEnd
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd
 
 Clips = NDArray[np.uint8]  # (n, 16, 112, 112, 3) BGR
 
@@ -88,7 +88,7 @@ def clips_of(path: Path, crop_left: int = c3d.CROP_LEFT, stride: int = c3d.CLIP_
     """The clips of a video as the service cuts them."""
     cutter = ClipCutter(stride)
     clips = []
-    for message in read_video(path, Reading(crop_left=crop_left)):
+    for message in read_video(path, ReadOptions(crop_left=crop_left)):
         if isinstance(message, FrameBlock):
             clips += cutter.add(message)
         elif isinstance(message, VideoEnd):

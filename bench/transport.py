@@ -1,6 +1,6 @@
 """What it costs to bring frames from a decoder process: python -m bench.transport. Medians of 9 rounds, interleaved.
 
-The same video read by `frames.read_video` in this process, and through `decoder.Decoder`: the difference, per clip of the
+The same video read by `frames.read_video` in this process, and through `decoder.DecoderPool`: the difference, per clip of the
 default stride (8 new frames), is the transport, process switches included.
 """
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from bench import claims, inputs, stats
 from bench.claims import Claim, Options, Table
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading
-from service.video.pool import Decoder
+from service.video.messages import FrameBlock, ReadOptions
+from service.video.pool import DecoderPool
 
 ROUNDS = 9
 FRAMES = 240
@@ -30,10 +30,10 @@ def here(path: Path) -> tuple[float, int]:
     return time.perf_counter() - started, blocks
 
 
-async def there(decoder: Decoder, path: Path) -> tuple[float, float]:
+async def there(decoder: DecoderPool, path: Path) -> tuple[float, float]:
     """Seconds of a reading through the pool: by the clock, and of this process's processor."""
     started, busy = time.perf_counter(), time.process_time()
-    async with aclosing(decoder.read(path, Reading())) as messages:
+    async with aclosing(decoder.read(path, ReadOptions())) as messages:
         async for _ in messages:
             pass
     return time.perf_counter() - started, time.process_time() - busy
@@ -41,7 +41,7 @@ async def there(decoder: Decoder, path: Path) -> tuple[float, float]:
 
 async def readings(path: Path) -> tuple[list[float], list[float], list[float], int]:
     """Seconds here, there, and this process's share of there, by round; and the number of blocks."""
-    decoder = Decoder(1, 1, 3 * GIB // 2, 60)
+    decoder = DecoderPool(1, 1, 3 * GIB // 2, 60)
     await decoder.start()
     await there(decoder, path)
     local, remote, busy, blocks = [], [], [], 1

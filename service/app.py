@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from service import errors
 from service.api import openapi, probes, videos
 from service.http import problems
-from service.http.admission import Access, Admission
+from service.http.admission import Admission, ApiKeys
 from service.http.metrics import Metrics
-from service.http.middleware import Door
+from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
 from service.intake import spool
 from service.intake.fetch import Fetcher
@@ -26,7 +26,7 @@ from service.lifecycle.readiness import Readiness
 from service.lifecycle.supervisor import Supervisor
 from service.settings import VERSION, Settings
 from service.v2 import routes
-from service.video.pool import Decoder
+from service.video.pool import DecoderPool
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
     readiness = Readiness()
     metrics = Metrics()
-    access = Access(settings.api_keys(), probes_too=settings.api_key_for_probes)
+    access = ApiKeys(settings.api_keys(), probes_too=settings.api_key_for_probes)
     admission = Admission(settings.max_requests, settings.max_waiting_clips, readiness.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        decoder = Decoder(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
+        decoder = DecoderPool(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
         metrics.watch(
             waiting_clips=lambda: readiness.queue().waiting_clips,
             worker_up=readiness.is_ready,
@@ -77,7 +77,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.include_router(videos.router)
     app.include_router(routes.router)
     app.include_router(probes.router)
-    app.add_middleware(Door, settings=settings, access=access, admission=admission, metrics=metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
     problems.install(app)
     app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
     return app

@@ -42,7 +42,7 @@
     PrecisionUnavailable                the start is refused: this device cannot compute so
 
 Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's text:
-that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a `video.Notice`.
+that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a `video.VideoWarning`.
 """
 
 from collections.abc import Iterable, Mapping

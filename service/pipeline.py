@@ -17,8 +17,8 @@ from model_store.c3d import ClipOutputs
 from service.errors import NonFiniteOutput, TimeRangeOutsideVideo, UndecodableVideo
 from service.inference.batcher import Batcher, Done
 from service.video.clips import Clip, ClipCutter, ClipSpan, Tail
-from service.video.messages import FrameBlock, Notice, Reading, VideoEnd, VideoInfo
-from service.video.pool import Decoder
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo, VideoWarning
+from service.video.pool import DecoderPool
 
 BATCHES_AHEAD = 2  # of clips of one request: one runs, the next one waits for it. It bounds the memory of a video
 
@@ -67,7 +67,7 @@ class Summary:
 
     end: VideoEnd | None = None
     num_frames_used: int = 0
-    notices: list[Notice] = field(default_factory=list)
+    warnings: list[VideoWarning] = field(default_factory=list)
     decode_s: float = 0.0
     queue_s: float = 0.0
     model_s: float = 0.0
@@ -76,7 +76,7 @@ class Summary:
 class Pipeline:
     """What a video passes through. Holds no video's state, so that any number may pass at once."""
 
-    def __init__(self, decoder: Decoder, batcher: Batcher, reading: Reading) -> None:
+    def __init__(self, decoder: DecoderPool, batcher: Batcher, reading: ReadOptions) -> None:
         """``reading``: how every file is read, beside what a request asks for."""
         self._decoder, self._batcher, self._reading = decoder, batcher, reading
 
@@ -96,7 +96,7 @@ class Pipeline:
         """
         summary = Summary()
         spans: deque[ClipSpan] = deque()
-        with closing(_Lane(self._batcher, summary)) as lane:
+        with closing(InFlight(self._batcher, summary)) as lane:
             async with aclosing(self._clips(path, wanted, summary)) as clips:
                 async for clip in clips:
                     if isinstance(clip, Opened):
@@ -115,7 +115,7 @@ class Pipeline:
 
         ``summary`` is told its times. To be closed, and raises, as `run`.
         """
-        with closing(_Lane(self._batcher, summary)) as lane:
+        with closing(InFlight(self._batcher, summary)) as lane:
             for clip in clips:
                 lane.put(clip)
                 while lane.is_due():
@@ -149,7 +149,7 @@ class Pipeline:
         if not cutter.num_clips:
             raise _no_clip(wanted, summary.end)
         summary.num_frames_used = cutter.num_used
-        summary.notices += [*info.notices(), *summary.end.notices(info, cutter.damaged_clips), *cutter.notices()]
+        summary.warnings += [*info.warnings(), *summary.end.warnings(info, cutter.damaged_clips), *cutter.warnings()]
 
 
 def _no_clip(wanted: Wanted, end: VideoEnd) -> TimeRangeOutsideVideo | UndecodableVideo:
@@ -159,7 +159,7 @@ def _no_clip(wanted: Wanted, end: VideoEnd) -> TimeRangeOutsideVideo | Undecodab
     return UndecodableVideo("The video has far fewer frames than its packets promise. Ask without max_clips, or repair it.")
 
 
-class _Lane:
+class InFlight:
     """A request's clips on their way through the batcher: a few at once, and out in the order in which they went in."""
 
     def __init__(self, batcher: Batcher, summary: Summary) -> None:

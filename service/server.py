@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 
 from service.app import create_app
-from service.http.connection import Protocol
+from service.http.connection import Connection
 from service.lifecycle.loading import LoadNetwork, load_network
 from service.settings import Settings
 
@@ -56,7 +56,7 @@ def serve(settings: Settings, load: LoadNetwork = load_network) -> int:
         app,
         host=settings.host,
         port=settings.port,
-        http=type("Protocol", (Protocol,), {"idle_s": settings.upload_idle_s}),
+        http=type("Protocol", (Connection,), {"idle_s": settings.upload_idle_s}),
         ws="none",
         workers=1,
         log_config=None,

@@ -19,7 +19,7 @@ from service.inference.batcher import Batcher
 from service.options import Options
 from service.pipeline import BATCHES_AHEAD, ClipDone, Opened, Pipeline, Summary
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading
+from service.video.messages import FrameBlock, ReadOptions
 from tests.support.fakes import FakeNetwork, InlineDecoder, fake_outputs
 from tests.support.videos import write_video
 
@@ -34,7 +34,7 @@ def make() -> Iterator[MakePipeline]:
 
     def build(run: Run) -> Pipeline:
         opened.append(Batcher(run, (1, 2, 4)))
-        return Pipeline(InlineDecoder(), opened[-1], Reading())  # type: ignore[arg-type]
+        return Pipeline(InlineDecoder(), opened[-1], ReadOptions())  # type: ignore[arg-type]
 
     yield build
     for batcher in opened:
@@ -108,7 +108,7 @@ def test_is_never_far_ahead_of_the_network(tmp_path: Path) -> None:
     stuck = Stuck()
 
     async def watch() -> None:
-        task = asyncio.create_task(everything(Pipeline(InlineDecoder(), stuck, Reading()), path))  # type: ignore[arg-type]
+        task = asyncio.create_task(everything(Pipeline(InlineDecoder(), stuck, ReadOptions()), path))  # type: ignore[arg-type]
         before = -1
         while before != len(stuck.taken) or not before:  # until nothing moves, with every chance to
             before = len(stuck.taken)
@@ -161,7 +161,7 @@ def test_few_of_many_clips_wait_at_once_and_none_when_nobody_waits_for_them() ->
     stuck = Stuck()
 
     async def watch() -> None:
-        task = asyncio.create_task(rows_of(Pipeline(InlineDecoder(), stuck, Reading()), some_clips(50)))  # type: ignore[arg-type]
+        task = asyncio.create_task(rows_of(Pipeline(InlineDecoder(), stuck, ReadOptions()), some_clips(50)))  # type: ignore[arg-type]
         for _ in range(100):
             await asyncio.sleep(0)
         await give_up(task, stuck)
@@ -227,7 +227,7 @@ def test_a_part_is_half_open_by_start_times(make: MakePipeline, tmp_path: Path) 
     assert [(s.span.start_frame, s.span.start_sec) for s in clips] == [(25, 1.0), (33, 1.32)]
     assert clips[0].span.end_sec == 41 / 25
     assert (summary.end.whole, summary.end.num_frames) == (False, 51)  # one frame past the end tells that it is there
-    assert {notice.code for notice in summary.notices} == {"tail_frames_dropped"}
+    assert {notice.code for notice in summary.warnings} == {"tail_frames_dropped"}
 
 
 def test_a_part_behind_the_video_is_an_error(make: MakePipeline, clip_mp4: Path) -> None:
@@ -246,7 +246,7 @@ def test_max_clips_reads_no_further_than_it_must(make: MakePipeline, tmp_path: P
     _, *one, summary = asyncio.run(everything(make(FakeNetwork().run), path, max_clips=1))
     assert [s.span.start_frame for s in one] == [72]
     assert summary.end.num_frames < 100
-    assert summary.notices == []
+    assert summary.warnings == []
 
 
 def test_a_video_that_ends_before_its_only_clip_is_an_error(make: MakePipeline, tmp_path: Path) -> None:
@@ -259,4 +259,4 @@ def test_a_video_that_ends_before_its_only_clip_is_an_error(make: MakePipeline, 
         steps = asyncio.run(everything(make(FakeNetwork().run), path, max_clips=1))
     except UndecodableVideo:
         return
-    assert {notice.code for notice in steps[-1].notices} & {"corrupt_frames", "fewer_clips"}
+    assert {notice.code for notice in steps[-1].warnings} & {"corrupt_frames", "fewer_clips"}

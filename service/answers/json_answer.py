@@ -19,7 +19,7 @@ from service.http.request_log import RequestRecord
 from service.intake.source import Source
 from service.lifecycle.readiness import Serving
 from service.pipeline import ClipDone, Opened, Summary
-from service.video.messages import Notice, VideoInfo
+from service.video.messages import VideoInfo, VideoWarning
 
 DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone
 HEADER = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix", "duration_sec")  # what a file says
@@ -40,7 +40,7 @@ class Job:
     def beginning(self, opened: Opened) -> dict[str, Any]:
         """What is known as soon as the video could be opened."""
         video = self._video(opened.info) | {"num_frames": {"header": opened.info.num_frames_header}}
-        warnings = _listed([*self.serving.notices(), *opened.info.notices()])
+        warnings = _listed([*self.serving.warnings(), *opened.info.warnings()])
         found = {"model": self.serving.model, "video": video, "warnings": warnings}
         return {**self.result.ids(), "num_clips": opened.num_clips, **found}
 
@@ -56,7 +56,7 @@ class Job:
         return {
             "model": self.serving.model,
             "video": video | {"num_frames": counts, "decoder": DECODER},
-            "warnings": _listed([*self.serving.notices(), *summary.notices]),
+            "warnings": _listed([*self.serving.warnings(), *summary.warnings]),
             "timings_ms": self.record.stages_ms,
         }
 
@@ -107,8 +107,8 @@ class JsonAnswer:
             )
 
 
-def _listed(notices: Iterable[Notice]) -> list[dict[str, str]]:
-    return [notice._asdict() for notice in notices]
+def _listed(warnings: Iterable[VideoWarning]) -> list[dict[str, str]]:
+    return [notice._asdict() for notice in warnings]
 
 
 def in_ms(seconds: Mapping[str, float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from service.api.schemas import Line, ProblemOut
 from service.errors import ServiceError
-from service.http.admission import Access
+from service.http.admission import ApiKeys
 from service.http.problems import MEDIA_TYPE, TYPE
 from service.options import NDJSON, NPY, NPZ, Options
 
@@ -87,7 +87,7 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, access: Access) -> dict[str, Any]:
+def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
     """FastAPI's, with problems under their own media type, the lines of streams, and what needs a key."""
     if not app.openapi_schema:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)

@@ -55,7 +55,7 @@ PROBES = frozenset({"/livez", "/readyz", "/health", "/startupz", "/metrics", "/v
 SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in C3D_API_KEY, where the service has any."}
 
 
-class Access:
+class ApiKeys:
     """``keys``: each of them opens; without any all is open. ``probes_too``: whether PROBES are guarded like the rest."""
 
     def __init__(self, keys: Iterable[str], *, probes_too: bool) -> None:

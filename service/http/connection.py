@@ -19,7 +19,7 @@ from service.http.request_log import RequestRecord
 log = logging.getLogger(__name__)
 
 
-class Protocol(H11Protocol):
+class Connection(H11Protocol):
     """Ends a connection that is slow to send the head of a request, or that takes nothing of an answer.
 
     uvicorn would wait for ever. The bodies of requests are the door's.

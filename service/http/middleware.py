@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
-from service.http.admission import Access, Admission
+from service.http.admission import Admission, ApiKeys
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -26,10 +26,10 @@ DRAIN_BYTES = 64 * 1024 * 1024  # of a refused body read on, so that a client wh
 DRAIN_S = 10.0
 
 
-class Door:
+class RequestMiddleware:
     """Wraps the application. Sets ``request.state.record``, which is filled on the way and written at the end."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, access: Access, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, access: ApiKeys, admission: Admission, metrics: Metrics) -> None:
         self._app, self._settings = app, settings
         self._access, self._admission, self._metrics = access, admission, metrics
 

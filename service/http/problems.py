@@ -22,16 +22,16 @@ TYPE = "about:blank"  # section 4.2.1: status, code and title say what a type wo
 
 def problem(error: ServiceError, record: RequestRecord) -> Response:
     """The answer that tells of the error."""
-    body = orjson.dumps(told(error, record), option=orjson.OPT_APPEND_NEWLINE)
+    body = orjson.dumps(problem_fields(error, record), option=orjson.OPT_APPEND_NEWLINE)
     return Response(body, error.status, dict(error.headers), MEDIA_TYPE)
 
 
 def last_line(error: ServiceError, record: RequestRecord) -> bytes:
     """The same at the end of an answer in lines."""
-    return orjson.dumps({"type": "error", "error": told(error, record)}, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps({"type": "error", "error": problem_fields(error, record)}, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def told(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
+def problem_fields(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
     """The problem's fields. It is noted in the request's record, and written to the log with its cause."""
     record.code = error.code
     _write_to_log(error, record)

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from service.errors import Draining, WorkerDown
-from service.inference.double_buffer import Assembly
-from service.inference.fair_queue import Lanes
+from service.inference.double_buffer import DoubleBuffer
+from service.inference.fair_queue import FairQueue
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +69,8 @@ class Batcher:
         self._run, self._on_batch = run, on_batch
         self.batch_sizes = tuple(sorted(batch_sizes))
         self.items_per_s, self.failures = 0.0, 0
-        self._waiting: Lanes[_Job] = Lanes()
-        self._assembly: Assembly[_Job] = Assembly(max(batch_sizes))
+        self._waiting: FairQueue[_Job] = FairQueue()
+        self._assembly: DoubleBuffer[_Job] = DoubleBuffer(max(batch_sizes))
         self._running: list[_Job] = []
         self._retrying: list[_Job] = []  # those of a batch that raised which are still to be run by themselves
         self._since = time.monotonic()  # when the batch that runs began, or the last one ended

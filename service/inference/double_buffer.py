@@ -22,7 +22,7 @@ class HasItem(Protocol):
 Job = TypeVar("Job", bound=HasItem)
 
 
-class Assembly(Generic[Job]):
+class DoubleBuffer(Generic[Job]):
     """Two stacks in turn: one is run, the other one filled."""
 
     def __init__(self, size: int) -> None:

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 NOTHING: Any = object()
 
 
-class Lanes(Generic[Item]):
+class FairQueue(Generic[Item]):
     """Items waiting in lanes. A lane is named by any hashable and exists while something waits in it."""
 
     def __init__(self) -> None:

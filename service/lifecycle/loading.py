@@ -15,8 +15,8 @@ from service.inference.build import LoadedNetwork, Progress, build
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
-from service.video.messages import Reading
-from service.video.pool import Decoder
+from service.video.messages import ReadOptions
+from service.video.pool import DecoderPool
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ async def start(
     settings: Settings,
     load: LoadNetwork,
     readiness: Readiness,
-    decoder: Decoder,
+    decoder: DecoderPool,
     metrics: Metrics,
     on_refusal: Callable[[str], None],
 ) -> Batcher | None:
@@ -81,8 +81,8 @@ async def start(
     return None
 
 
-def _reading(settings: Settings, card: Card) -> Reading:
-    return Reading(
+def _reading(settings: Settings, card: Card) -> ReadOptions:
+    return ReadOptions(
         crop_left=card.crop_left,
         containers=settings.containers,
         codecs=settings.codecs,

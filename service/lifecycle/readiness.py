@@ -8,9 +8,9 @@ from typing import Any
 from service.errors import Draining, ServiceError, Warming, WorkerDown
 from service.http.admission import Queue
 from service.pipeline import Pipeline
-from service.video.messages import Notice
+from service.video.messages import VideoWarning
 
-STAND_IN_NOTICE = Notice(
+STAND_IN_WARNING = VideoWarning(
     "stand_in_weights",
     "The weights are seeded random numbers, to try the service with: labels and vectors mean nothing. "
     "`python -m model_store pull` gets the real ones.",
@@ -26,9 +26,9 @@ class Serving:
     info: dict[str, Any]  # the answer of /info, `schemas.InfoOut`
     labels: tuple[str, ...]  # by class; none where the weights have no class layer
 
-    def notices(self) -> list[Notice]:
+    def warnings(self) -> list[VideoWarning]:
         """What every answer made with this model must say."""
-        return [STAND_IN_NOTICE] if self.model["weights"] == "stand-in" else []
+        return [STAND_IN_WARNING] if self.model["weights"] == "stand-in" else []
 
 
 class Readiness:

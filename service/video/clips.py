@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service.video.messages import FrameBlock, Notice, count
+from service.video.messages import FrameBlock, VideoWarning, count
 
 Tail = Literal["drop", "pad"]
 
@@ -106,20 +106,20 @@ class ClipCutter:
             clips.append(self._cut(end_sec))
         return clips
 
-    def notices(self) -> Iterator[Notice]:
+    def warnings(self) -> Iterator[VideoWarning]:
         """After `finish`: what of the video's end the answer rests on."""
         if 0 < self.num_frames < c3d.CLIP_LENGTH:
             seen = count(self.num_frames, "frame")
             text = f"A clip has {c3d.CLIP_LENGTH} frames, and here is only {seen}: the last one was repeated."
-            yield Notice("short_video_padded", text)
+            yield VideoWarning("short_video_padded", text)
         elif self.num_clips < self._num_expected:
             text = (
                 f"{self._num_expected} clips were to be taken, and the video gave {self.num_clips}: it is shorter than it seems."
             )
-            yield Notice("fewer_clips", text)
+            yield VideoWarning("fewer_clips", text)
         elif left := self._num_left():
             text = f"At the end {count(left, 'frame')} fill no clip and were left out; tail=pad keeps them."
-            yield Notice("tail_frames_dropped", text)
+            yield VideoWarning("tail_frames_dropped", text)
 
     def _num_left(self) -> int:
         """How many frames since the next clip's start are in no clip. Frames that a stride over 16 skips do not count."""

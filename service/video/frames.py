@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from model_store import c3d
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
 from service.video.clock import Clock
-from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import BLOCK_LENGTH
 
 FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
@@ -36,7 +36,7 @@ UNDECODABLE = (
 )
 
 
-def opened(path: Path, reading: Reading) -> InputContainer:
+def opened(path: Path, reading: ReadOptions) -> InputContainer:
     """The container, to be closed by its user. Raises UndecodableVideo.
 
     Formats that would open other files, and protocols other than the plain file, are not on the lists.
@@ -50,7 +50,7 @@ def opened(path: Path, reading: Reading) -> InputContainer:
         raise UndecodableVideo(UNDECODABLE) from error
 
 
-def video_stream(container: InputContainer, reading: Reading) -> VideoStream:
+def video_stream(container: InputContainer, reading: ReadOptions) -> VideoStream:
     """The stream that FFmpeg thinks best, ready to be decoded within the limits; a cover picture is no video.
 
     Raises NoVideoStream; UndecodableVideo where its codec is not accepted; VideoTooLarge.
@@ -93,7 +93,7 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
         yield packet
 
 
-def count_frames(path: Path, reading: Reading) -> int:
+def count_frames(path: Path, reading: ReadOptions) -> int:
     """How many frames the part asked for seems to have, by its packets: nothing is decoded.
 
     Raises as `video_stream` does, and VideoTooLong: what is too long is refused before any of it has cost the network a clip.
@@ -119,7 +119,7 @@ def count_frames(path: Path, reading: Reading) -> int:
     return count
 
 
-def check_length(num_frames: int, start_sec: float, end_sec: float, reading: Reading) -> None:
+def check_length(num_frames: int, start_sec: float, end_sec: float, reading: ReadOptions) -> None:
     """Raises VideoTooLong where so many frames, the last of which lasts from start to end, are over a limit."""
     if start_sec > reading.max_video_s:
         raise VideoTooLong(f"By its timestamps the video is longer than {reading.max_video_s:g} s. Send a part of it.")
@@ -151,14 +151,14 @@ NOTHING = (np.empty((0, *c3d.CLIP_SHAPE[1:]), np.uint8), np.empty(0), np.empty(0
 Message = VideoInfo | FrameBlock | VideoEnd
 
 
-def read_video(path: Path, reading: Reading | None = None) -> Generator[Message, bool | None]:
+def read_video(path: Path, reading: ReadOptions | None = None) -> Generator[Message, bool | None]:
     """Decode the file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
 
     Whoever sends True into the generator has seen enough: the VideoEnd comes next. Holds one block at a time. Raises
     NoVideoStream where there is nothing to see in the file, UndecodableVideo where it is no video file or gives not one
     frame, VideoTooLarge and VideoTooLong where a limit of ``reading`` acts.
     """
-    reading = reading or Reading()
+    reading = reading or ReadOptions()
     num_in_range = count_frames(path, reading)
     with opened(path, reading) as container:
         yield from _Reader(container, video_stream(container, reading), reading).messages(num_in_range)
@@ -174,7 +174,7 @@ class _Frame(NamedTuple):
 class _Reader:
     """One pass over one stream."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, reading: Reading) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, reading: ReadOptions) -> None:
         self._container, self._stream, self._reading = container, stream, reading
         by_index = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
         rate = stream.average_rate or stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])

@@ -28,7 +28,7 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-class Notice(NamedTuple):
+class VideoWarning(NamedTuple):
     """One entry of an answer's ``warnings``: a stable code and a sentence. Their list is in the README."""
 
     code: str
@@ -36,7 +36,7 @@ class Notice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadOptions:
     """How a file is to be read. Limits are explained in the settings."""
 
     crop_left: int = c3d.CROP_LEFT
@@ -66,16 +66,20 @@ class VideoInfo:
     num_frames_header: int | None
     num_frames_in_range: int  # of the part asked for, counted in packets
 
-    def notices(self) -> Iterator[Notice]:
+    def warnings(self) -> Iterator[VideoWarning]:
         """What is odd already."""
         if self.rotation:
-            yield Notice("rotated", f"The file says to turn the picture by {self.rotation} degrees counter-clockwise; so it was.")
+            yield VideoWarning(
+                "rotated", f"The file says to turn the picture by {self.rotation} degrees counter-clockwise; so it was."
+            )
         if self.ten_bit:
             text = "The video has more than 8 bits a channel; it was converted to 8, which players and libraries do differently."
-            yield Notice("ten_bit_converted", text)
+            yield VideoWarning("ten_bit_converted", text)
         low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
         if self.fps and not low <= self.fps <= high:
-            yield Notice("fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30.")
+            yield VideoWarning(
+                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30."
+            )
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class VideoEnd:
         default_factory=list
     )  # from a frame's start to the next one's, in seconds, where frames are missing
 
-    def notices(self, info: VideoInfo, damaged_clips: Sequence[int]) -> Iterator[Notice]:
+    def warnings(self, info: VideoInfo, damaged_clips: Sequence[int]) -> Iterator[VideoWarning]:
         """What is odd after all, given the indices of the clips that hold damaged frames."""
         if self.num_lost_packets or self.num_damaged_frames or self.holes:
             clips = ", ".join(map(str, damaged_clips[:MAX_CLIPS_NAMED])) + (
@@ -116,16 +120,18 @@ class VideoEnd:
             lost, damaged = count(self.num_lost_packets, "packet"), count(self.num_damaged_frames, "frame")
             text = f"{lost} could not be decoded, {damaged} came out damaged. "
             text += "".join(f"Frames are missing between {begin:.2f} and {end:.2f} s. " for begin, end in self.holes)
-            yield Notice("corrupt_frames", text + (f"They are in the clips {clips}." if damaged_clips else "No clip holds them."))
+            yield VideoWarning(
+                "corrupt_frames", text + (f"They are in the clips {clips}." if damaged_clips else "No clip holds them.")
+            )
         if self.times_estimated:
             text = "Timestamps are missing or cannot be trusted; such times come from the average frame rate."
-            yield Notice("times_estimated", text)
+            yield VideoWarning("times_estimated", text)
         if self.variable_frame_rate:
             text = "Frames last differently long; the network was trained on videos of a constant rate."
-            yield Notice("variable_frame_rate", text)
+            yield VideoWarning("variable_frame_rate", text)
         if self.whole and info.duration_sec and self.end_sec < TRUNCATED_SHARE * info.duration_sec - 1 / c3d.TRAINING_FPS[0]:
             text = f"The file claims {info.duration_sec:.2f} s and ends after {self.end_sec:.2f} s: it is probably cut off."
-            yield Notice("video_truncated", text)
+            yield VideoWarning("video_truncated", text)
         if self.whole and info.num_frames_header and info.num_frames_header != self.num_frames:
             text = f"The header claims {count(info.num_frames_header, 'frame')}; {self.num_frames} could be decoded."
-            yield Notice("header_frame_count_wrong", text)
+            yield VideoWarning("header_frame_count_wrong", text)

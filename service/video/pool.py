@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from service.video.messages import Reading
-from service.video.process import Decoded, Slot
+from service.video.messages import ReadOptions
+from service.video.process import Decoded, DecoderProcess
 
 
-class Decoder:
+class DecoderPool:
     """The pool. ``kept`` processes live on, ``most`` run at once; each has so much address space and time between messages.
 
     To be used from one event loop, whose thread must live as long as the processes: they die with it.
@@ -29,7 +29,7 @@ class Decoder:
     def __init__(self, kept: int, most: int, address_space_bytes: int, timeout_s: float) -> None:
         self._kept, self._most = kept, max(kept, most)
         self._address_space_bytes, self._timeout_s = address_space_bytes, timeout_s
-        self._idle: list[Slot] = []
+        self._idle: list[DecoderProcess] = []
         self._count = 0  # of processes, idle or not
         self._waiting = 0  # videos that wait for one
         self._moved = 0.0  # when a process was last taken or came free, by the loop's clock
@@ -48,7 +48,7 @@ class Decoder:
         slots = await asyncio.gather(*(self._take() for _ in range(self._kept)))
         await asyncio.gather(*(self._give_back(slot) for slot in slots))
 
-    async def read(self, path: Path, reading: Reading) -> AsyncGenerator[Decoded, bool | None]:
+    async def read(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
         """Decode a file: VideoInfo, FrameBlocks, VideoEnd. A few blocks at most are decoded ahead of the consumer.
 
         The consumer sends True when it has seen enough; the VideoEnd follows. Raises what `frames.read_video` raises,
@@ -75,7 +75,7 @@ class Decoder:
         self._count -= len(self._idle)
         self._idle.clear()
 
-    async def _take(self) -> Slot:
+    async def _take(self) -> DecoderProcess:
         slot = await self._in_turn()
         if slot and slot.is_usable():
             return slot
@@ -89,7 +89,7 @@ class Decoder:
             await self._forget()
             raise
 
-    async def _in_turn(self) -> Slot | None:
+    async def _in_turn(self) -> DecoderProcess | None:
         """First come, first served: an idle process, or None, where one may be started, which is counted then."""
         self._waiting += 1
         try:
@@ -104,12 +104,12 @@ class Decoder:
         finally:
             self._waiting -= 1
 
-    async def _start_for(self, dead: Slot | None) -> Slot:
+    async def _start_for(self, dead: DecoderProcess | None) -> DecoderProcess:
         """A fresh process, in the place of one that died idle if there is one."""
         if dead:
             self.num_replaced += 1
             await dead.kill()
-        return await Slot.start(self._address_space_bytes, self._timeout_s)
+        return await DecoderProcess.start(self._address_space_bytes, self._timeout_s)
 
     def _may_start(self) -> bool:
         is_quiet = asyncio.get_running_loop().time() >= self._moved + self.patience_s
@@ -121,7 +121,7 @@ class Decoder:
             async with asyncio.timeout_at(self._moved + self.patience_s if self._count < self._most else None):
                 await self._changed.wait()
 
-    async def _adopt(self, starting: asyncio.Task[Slot]) -> None:
+    async def _adopt(self, starting: asyncio.Task[DecoderProcess]) -> None:
         await self._give_back(await starting)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -129,7 +129,7 @@ class Decoder:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _give_back(self, slot: Slot) -> None:
+    async def _give_back(self, slot: DecoderProcess) -> None:
         await slot.reset()
         if slot.is_usable() and (len(self._idle) < self._kept or self._waiting):
             async with self._changed:

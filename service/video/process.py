@@ -19,7 +19,7 @@ import numpy as np
 from service import errors
 from service.errors import DecoderFailed, DecodeTimeout
 from service.video import ring
-from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
 
 # Each thread of a thread pool costs address space. The two malloc settings keep frames from being mapped and unmapped one by
 # one, which costs up to 3 ms a frame of 1080p; they only help together. Nothing else of our environment is a decoder's business.
@@ -50,7 +50,7 @@ def _by_code(code: str) -> type[errors.ServiceError]:
     return found[code]
 
 
-class Slot:
+class DecoderProcess:
     """A decoder process and the ring it writes into. One video at a time."""
 
     def __init__(self, process: Process, descriptor: int, timeout_s: float) -> None:
@@ -63,7 +63,7 @@ class Slot:
         self._broken = False
 
     @classmethod
-    async def start(cls, address_space_bytes: int, timeout_s: float) -> Slot:
+    async def start(cls, address_space_bytes: int, timeout_s: float) -> DecoderProcess:
         """A fresh process with so much address space, that has to say something every ``timeout_s`` while it is asked to."""
         descriptor = ring.create()
         try:
@@ -84,7 +84,7 @@ class Slot:
         """Whether another video can be given to it."""
         return not self._broken and self._process.returncode is None and not self._stdout.at_eof()
 
-    async def decode(self, path: Path, reading: Reading) -> AsyncGenerator[Decoded, bool | None]:
+    async def decode(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
         """As `frames.read_video`; the consumer sends True when it has seen enough.
 
         Raises what that raises; DecoderFailed where the process fails or dies, DecodeTimeout where it gets stuck.

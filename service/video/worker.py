@@ -3,7 +3,7 @@
 Started by `service.video.pool` as ``python -m service.video.worker FD BYTES``. Frames go into the ring, memory shared through
 the file descriptor FD; everything else is JSON lines, in on stdin and out on stdout:
 
-    in   {"path": ..., "reading": {...}}          decode this; ``reading`` are the fields of `video.Reading`
+    in   {"path": ..., "reading": {...}}          decode this; ``reading`` are the fields of `video.ReadOptions`
     in   more | stop                              one place of the ring is free again | enough of this video
     out  {"info": ...}, {"block": n, ...}, ...    as `frames.read_video` gives them; block n lies at place n % RING_LENGTH
     out  {"end": ...} | {"error": code, ...}      the last one of a video
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from service.errors import DecoderFailed, ServiceError
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import RING_LENGTH, attach
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
@@ -52,7 +52,7 @@ def confine(address_space_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
 
 
-class Process:
+class Worker:
     """The loop: ``commands`` is where lines come in, ``messages`` where they go out."""
 
     def __init__(self, frames: NDArray[np.uint8], commands: BinaryIO, messages: BinaryIO) -> None:
@@ -63,9 +63,9 @@ class Process:
         for line in self._commands:
             if line.startswith(b"{"):  # else a word about a video that is over
                 job = json.loads(line)
-                self._answer(Path(job["path"]), Reading(**job["reading"]))
+                self._answer(Path(job["path"]), ReadOptions(**job["reading"]))
 
-    def _answer(self, path: Path, reading: Reading) -> None:
+    def _answer(self, path: Path, reading: ReadOptions) -> None:
         try:
             self._decode(path, reading)
         except ServiceError as error:
@@ -82,7 +82,7 @@ class Process:
         where = "".join(traceback.format_tb(cause.__traceback__)[-1:]) if cause else ""
         self._say({"error": error.code, "detail": str(error), "cause": f"{cause!r} {where}"})
 
-    def _decode(self, path: Path, reading: Reading) -> None:
+    def _decode(self, path: Path, reading: ReadOptions) -> None:
         reader = read_video(path, reading)
         free, number = RING_LENGTH, 0
         message = next(reader)
@@ -127,7 +127,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not get among the messages
     frames = attach(descriptor)
     confine(address_space_bytes)
-    Process(frames, sys.stdin.buffer, messages).run()
+    Worker(frames, sys.stdin.buffer, messages).run()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.http.connection import Protocol
+from service.http.connection import Connection
 
 MIB = 1024 * 1024
 PIECES = 24  # MiB of an answer: more than both systems' buffers hold
@@ -47,7 +47,7 @@ class App:
 
 
 @asynccontextmanager
-async def served(idle_s: float, protocol: type[Protocol] = Protocol) -> AsyncIterator[tuple[App, int]]:
+async def served(idle_s: float, protocol: type[Connection] = Connection) -> AsyncIterator[tuple[App, int]]:
     """The application and the port it is at."""
     app = App()
     kind = type("Protocol", (protocol,), {"idle_s": idle_s})
@@ -103,7 +103,7 @@ def test_a_client_that_takes_a_little_now_and_then_gets_all() -> None:
     async def test() -> None:
         received, looks = 0, 0
 
-        class Reading(Protocol):
+        class ReadOptions(Connection):
             def _num_untaken(self) -> int:
                 nonlocal received, looks
                 left, looks = MIB, looks + 1
@@ -115,7 +115,7 @@ def test_a_client_that_takes_a_little_now_and_then_gets_all() -> None:
                     received, left = received + len(piece), left - len(piece)
                 return super()._num_untaken()
 
-        async with served(0.01, Reading) as (app, port):
+        async with served(0.01, ReadOptions) as (app, port):
             with connected(port) as client:
                 client.send(GET)
                 assert await app.over == "sent"

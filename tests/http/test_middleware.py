@@ -14,9 +14,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from service.errors import UploadTimeout
-from service.http.admission import Access, Admission, Queue
+from service.http.admission import Admission, ApiKeys, Queue
 from service.http.metrics import Metrics
-from service.http.middleware import DRAIN_BYTES, Door
+from service.http.middleware import DRAIN_BYTES, RequestMiddleware
 from service.settings import Settings
 from tests.support.http_helpers import GONE, Exchange, ImpatientLoop, ask, chunks
 
@@ -28,8 +28,10 @@ CHUNKED = ("transfer-encoding", "chunked")
 SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
-def door(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> Door:
-    return Door(app, SETTINGS, Access(keys, probes_too=False), Admission(max_requests, 512, lambda: Queue(0, 0.0)), Metrics())
+def door(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> RequestMiddleware:
+    return RequestMiddleware(
+        app, SETTINGS, ApiKeys(keys, probes_too=False), Admission(max_requests, 512, lambda: Queue(0, 0.0)), Metrics()
+    )
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:

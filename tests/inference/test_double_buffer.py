@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.inference.double_buffer import Assembly, Stack
+from service.inference.double_buffer import DoubleBuffer, Stack
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ def test_an_item_of_another_shape_is_refused_and_harms_no_other() -> None:
 
 
 def test_the_next_batch_does_not_touch_the_one_that_runs() -> None:
-    assembly, (a, b, c, d) = Assembly[Job](2), jobs(1, 2, 3, 4)
+    assembly, (a, b, c, d) = DoubleBuffer[Job](2), jobs(1, 2, 3, 4)
     with assembly.stacked([a, b], [c, d]) as running:
         pass  # at its end the next one is there
     assert numbers(running) == [1, 2]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from service.inference.fair_queue import Lanes
+from service.inference.fair_queue import FairQueue
 
 
-def lanes(**waiting: int) -> Lanes[tuple[str, int]]:
-    queue: Lanes[tuple[str, int]] = Lanes()
+def lanes(**waiting: int) -> FairQueue[tuple[str, int]]:
+    queue: FairQueue[tuple[str, int]] = FairQueue()
     for name, count in waiting.items():
         for number in range(count):
             queue.put(name, (name, number))

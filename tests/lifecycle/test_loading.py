@@ -48,7 +48,7 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
         "backend": "fake 1.0 on cpu",
         "version": serving.info["version"],
     }
-    assert [notice.code for notice in serving.notices()] == ["stand_in_weights"]
+    assert [notice.code for notice in serving.warnings()] == ["stand_in_weights"]
     assert len(serving.labels) == 487
 
 

@@ -89,4 +89,4 @@ def test_a_reason_given_many_times_grows_no_traceback() -> None:
 
 @pytest.mark.parametrize(("weights", "codes"), [("sports1m", []), ("stand-in", ["stand_in_weights"]), ("mine", [])])
 def test_only_stand_in_weights_are_warned_of(weights: str, codes: list[str]) -> None:
-    assert [notice.code for notice in serving(weights=weights).notices()] == codes
+    assert [notice.code for notice in serving(weights=weights).warnings()] == codes

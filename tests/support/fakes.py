@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_store import c3d, standin
 from model_store.store import Card
 from service.video.frames import read_video
-from service.video.messages import Reading
+from service.video.messages import ReadOptions
 from service.video.process import Decoded
 
 WAVES = np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE)))
@@ -69,7 +69,7 @@ def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -
 class InlineDecoder:
     """A decoder in this process and thread."""
 
-    async def read(self, path: Path, reading: Reading) -> AsyncGenerator[Decoded, bool | None]:
+    async def read(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
         reader = read_video(path, reading)
         try:
             message = next(reader)

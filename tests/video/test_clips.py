@@ -49,7 +49,7 @@ def cut(
 
 
 def codes(cutter: ClipCutter) -> list[str]:
-    return [notice.code for notice in cutter.notices()]
+    return [notice.code for notice in cutter.warnings()]
 
 
 def indices(clip: Clip) -> list[int]:
@@ -78,7 +78,7 @@ def test_the_known_video_has_19_clips() -> None:
     clips, cutter = cut(164)
     assert len(clips) == 19
     assert (clips[0].span.start_sec, clips[0].span.end_sec) == (0.0, 0.64)
-    assert [notice.message.split(" fill")[0] for notice in cutter.notices()] == ["At the end 4 frames"]
+    assert [notice.message.split(" fill")[0] for notice in cutter.warnings()] == ["At the end 4 frames"]
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from av.stream import Disposition
 
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge
 from service.video.frames import count_frames, opened, packets, start_sec, video_stream
-from service.video.messages import Reading
+from service.video.messages import ReadOptions
 from tests.support.videos import picture, write_audio, write_video
 
 
 def test_the_stream_is_ready_to_be_decoded_on_one_core(clip_mp4: Path) -> None:
-    with opened(clip_mp4, Reading()) as container:
-        stream = video_stream(container, Reading())
+    with opened(clip_mp4, ReadOptions()) as container:
+        stream = video_stream(container, ReadOptions())
         assert stream.codec_context.thread_count == 1
         assert sum(packet is not None and packet.size > 0 for packet in packets(container, stream)) == 40
         assert start_sec(stream, None) is None
@@ -42,20 +42,20 @@ def two_streams(path: Path) -> Path:
 
 
 def test_of_several_streams_the_default_one_is_read(tmp_path: Path) -> None:
-    with opened(two_streams(tmp_path / "a.mkv"), Reading()) as container:
-        assert video_stream(container, Reading()).codec_context.width == 128
+    with opened(two_streams(tmp_path / "a.mkv"), ReadOptions()) as container:
+        assert video_stream(container, ReadOptions()).codec_context.width == 128
 
 
 def test_refuses_in_words(tmp_path: Path, clip_mp4: Path) -> None:
-    with pytest.raises(UndecodableVideo), opened(Path("/dev/null"), Reading()):
+    with pytest.raises(UndecodableVideo), opened(Path("/dev/null"), ReadOptions()):
         pass
     sound = write_audio(tmp_path / "a.wav")
     for path, reading, error in (
-        (sound, Reading(), NoVideoStream),
-        (clip_mp4, Reading(codecs="vp9"), UndecodableVideo),
-        (clip_mp4, Reading(max_pixels=100), VideoTooLarge),
+        (sound, ReadOptions(), NoVideoStream),
+        (clip_mp4, ReadOptions(codecs="vp9"), UndecodableVideo),
+        (clip_mp4, ReadOptions(max_pixels=100), VideoTooLarge),
     ):
-        with opened(path, Reading()) as container, pytest.raises(error) as caught:
+        with opened(path, ReadOptions()) as container, pytest.raises(error) as caught:
             video_stream(container, reading)
         assert str(tmp_path) not in str(caught.value)
 
@@ -66,4 +66,4 @@ def test_counts_the_frames_of_a_part(
     tmp_path: Path, name: str, codec: str, start: float, end: float | None, expected: int
 ) -> None:
     path = write_video(tmp_path / name, 50, codec=codec, options={"bf": "0"} if codec == "libx264" else {})
-    assert count_frames(path, Reading(start_sec=start, end_sec=end)) == expected
+    assert count_frames(path, ReadOptions(start_sec=start, end_sec=end)) == expected

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import BLOCK_LENGTH
 from tests.conftest import ROOT, SHARED
 from tests.support.videos import write_audio, write_video
@@ -27,7 +27,7 @@ Read = tuple[VideoInfo, NDArray[np.uint8], NDArray[np.float64], VideoEnd]
 
 
 def read(path: Path, **reading: Any) -> Read:
-    info, *blocks, end = read_video(path, Reading(**reading))
+    info, *blocks, end = read_video(path, ReadOptions(**reading))
     assert isinstance(info, VideoInfo)
     assert isinstance(end, VideoEnd)
     frames = np.concatenate([block.frames for block in blocks if isinstance(block, FrameBlock)])
@@ -45,7 +45,7 @@ def by_opencv(path: Path) -> NDArray[np.uint8]:
 
 
 def codes(info: VideoInfo, end: VideoEnd) -> set[str]:
-    return {notice.code for notice in (*info.notices(), *end.notices(info, []))}
+    return {notice.code for notice in (*info.warnings(), *end.warnings(info, []))}
 
 
 @pytest.mark.parametrize(
@@ -253,14 +253,16 @@ def test_tags_in_any_encoding_are_no_obstacle(tmp_path: Path, name: str) -> None
 
 def test_what_is_too_long_is_refused_before_its_first_frame(clip_mp4: Path) -> None:
     with pytest.raises(VideoTooLong):
-        next(read_video(clip_mp4, Reading(max_video_s=1.5)))
-    info, *_ = read_video(clip_mp4, Reading(max_video_s=1.5, end_sec=1.0))
+        next(read_video(clip_mp4, ReadOptions(max_video_s=1.5)))
+    info, *_ = read_video(clip_mp4, ReadOptions(max_video_s=1.5, end_sec=1.0))
     assert isinstance(info, VideoInfo)
     assert info.num_frames_in_range == 25
 
 
 def test_leaving_frames_out_shows_signs_of_life(tmp_path: Path) -> None:
-    blocks = [m for m in read_video(write_video(tmp_path / "a.mp4", 300), Reading(start_sec=11.0)) if isinstance(m, FrameBlock)]
+    blocks = [
+        m for m in read_video(write_video(tmp_path / "a.mp4", 300), ReadOptions(start_sec=11.0)) if isinstance(m, FrameBlock)
+    ]
     sizes = [len(block.frames) for block in blocks]
     assert sizes.count(0) == 4
     assert sum(sizes) == 25

@@ -25,7 +25,7 @@ END = VideoEnd(100, 4.0, whole=True, variable_frame_rate=False, times_estimated=
 
 
 def codes(info: VideoInfo = INFO, end: VideoEnd = END, damaged_clips: tuple[int, ...] = ()) -> set[str]:
-    return {notice.code for notice in (*info.notices(), *end.notices(info, damaged_clips))}
+    return {notice.code for notice in (*info.warnings(), *end.warnings(info, damaged_clips))}
 
 
 def test_nothing_is_odd_about_a_good_video() -> None:
@@ -70,9 +70,9 @@ def test_the_last_frame_may_end_a_little_early() -> None:
 
 
 def test_damaged_clips_are_named_up_to_a_number() -> None:
-    [few] = replace(END, num_damaged_frames=3).notices(INFO, [2, 3])
+    [few] = replace(END, num_damaged_frames=3).warnings(INFO, [2, 3])
     assert few.message.endswith("They are in the clips 2, 3.")
-    [many] = replace(END, num_damaged_frames=99).notices(INFO, range(99))
+    [many] = replace(END, num_damaged_frames=99).warnings(INFO, range(99))
     assert many.message.endswith("18, 19, ....")
-    [none] = replace(END, num_lost_packets=1).notices(INFO, [])
+    [none] = replace(END, num_lost_packets=1).warnings(INFO, [])
     assert none.message.endswith("No clip holds them.")

@@ -16,8 +16,8 @@ import pytest
 
 from service.errors import DecoderFailed, DecodeTimeout, ServiceError, UndecodableVideo
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading, VideoEnd, VideoInfo
-from service.video.pool import Decoder
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from service.video.pool import DecoderPool
 from service.video.process import Decoded
 from tests.conftest import SHARED
 from tests.support.videos import write_video
@@ -26,11 +26,11 @@ GIB = 1024**3
 ENOUGH = True
 
 
-def with_decoder(work: Callable[[Decoder], Awaitable[Any]], kept: int = 1, most: int = 4, timeout_s: float = 60) -> Any:
+def with_decoder(work: Callable[[DecoderPool], Awaitable[Any]], kept: int = 1, most: int = 4, timeout_s: float = 60) -> Any:
     """Run ``work`` with a pool that is closed afterwards; all its processes must then be gone."""
 
     async def run() -> Any:
-        decoder = Decoder(kept, most, 3 * GIB // 2, timeout_s)
+        decoder = DecoderPool(kept, most, 3 * GIB // 2, timeout_s)
         await decoder.start()
         try:
             return await work(decoder)
@@ -47,8 +47,8 @@ def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def everything(decoder: Decoder, path: Path, **reading: Any) -> list[Decoded]:
-    async with aclosing(decoder.read(path, Reading(**reading))) as decoded:
+async def everything(decoder: DecoderPool, path: Path, **reading: Any) -> list[Decoded]:
+    async with aclosing(decoder.read(path, ReadOptions(**reading))) as decoded:
         return [each async for each in decoded]
 
 
@@ -72,7 +72,7 @@ def test_gives_what_the_file_holds(clip_mp4: Path) -> None:
 def test_many_videos_at_once_do_not_mix(clip_mp4: Path, tmp_path: Path) -> None:
     paths = [clip_mp4, *(write_video(tmp_path / f"{seed}.mp4", 60, seed=seed) for seed in range(1, 5))] * 2
 
-    async def all_at_once(decoder: Decoder) -> list[list[Decoded]]:
+    async def all_at_once(decoder: DecoderPool) -> list[list[Decoded]]:
         return await asyncio.gather(*(everything(decoder, path) for path in paths))
 
     for path, decoded in zip(paths, with_decoder(all_at_once, kept=2, most=3), strict=True):
@@ -82,7 +82,7 @@ def test_many_videos_at_once_do_not_mix(clip_mp4: Path, tmp_path: Path) -> None:
 def test_a_refused_file_does_not_cost_its_process(tmp_path: Path, clip_mp4: Path) -> None:
     (tmp_path / "video").write_bytes(b"no video")
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         [slot] = decoder._idle
         with pytest.raises(UndecodableVideo):
             await everything(decoder, tmp_path / "video")
@@ -97,9 +97,9 @@ def test_a_refused_file_does_not_cost_its_process(tmp_path: Path, clip_mp4: Path
 def test_leaving_in_the_middle_frees_the_process_for_the_next(tmp_path: Path, clip_mp4: Path) -> None:
     long = write_video(tmp_path / "long.mp4", 600)
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         for _ in range(3):
-            async with aclosing(decoder.read(long, Reading())) as messages:
+            async with aclosing(decoder.read(long, ReadOptions())) as messages:
                 assert isinstance((await anext(messages)).message, VideoInfo)
                 assert isinstance((await anext(messages)).message, FrameBlock)
             assert len(await everything(decoder, clip_mp4)) == 7
@@ -112,8 +112,8 @@ def test_leaving_in_the_middle_frees_the_process_for_the_next(tmp_path: Path, cl
 def test_enough_is_enough(tmp_path: Path) -> None:
     long = write_video(tmp_path / "long.mp4", 600)
 
-    async def work(decoder: Decoder) -> None:
-        async with aclosing(decoder.read(long, Reading())) as messages:
+    async def work(decoder: DecoderPool) -> None:
+        async with aclosing(decoder.read(long, ReadOptions())) as messages:
             await anext(messages)
             message: Any = (await messages.asend(ENOUGH)).message
             while isinstance(message, FrameBlock):
@@ -129,9 +129,9 @@ def test_nothing_is_decoded_far_ahead_of_the_reader(tmp_path: Path) -> None:
     """A reader that stands still costs no more decoding: the process sleeps in its pipe."""
     long = write_video(tmp_path / "long.mp4", 2000)
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         slot = decoder._idle[-1]  # the one that will be taken
-        async with aclosing(decoder.read(long, Reading())) as messages:
+        async with aclosing(decoder.read(long, ReadOptions())) as messages:
             await anext(messages)
             spent = -1
             while spent != (now := cpu_ticks(slot.pid)) or now == 0:
@@ -153,9 +153,12 @@ def cpu_ticks(pid: int) -> int:
 def test_a_crash_costs_its_own_video_only(tmp_path: Path, clip_mp4: Path, number: signal.Signals) -> None:
     long = write_video(tmp_path / "long.mp4", 600)
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         first, second = decoder._idle
-        async with aclosing(decoder.read(long, Reading())) as doomed, aclosing(decoder.read(long, Reading())) as neighbour:
+        async with (
+            aclosing(decoder.read(long, ReadOptions())) as doomed,
+            aclosing(decoder.read(long, ReadOptions())) as neighbour,
+        ):
             await anext(doomed)
             await anext(neighbour)
             [victim] = [slot for slot in (first, second) if slot is second]  # the last one idle is the first one taken
@@ -173,7 +176,7 @@ def test_a_crash_costs_its_own_video_only(tmp_path: Path, clip_mp4: Path, number
 
 
 def test_a_process_that_died_idle_costs_nobody(clip_mp4: Path) -> None:
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         [slot] = decoder._idle
         os.kill(slot.pid, signal.SIGKILL)
         await slot._process.wait()
@@ -183,7 +186,7 @@ def test_a_process_that_died_idle_costs_nobody(clip_mp4: Path) -> None:
 
 
 def test_a_stuck_process_is_ended(clip_mp4: Path) -> None:
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         [slot] = decoder._idle
         os.kill(slot.pid, signal.SIGSTOP)
         slot._timeout_s = 0.05
@@ -210,7 +213,7 @@ def claims_many_samples(path: Path, source: Path) -> Path:
 def test_running_out_of_memory_fails_one_video(tmp_path: Path, clip_mp4: Path) -> None:
     bomb = claims_many_samples(tmp_path / "bomb.mp4", clip_mp4)
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         with pytest.raises(ServiceError) as caught:
             await everything(decoder, bomb)
         assert caught.value.code in {"decoder_failed", "undecodable_video"}
@@ -224,7 +227,7 @@ def test_bombs_end_within_their_limits(name: str, clip_mp4: Path) -> None:
     if not SHARED.exists():
         pytest.skip("../shared/data is not here")
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         try:
             decoded = await everything(decoder, SHARED / "badvideos" / name)
         except ServiceError as error:
@@ -237,8 +240,8 @@ def test_bombs_end_within_their_limits(name: str, clip_mp4: Path) -> None:
 
 
 def test_waits_for_a_process_where_all_are_taken(clip_mp4: Path) -> None:
-    async def work(decoder: Decoder) -> None:
-        async with aclosing(decoder.read(clip_mp4, Reading())) as holding:
+    async def work(decoder: DecoderPool) -> None:
+        async with aclosing(decoder.read(clip_mp4, ReadOptions())) as holding:
             await anext(holding)
             waiting = asyncio.create_task(everything(decoder, clip_mp4))
             gone = asyncio.create_task(everything(decoder, clip_mp4))
@@ -254,7 +257,7 @@ def test_waits_for_a_process_where_all_are_taken(clip_mp4: Path) -> None:
 
 def test_closing_in_the_middle_of_the_start_leaves_no_process() -> None:
     async def run() -> None:
-        decoder = Decoder(3, 3, 3 * GIB // 2, 60)
+        decoder = DecoderPool(3, 3, 3 * GIB // 2, 60)
         starting = asyncio.create_task(decoder.start())
         await asyncio.sleep(0)
         starting.cancel()
@@ -266,7 +269,7 @@ def test_closing_in_the_middle_of_the_start_leaves_no_process() -> None:
 
 
 def test_many_short_videos_start_no_more_processes(clip_mp4: Path) -> None:
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         decoder.patience_s = 3600
         await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
         assert decoder.num_processes == 2
@@ -277,7 +280,7 @@ def test_many_short_videos_start_no_more_processes(clip_mp4: Path) -> None:
 def test_first_come_first_served(clip_mp4: Path) -> None:
     """Also where one comes just when a process is free, and others wait for it."""
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         ended: list[int] = []
 
         async def one(number: int) -> None:
@@ -295,8 +298,11 @@ def test_first_come_first_served(clip_mp4: Path) -> None:
 
 
 def test_a_video_that_takes_long_keeps_nobody_waiting(clip_mp4: Path) -> None:
-    async def work(decoder: Decoder) -> None:
-        async with aclosing(decoder.read(clip_mp4, Reading())) as film, aclosing(decoder.read(clip_mp4, Reading())) as other:
+    async def work(decoder: DecoderPool) -> None:
+        async with (
+            aclosing(decoder.read(clip_mp4, ReadOptions())) as film,
+            aclosing(decoder.read(clip_mp4, ReadOptions())) as other,
+        ):
             await anext(film)
             await anext(other)
             assert len(await everything(decoder, clip_mp4)) == 7
@@ -306,7 +312,7 @@ def test_a_video_that_takes_long_keeps_nobody_waiting(clip_mp4: Path) -> None:
 
 
 def test_more_processes_are_started_and_ended_again(clip_mp4: Path) -> None:
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         decoder.patience_s = 0
         await asyncio.gather(*(everything(decoder, clip_mp4) for _ in range(6)))
         await asyncio.gather(*decoder._tasks)
@@ -319,7 +325,7 @@ def test_more_processes_are_started_and_ended_again(clip_mp4: Path) -> None:
 def test_confined_and_alone() -> None:
     """Limits, no inherited secrets, and death with the parent are what the processes have."""
 
-    async def work(decoder: Decoder) -> None:
+    async def work(decoder: DecoderPool) -> None:
         [slot] = decoder._idle
         proc = Path(f"/proc/{slot.pid}")
         await everything_started(decoder)
@@ -339,6 +345,6 @@ def test_confined_and_alone() -> None:
     with_decoder(work)
 
 
-async def everything_started(decoder: Decoder) -> None:
+async def everything_started(decoder: DecoderPool) -> None:
     with pytest.raises(UndecodableVideo):
         await everything(decoder, Path("/dev/null"))

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from service.errors import DecoderFailed, UndecodableVideo
-from service.video.messages import FrameBlock, Reading, VideoEnd
-from service.video.process import Slot
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd
+from service.video.process import DecoderProcess
 
 GIB = 1024**3
 
 
-def with_slot(work: Callable[[Slot], Awaitable[Any]]) -> Any:
+def with_slot(work: Callable[[DecoderProcess], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        slot = await Slot.start(3 * GIB // 2, 60)
+        slot = await DecoderProcess.start(3 * GIB // 2, 60)
         try:
             return await work(slot)
         finally:
@@ -30,14 +30,14 @@ def with_slot(work: Callable[[Slot], Awaitable[Any]]) -> Any:
     return asyncio.run(run())
 
 
-async def read(slot: Slot, path: Path) -> list[Any]:
-    return [decoded.message async for decoded in slot.decode(path, Reading())]
+async def read(slot: DecoderProcess, path: Path) -> list[Any]:
+    return [decoded.message async for decoded in slot.decode(path, ReadOptions())]
 
 
 def test_frames_are_the_readers_own(clip_mp4: Path) -> None:
     """The ring is written over by the next blocks; what was handed on is not."""
 
-    async def work(slot: Slot) -> None:
+    async def work(slot: DecoderProcess) -> None:
         blocks = [message for message in await read(slot, clip_mp4) if isinstance(message, FrameBlock)]
         before = [block.frames.copy() for block in blocks]
         slot._ring[:] = 0
@@ -50,20 +50,20 @@ def test_frames_are_the_readers_own(clip_mp4: Path) -> None:
 def test_a_refusal_leaves_it_usable_and_a_failure_does_not(tmp_path: Path, clip_mp4: Path) -> None:
     (tmp_path / "video").write_bytes(b"no video")
 
-    async def work(slot: Slot) -> None:
+    async def work(slot: DecoderProcess) -> None:
         with pytest.raises(UndecodableVideo):
             await read(slot, tmp_path / "video")
         assert slot.is_usable()
         with pytest.raises(DecoderFailed):
-            [message async for message in slot.decode(clip_mp4, Reading(crop_left=100))]
+            [message async for message in slot.decode(clip_mp4, ReadOptions(crop_left=100))]
         assert not slot.is_usable()
 
     with_slot(work)
 
 
 def test_reset_is_for_a_video_that_was_left(clip_mp4: Path) -> None:
-    async def work(slot: Slot) -> None:
-        messages = slot.decode(clip_mp4, Reading())
+    async def work(slot: DecoderProcess) -> None:
+        messages = slot.decode(clip_mp4, ReadOptions())
         await anext(messages)
         await messages.aclose()
         await slot.reset()
@@ -76,7 +76,7 @@ def test_reset_is_for_a_video_that_was_left(clip_mp4: Path) -> None:
 
 
 def test_death_is_noticed() -> None:
-    async def work(slot: Slot) -> None:
+    async def work(slot: DecoderProcess) -> None:
         os.kill(slot.pid, signal.SIGKILL)
         await slot._process.wait()
         assert not slot.is_usable()
@@ -88,7 +88,7 @@ def test_death_is_noticed() -> None:
     "line", [b"no json\n", b"[]\n", b"{}\n", b'{"info": 3}\n', b'{"error": "none", "detail": "", "cause": ""}\n', b"x" * 100_000]
 )
 def test_lines_that_no_healthy_process_writes_break_it(clip_mp4: Path, line: bytes) -> None:
-    async def work(slot: Slot) -> None:
+    async def work(slot: DecoderProcess) -> None:
         slot._stdout.feed_data(line)
         with pytest.raises(DecoderFailed):
             await read(slot, clip_mp4)

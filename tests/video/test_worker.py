@@ -13,8 +13,8 @@ import pytest
 
 from service.video import ring
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Reading
-from service.video.worker import Process
+from service.video.messages import FrameBlock, ReadOptions
+from service.video.worker import Worker
 from tests.support.videos import write_video
 
 
@@ -25,7 +25,7 @@ class Run:
         self.ring = np.zeros(ring.RING_SHAPE, np.uint8)
         messages = io.BytesIO()
         try:
-            Process(self.ring, io.BytesIO("".join(f"{line}\n" for line in lines).encode()), messages).run()
+            Worker(self.ring, io.BytesIO("".join(f"{line}\n" for line in lines).encode()), messages).run()
         except SystemExit:
             self.exited = True
         else:
@@ -37,7 +37,7 @@ class Run:
 
 
 def job(path: Path, **reading: Any) -> str:
-    return json.dumps({"path": str(path), "reading": asdict(Reading(**reading))})
+    return json.dumps({"path": str(path), "reading": asdict(ReadOptions(**reading))})
 
 
 def test_says_what_it_reads_and_puts_the_frames_into_the_ring(tmp_path: Path) -> None:
@@ -75,7 +75,9 @@ def test_a_refusal_is_said_and_the_next_video_is_read(tmp_path: Path, clip_mp4: 
 
 
 def test_whatever_else_goes_wrong_is_that_files_failure(clip_mp4: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(json.dumps({"path": str(clip_mp4), "reading": asdict(Reading()) | {"crop_left": 100}}), job(clip_mp4, end_sec=0.2))
+    run = Run(
+        json.dumps({"path": str(clip_mp4), "reading": asdict(ReadOptions()) | {"crop_left": 100}}), job(clip_mp4, end_sec=0.2)
+    )
     assert run.kinds() == ["info", "error", "info", "block", "end"]
     assert run.said[1]["error"] == "decoder_failed"
     assert "ValueError" in run.said[1]["cause"]

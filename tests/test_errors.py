@@ -104,9 +104,9 @@ def notice_codes() -> set[str]:
     """The code of every Notice that the source makes."""
     calls = [
         node
-        for path in (ROOT / "service").glob("*.py")
+        for path in (ROOT / "service").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Notice"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "VideoWarning"
     ]
     codes = [call.args[0] for call in calls]
     assert all(isinstance(code, ast.Constant) for code in codes)

@@ -157,8 +157,8 @@ def test_options_are_those_of_the_endpoints() -> None:
 
 
 def test_warnings_are_all_listed() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "service").glob("*.py"))
-    raised = set(re.findall(r'Notice\(\s*"(\w+)"', source))
+    source = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
+    raised = set(re.findall(r'VideoWarning\(\s*"(\w+)"', source))
     table = README.split("### Warnings")[1].split("### Errors")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == raised
 

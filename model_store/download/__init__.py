@@ -1,0 +1,1 @@
+"""Published files, fetched and checked: manifest, web, page, part, progress, download, hashes."""

@@ -1,0 +1,1 @@
+"""Outputs become an answer: result, pooling, json_answer, arrays, lines."""

@@ -1,0 +1,1 @@
+"""Commands that run the network: verify, fingerprint, calibrate."""

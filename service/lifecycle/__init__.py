@@ -1,0 +1,1 @@
+"""Loaded, warm, proven, watched: loading, readiness, supervisor."""

@@ -39,7 +39,7 @@ def test_what_a_crash_left_is_swept(tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
-from service import spool
+from service.intake import spool
 from service.errors import DiskFull
 with spool.opened(Path({str(tmp_path)!r}), 100) as own:
     (own.path / "video").write_bytes(b"somebody's video")

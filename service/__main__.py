@@ -9,16 +9,18 @@ import sys
 from pydantic import ValidationError
 
 from service.http import request_log
-from service.settings import Settings, unknown_names
+from service.settings import Settings, former_names, unknown_names
 
 
 def main() -> int:
     """The process's exit status: 0 after a signal, 1 where the start was refused, 2 where a setting is wrong."""
+    refused = former_names(os.environ)
     try:
         settings = Settings()
     except ValidationError as error:
-        for each in error.errors():
-            print(f"C3D_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}.", file=sys.stderr)
+        refused += [f"C3D_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}." for e in error.errors()]
+    if refused:
+        print(*refused, sep="\n", file=sys.stderr)
         return 2
     request_log.configure(settings)
     log = logging.getLogger("service")

@@ -27,7 +27,7 @@ def main() -> int:
     for line in settings.lines():
         log.info(line)
     for name in unknown_names(os.environ):
-        log.warning("%s is no setting of this service; the README lists them", name)
+        log.warning("%s is no setting of this service; docs/settings.md lists them", name)
     from service.server import serve
 
     return serve(settings)

@@ -1,4 +1,4 @@
-"""service/settings.py: what the environment may say, and that the README says the same."""
+"""service/settings.py: what the environment may say, and that the docs say the same."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from service.settings import FORMER, Settings, former_names, unknown_names
 from tests.conftest import ROOT
+from tests.support.pages import page, rows
 
 NAMES = sorted(Settings.model_fields)
 
@@ -170,21 +171,13 @@ def test_keys_are_taken_apart_and_never_shown(monkeypatch: pytest.MonkeyPatch) -
     assert "too-short" not in str(refused.value)
 
 
-def readme_rows() -> dict[str, str]:
-    """Every row of a table in the README by the name in its first cell."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    rows = [line.strip() for line in lines if line.strip().startswith("|")]
-    return {row.strip("|").split("|")[0].strip().strip("`"): row for row in rows}
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_every_setting_stands_in_the_readme_with_its_default(name: str) -> None:
-    row = readme_rows()[f"C3D_{name.upper()}"]
+def test_every_setting_stands_in_the_docs_with_its_default(name: str) -> None:
     default = Settings.model_fields[name].default
-    cells = [cell.strip().strip("`") for cell in row.split("|")]
-    assert ("" if default is None else str(default)) in cells[2:-1]
+    cells = [cell.strip("`") for cell in rows(page("settings"))[f"C3D_{name.upper()}"]]
+    assert cells[0] == ("" if default is None else str(default))
 
 
-def test_the_readme_lists_no_setting_that_is_none() -> None:
-    listed = {name for name in readme_rows() if name.startswith("C3D_")}
+def test_the_docs_list_no_setting_that_is_none() -> None:
+    listed = {name for name in rows(page("settings")) if name.startswith("C3D_")}
     assert listed <= {f"C3D_{name.upper()}" for name in NAMES}

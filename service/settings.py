@@ -41,7 +41,6 @@ class Settings(BaseSettings):
     api_key_for_probes: bool = Field(
         default=False, description="Whether probes and metrics need a key too, which they do not by default."
     )
-    max_drift: float = Field(0.1, gt=0, le=1, description="Largest error of int8 against float32: relative L2 of a clip's fc6.")
     decoders: int = Field(
         min(4, os.cpu_count() or 1), ge=1, le=64, description="Decoder processes that are kept: one per core, at most 4."
     )

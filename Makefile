@@ -39,7 +39,7 @@ weights: install
 	$(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
 
 example: weights
-	$(BIN)/python -m model_store verify
+	$(BIN)/python -m service verify
 
 test: check $(VIDEOS)
 	$(BIN)/python -m pytest -m "slow"

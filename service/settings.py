@@ -35,7 +35,6 @@ class Settings(BaseSettings):
     api_key: SecretStr = Field(
         SecretStr(""), description="Keys with commas, one of which requests must carry as a bearer token; empty: none."
     )
-    max_drift: float = Field(0.1, gt=0, le=1, description="Largest error of int8 against float32: relative L2 of a clip's fc6.")
     max_decoders: int = Field(
         64,
         ge=1,
@@ -103,6 +102,7 @@ FORMER = {
     "C3D_DECODER_MEMORY_BYTES": _CONSTANT.format("1.5 GiB of address space"),
     "C3D_DECODER_TIMEOUT_S": _CONSTANT.format("20 s"),
     "C3D_HEARTBEAT_S": _CONSTANT.format("15 s"),
+    "C3D_MAX_DRIFT": "it belongs to the calibration now. Remove it, and give --max-drift to `python -m service calibrate`.",
     "C3D_MAX_JSON_BYTES": _CONSTANT.format("32 MiB"),
     "C3D_MAX_WAITING_CLIPS": _CONSTANT.format("512. C3D_MAX_REQUESTS bounds the requests"),
     "C3D_STREAM_IDLE_S": _CONSTANT.format("60 s"),

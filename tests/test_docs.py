@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from model_store.__main__ import main as model_store_main
+from service.__main__ import main as service_main
 from service.api.schemas import ClassifyAnswer
 from service.options import ClassifyOptions, FeaturesOptions
 from tests.conftest import ROOT
@@ -126,10 +127,10 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
 
 def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = [shlex.split(command)[1:] for command in COMMANDS if command.startswith(".venv/bin/python")]
-    assert {tuple(words[:2]) for words in wanted} == {("-m", "model_store")}
-    for command in {words[2] for words in wanted}:
+    mains = {"model_store": model_store_main, "service": service_main}
+    for _, package, command in {tuple(words[:3]) for words in wanted}:
         with pytest.raises(SystemExit) as ended:
-            model_store_main([command, "--help"])
+            mains[package]([command, "--help"])
         assert ended.value.code == 0
     assert capsys.readouterr().out
 

@@ -30,7 +30,7 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
     Raises StoreError, PrecisionUnavailable, KnownAnswerWrong, ImportError.
     """
     model = open_model(settings.model_store, settings.model)
-    network = build(model, settings.engine, settings.precision, settings.max_drift)
+    network = build(model, settings.engine, settings.precision)
     network.warm_up(progress)
     expected = c3d.KNOWN_ANSWER if model.card.weights == SPORTS1M else model.card.known_answer
     answer = network.known_answer()

@@ -138,7 +138,7 @@ def test_the_docs_list_what_env_can_set_and_its_commands_name_files_that_are_the
     build = compose(files[0])["x-image"]["build"]["args"]
     assert dict(listed).items() <= said.items()
     assert said.keys() - dict(listed) - build.keys() <= {f"C3D_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r" -f (\S+)", section)) == set(files)
+    assert set(re.findall(r" -f (\S+)", page("containers"))) == set(files)
 
 
 def test_every_package_of_the_image_has_its_licence_listed() -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from service import errors
 from service.answers.json_answer import MAX_JSON_BYTES
@@ -69,6 +70,17 @@ def create_app(
                 await asyncio.wait([working])
                 await decoder.close()
 
+    app = _routes(lifespan)
+    app.state.settings, app.state.readiness = settings, readiness
+    app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
+    app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
+    problems.install(app)
+    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
+    return app
+
+
+def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
     app = FastAPI(
         title="C3D video inference",
         version=VERSION,
@@ -79,15 +91,8 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.Unauthorized),
     )
-    app.state.settings, app.state.readiness = settings, readiness
-    app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
-    app.state.fetcher = Fetcher(fetch_policy(settings))
-    app.include_router(videos.router)
-    app.include_router(routes.router)
-    app.include_router(probes.router)
-    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
-    problems.install(app)
-    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
+    for router in (videos.router, routes.router, probes.router):
+        app.include_router(router)
     return app
 
 

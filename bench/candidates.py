@@ -65,7 +65,7 @@ def build(form: Form, tensors: Tensors, mean: NDArray[np.float32], dtype: str) -
     model = keras.Model(clips, outputs)
     _assign(model, tensors)
     compile_model: Callable[..., Forward] = _compiled if form.compiler else ENGINES[keras.backend.backend()].compile
-    return compile_model(model, lambda: None)
+    return compile_model(model)
 
 
 def _features(form: Form, x: Any, tensors: Tensors, dtype: str) -> Any:
@@ -112,16 +112,16 @@ def _assign(model: Any, tensors: Tensors) -> None:
             variable.assign(np.pad(tensor, [(0, 0)] * 3 + [(0, missing), (0, 0)]) if missing else tensor)
 
 
-def _compiled(model: Any, on_trace: Callable[[], None]) -> Any:
+def _compiled(model: Any) -> Any:
     """The model through the engine's own compiler, as far as it has one beside what it does anyway."""
     engine = keras.backend.backend()
     if engine == "torch":
-        return _graphed(ENGINES[engine].compile(model, on_trace))
+        return _graphed(ENGINES[engine].compile(model))
     if engine == "tensorflow":
         import tensorflow as tf
 
         return tf.function(lambda clips: model(clips, training=False), autograph=False, jit_compile=True)
-    return ENGINES[engine].compile(model, on_trace)
+    return ENGINES[engine].compile(model)
 
 
 def _graphed(forward: Forward) -> Any:

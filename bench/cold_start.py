@@ -43,7 +43,7 @@ def steps() -> dict[str, float]:
 
         settings = Settings()
     with step("import TensorFlow"):
-        from service.inference.keras_network import Network
+        from service.inference.keras_network import KerasNetwork
     with step("read and hash the weights"):
         from model_store.store import open_model
 
@@ -51,7 +51,7 @@ def steps() -> dict[str, float]:
         for _ in model.tensors():
             pass
     with step("load the model, that included"):
-        network = Network(model)
+        network = KerasNetwork(model)
     peak = usage.peak_mib(usage.SELF)
     with step("warm up every batch size"):
         network.warm_up()

@@ -1,7 +1,7 @@
 """What the network makes of a GPU: python -m bench.gpu. Needs the repository, Keras and one of TensorFlow, JAX or PyTorch.
 
 For each engine that is installed, precision and batch size: clips a second from data on the device, and from host frames (one
-batch after the other, as `Network.run`; overlapped; overlapped and each frame sent once), the share of the matrix product's
+batch after the other, as `KerasNetwork.run`; overlapped; overlapped and each frame sent once), the share of the matrix product's
 peak that was measured in the same process, memory, the error against float32 on the CPU; then the time of each group of layers,
 and other exact forms of the network (bench/candidates.py). Runs without a GPU too: python -m bench.gpu --sizes 1,2 --seconds 1
 

@@ -1,6 +1,6 @@
 """One engine at one precision, measured: the child process of bench/gpu.py. Writes JSON, one finding a line, to stdout.
 
-Needs NumPy, Keras and the engine, and nothing else. The network is `service.inference.keras_network.Network` itself.
+Needs NumPy, Keras and the engine, and nothing else. The network is `KerasNetwork` itself.
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ class Measurement:
 
     def __init__(self, options: argparse.Namespace) -> None:
         """Raises PrecisionUnavailable where the device cannot."""
-        from service.inference.keras_network import Network
+        from service.inference.keras_network import KerasNetwork
 
         self.options = options
-        self.network = Network(Bare(options.directory), options.precision)  # type: ignore[arg-type]
+        self.network = KerasNetwork(Bare(options.directory), options.precision)  # type: ignore[arg-type]
         self.on_gpu = self.network.backend.endswith(" gpu")
         self.dtype = DTYPES.get(options.precision, options.precision)
 

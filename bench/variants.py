@@ -27,9 +27,9 @@ BASE = "as it is, batches of 4"
 
 def as_it_is(model: Model) -> Run:
     """The service's network."""
-    from service.inference.keras_network import Network
+    from service.inference.keras_network import KerasNetwork
 
-    network = Network(model)
+    network = KerasNetwork(model)
 
     def run(clips: Clips) -> tuple[Float32, Float32]:
         outputs = network.run(clips)
@@ -43,10 +43,10 @@ def _recompiled(model: Model, compile_: Callable[[Any], Callable[[Any], Any]]) -
     from unittest import mock
 
     from service.inference.engines import TensorFlow
-    from service.inference.keras_network import Network
+    from service.inference.keras_network import KerasNetwork
 
-    with mock.patch.object(TensorFlow, "compile", staticmethod(lambda keras_model, on_trace: compile_(keras_model))):
-        network = Network(model)
+    with mock.patch.object(TensorFlow, "compile", staticmethod(compile_)):
+        network = KerasNetwork(model)
 
     def run(clips: Clips) -> tuple[Float32, Float32]:
         outputs = network.run(clips)

@@ -48,8 +48,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture(scope="session")
 def network(stand_in: Model) -> Any:
     """The real network with the stand-in weights, warmed up. Imports Keras: for slow tests."""
-    from service.inference.keras_network import Network
+    from service.inference.keras_network import KerasNetwork
 
-    built = Network(stand_in)
+    built = KerasNetwork(stand_in)
     built.warm_up()
     return built

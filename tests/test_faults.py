@@ -120,7 +120,7 @@ def faulty(tmp_path: Path) -> Iterator[Faulty]:
         yield running
 
 
-def told(answer: httpx2.Response) -> tuple[int, str | None]:
+def status_and_code(answer: httpx2.Response) -> tuple[int, str | None]:
     """Status and code."""
     return answer.status_code, answer.json().get("code")
 
@@ -134,8 +134,8 @@ def test_a_clip_that_fails_fails_alone(faulty: Faulty) -> None:
     neighbours = [faulty.later(GOOD) for _ in range(3)]
     faulty.until_waiting(4)
     faulty.go()
-    assert [told(each.result()) for each in [occupied, *neighbours]] == [OK] * 4
-    assert told(culprit.result()) == (500, "internal")
+    assert [status_and_code(each.result()) for each in [occupied, *neighbours]] == [OK] * 4
+    assert status_and_code(culprit.result()) == (500, "internal")
     assert CAUSE not in culprit.result().text
     line = json.loads(faulty.service.wait_for(f".*{culprit.result().json()['request_id']}.*exc.*")[0])
     assert CAUSE in line["exc"]
@@ -146,10 +146,10 @@ def test_a_clip_that_fails_fails_alone(faulty: Faulty) -> None:
 def expect_the_end(faulty: Faulty) -> None:
     """Not ready, while a load balancer can still ask; then not alive; then gone, for whatever runs it to start it anew."""
     faulty.until(lambda: faulty.get("/readyz").status_code == 503)
-    assert told(faulty.get("/readyz")) == DOWN
+    assert status_and_code(faulty.get("/readyz")) == DOWN
     assert faulty.get("/livez").status_code == 200
     faulty.until(lambda: faulty.get("/livez").status_code == 503)
-    assert told(faulty.get("/livez")) == DOWN
+    assert status_and_code(faulty.get("/livez")) == DOWN
     assert faulty.process.wait(60) == 1
     assert list(faulty.spool.iterdir()) == []
 
@@ -161,30 +161,37 @@ def test_a_worker_that_dies_answers_everybody_and_ends_the_process(faulty: Fault
     waiting += [faulty.later(GOOD) for _ in range(6)] + [faulty.later(GOOD, LONG_FRAMES)]
     faulty.until_waiting(15)
     faulty.go()
-    assert told(occupied.result()) == OK
-    assert [told(each.result()) for each in waiting] == [DOWN] * 8
-    assert told(faulty.post(faulty.video(GOOD))) == DOWN
+    assert status_and_code(occupied.result()) == OK
+    assert [status_and_code(each.result()) for each in waiting] == [DOWN] * 8
+    assert status_and_code(faulty.post(faulty.video(GOOD))) == DOWN
     expect_the_end(faulty)
 
 
 def test_a_worker_that_sticks_is_given_up_likewise(tmp_path: Path) -> None:
     with Faulty(tmp_path, worker_timeout_s=3) as faulty:
         answers = [faulty.occupied(), *[faulty.later(GOOD) for _ in range(6)]]
-        assert [told(each.result()) for each in answers] == [DOWN] * 7
+        assert [status_and_code(each.result()) for each in answers] == [DOWN] * 7
         expect_the_end(faulty)
 
 
-def test_repeated_failures_turn_readiness_off_until_a_canary_comes_through(faulty: Faulty) -> None:
+def test_one_failing_request_of_many_clips_never_flips_readiness(faulty: Faulty) -> None:
+    """Each of its clips fails in a batch and again by itself. The canaries that follow go well."""
+    for num_frames in (40, LONG_FRAMES):
+        assert status_and_code(faulty.post(faulty.video(FAIL, num_frames))) == (500, "internal")
+        assert [faulty.get("/readyz").status_code for _ in range(200)] == [200] * 200
+    assert status_and_code(faulty.post(faulty.video(GOOD))) == OK
+
+
+def test_a_network_that_fails_for_everybody_turns_readiness_off_until_a_canary_goes_well(faulty: Faulty) -> None:
     broken = faulty.directory / "broken"
     broken.touch()
-    for _ in range(3):
-        assert told(faulty.post(faulty.video(GOOD))) == (500, "internal")
+    assert status_and_code(faulty.post(faulty.video(GOOD))) == (500, "internal")
     faulty.until(lambda: faulty.get("/readyz").status_code == 503)
-    assert told(faulty.get("/readyz")) == DOWN
+    assert status_and_code(faulty.get("/readyz")) == DOWN
     assert faulty.get("/livez").status_code == 200
     broken.unlink()
     faulty.until(lambda: faulty.get("/readyz").status_code == 200)
-    assert told(faulty.post(faulty.video(GOOD))) == OK
+    assert status_and_code(faulty.post(faulty.video(GOOD))) == OK
 
 
 def test_a_decoder_that_is_killed_costs_its_own_request(faulty: Faulty) -> None:
@@ -194,8 +201,8 @@ def test_a_decoder_that_is_killed_costs_its_own_request(faulty: Faulty) -> None:
     victim, other = faulty.decoders()
     os.kill(victim, signal.SIGKILL)
     faulty.go()
-    assert sorted(told(each.result()) for each in [occupied, *decoding]) == [OK, OK, (422, "decoder_failed")]
-    assert told(faulty.post(faulty.video(GOOD, LONG_FRAMES))) == OK
+    assert sorted(status_and_code(each.result()) for each in [occupied, *decoding]) == [OK, OK, (422, "decoder_failed")]
+    assert status_and_code(faulty.post(faulty.video(GOOD, LONG_FRAMES))) == OK
     assert faulty.metric("c3d_decoder_restarts_total") == 1
     assert Path(f"/proc/{other}").exists()
 
@@ -205,7 +212,7 @@ def test_idle_decoders_that_are_killed_cost_nobody_anything(faulty: Faulty) -> N
     for pid in {int(pid) for task in tasks for pid in task.read_text().split()}:
         os.kill(pid, signal.SIGKILL)
     for _ in range(5):
-        assert told(faulty.post(faulty.video(GOOD))) == OK
+        assert status_and_code(faulty.post(faulty.video(GOOD))) == OK
 
 
 def leave(client: socket.socket) -> None:
@@ -217,7 +224,7 @@ STAGES = ["upload", "decode", "queue", "run"]
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_of_a_client_that_leaves_nothing_is_left(faulty: Faulty, stage: str) -> None:
-    assert [told(each.result()) for each in [faulty.later(GOOD, LONG_FRAMES) for _ in range(2)]] == [OK, OK]
+    assert [status_and_code(each.result()) for each in [faulty.later(GOOD, LONG_FRAMES) for _ in range(2)]] == [OK, OK]
     faulty.until(lambda: faulty.metric("c3d_requests_in_progress") == 1)  # the one that asks
     descriptors, clips = faulty.metric("process_open_fds"), faulty.metric("c3d_clips_total")
     match stage:
@@ -239,8 +246,8 @@ def test_of_a_client_that_leaves_nothing_is_left(faulty: Faulty, stage: str) -> 
     if stage != "upload":
         faulty.go()
     if inside == 2:
-        assert told(occupied.result()) == OK
-    assert told(faulty.post(faulty.video(GOOD))) == OK
+        assert status_and_code(occupied.result()) == OK
+    assert status_and_code(faulty.post(faulty.video(GOOD))) == OK
     assert faulty.metric("c3d_clips_total") - clips == 1 + (stage != "upload")  # what ran when it left, and the last one
     faulty.until(lambda: faulty.metric("process_open_fds") == descriptors)
     assert faulty.files() == []
@@ -272,7 +279,7 @@ def test_whom_the_drain_has_no_time_for_is_told_so(tmp_path: Path) -> None:
         uploading = faulty.sent(faulty.video(GOOD)[:1000], length=100_000)
         faulty.until(lambda: len(faulty.files()) == 4)
         faulty.process.send_signal(signal.SIGTERM)
-        assert [told(each.result()) for each in [occupied, *waiting]] == [DRAINING] * 3
+        assert [status_and_code(each.result()) for each in [occupied, *waiting]] == [DRAINING] * 3
         received = received_by(uploading)
         assert received.startswith(b"HTTP/1.1 503")
         assert b'"code":"draining"' in received
@@ -300,7 +307,7 @@ def test_an_upload_and_a_video_that_end_within_the_drain_are_answered(tmp_path: 
             faulty.get("/livez")
         uploading.sendall(video[1000:])
         faulty.go()
-        assert told(occupied.result()) == OK
+        assert status_and_code(occupied.result()) == OK
         assert received_by(uploading).startswith(b"HTTP/1.1 200")
         assert faulty.process.wait(60) == 0
         assert list(faulty.spool.iterdir()) == []
@@ -311,11 +318,11 @@ def test_a_second_signal_ends_the_delay_and_a_third_the_drain(tmp_path: Path) ->
         occupied = faulty.occupied()
         faulty.process.send_signal(signal.SIGTERM)
         faulty.until(lambda: faulty.get("/readyz").status_code == 503)
-        assert told(faulty.get("/readyz")) == DRAINING
-        assert told(faulty.post(b"no video")) == (422, "undecodable_video")  # which is served
+        assert status_and_code(faulty.get("/readyz")) == DRAINING
+        assert status_and_code(faulty.post(b"no video")) == (422, "undecodable_video")  # which is served
         faulty.process.send_signal(signal.SIGTERM)
         faulty.service.wait_for("Shutting down")
         faulty.process.send_signal(signal.SIGTERM)
-        assert told(occupied.result()) == DRAINING
+        assert status_and_code(occupied.result()) == DRAINING
         assert faulty.process.wait(60) == 0
         assert list(faulty.spool.iterdir()) == []

@@ -16,7 +16,7 @@ from model_store import c3d
 from model_store.store import open_model
 from service import app, server
 from service.http.metrics import Metrics
-from service.inference.build import Progress
+from service.inference.network import Progress
 from service.settings import Settings
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from bench.contenders import run_of
 from bench.engine_worker import Work, answer_lines, answers
 from service import server
-from service.inference.build import LoadedNetwork, Progress
+from service.inference.build import LoadedNetwork
+from service.inference.network import Progress
 from service.lifecycle.loading import load_network
 from service.settings import Settings
 

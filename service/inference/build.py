@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -11,12 +10,11 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from model_store.store import Card, Model
-
-Progress = Callable[[float], None]
+from service.inference.network import Network
 
 
 class LoadedNetwork(Protocol):
-    """What the service needs of a network; `network.Network` is the real one."""
+    """What serving needs of a network: a `network.Network`, or one that only answers, as benches and tests have it."""
 
     card: Card
     labels: tuple[str, ...]
@@ -26,21 +24,11 @@ class LoadedNetwork(Protocol):
     batch_sizes: tuple[int, ...]
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass."""
+        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to their outputs, one row a clip."""
 
 
-class ProvableNetwork(LoadedNetwork, Protocol):
-    """What `load_network` needs beyond that, to prove the network before it is served."""
-
-    def warm_up(self, progress: Progress) -> None:
-        """Run every batch size once; ``progress`` hears the share done, 0..1."""
-
-    def known_answer(self) -> tuple[int, float] | None:
-        """Class and probability of zeros behind the mean subtraction; None without a class layer."""
-
-
-def build(model: Model, engine: str = "tensorflow", precision: str = "float32") -> ProvableNetwork:
-    """The model's network on an engine: the one place that knows there are several.
+def build(model: Model, engine: str = "tensorflow", precision: str = "float32") -> Network:
+    """The model's network on an engine, which is imported here and not before.
 
     Raises StoreError, PrecisionUnavailable; ImportError where the engine is missing.
     """
@@ -50,9 +38,9 @@ def build(model: Model, engine: str = "tensorflow", precision: str = "float32") 
 
             return OpenvinoNetwork(model, precision)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
-        from service.inference.keras_network import Network
+        from service.inference.keras_network import KerasNetwork
 
-        return Network(model, precision)
+        return KerasNetwork(model, precision)
     except ImportError as error:
         raise ImportError(
             f"C3D_ENGINE={engine} is not installed here ({error}). docs/engines.md says how to install it."

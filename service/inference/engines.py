@@ -38,12 +38,11 @@ class TensorFlow:
         return _device(precision, on_gpu=bool(gpus))
 
     @staticmethod
-    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        """The Keras model as one compiled function; ``on_trace`` is called whenever it is traced."""
+    def compile(model: Any) -> Forward:
+        """The Keras model as one compiled function, traced once for each shape of its input."""
         import tensorflow as tf
 
         def forward(clips: Any) -> Any:
-            on_trace()  # Python runs while TensorFlow traces, and not again
             return model(clips, training=False)
 
         return tf.function(forward, autograph=False)  # type: ignore[no-any-return]
@@ -68,12 +67,11 @@ class Jax:
         return _device(precision, on_gpu=jax.default_backend() == "gpu")
 
     @staticmethod
-    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        """The Keras model as one compiled function; ``on_trace`` is called whenever it is traced."""
+    def compile(model: Any) -> Forward:
+        """The Keras model as one compiled function, traced once for each shape of its input."""
         import jax
 
         def forward(trainable: Any, fixed: Any, clips: Any) -> Any:
-            on_trace()
             return model.stateless_call(trainable, fixed, clips, training=False)[0]
 
         weights = [[v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)]
@@ -99,8 +97,8 @@ class Torch:
         return _device(precision, on_gpu=torch.cuda.is_available())
 
     @staticmethod
-    def compile(model: Any, on_trace: Callable[[], None]) -> Forward:
-        """The Keras model as one compiled function; ``on_trace`` is called whenever it is traced."""
+    def compile(model: Any) -> Forward:
+        """The Keras model as one compiled function, traced once for each shape of its input."""
         import torch
 
         return torch.inference_mode()(partial(model, training=False))  # type: ignore[no-any-return]

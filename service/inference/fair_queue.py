@@ -1,4 +1,4 @@
-"""A fair queue: within a lane first come, first served; over lanes one item each in turn. Its user does the locking."""
+"""A fair queue: each owner's items first come, first served; over owners one item each in turn. Its user does the locking."""
 
 from __future__ import annotations
 
@@ -8,62 +8,62 @@ from itertools import islice, zip_longest
 from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
-NOTHING: Any = object()
+MISSING: Any = object()
 
 
 class FairQueue(Generic[Item]):
-    """Items waiting in lanes. A lane is named by any hashable and exists while something waits in it."""
+    """Items that wait, by owner. An owner is any hashable, and is known while something of it waits."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, deque[Item]] = {}
-        self._turn: deque[Hashable] = deque()  # lanes with something waiting; the next in turn is first
+        self._items: dict[Hashable, deque[Item]] = {}
+        self._turns: deque[Hashable] = deque()  # owners with something waiting; the next in turn is first
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
-    def put(self, lane: Hashable, item: Item) -> None:
-        """At the end of its lane."""
-        if lane not in self._waiting:
-            self._waiting[lane] = deque()
-            self._turn.append(lane)
-        self._waiting[lane].append(item)
+    def put(self, owner: Hashable, item: Item) -> None:
+        """Add an item behind those of its owner."""
+        if owner not in self._items:
+            self._items[owner] = deque()
+            self._turns.append(owner)
+        self._items[owner].append(item)
         self._count += 1
 
     def take(self, count: int) -> list[Item]:
-        """The next ``count`` items, at most those that wait."""
+        """Remove and return the next ``count`` items, or all where fewer wait."""
         return [self._next() for _ in range(min(count, self._count))]
 
     def peek(self, count: int) -> list[Item]:
-        """What `take` would give now."""
-        rounds = zip_longest(*(self._waiting[lane] for lane in self._turn), fillvalue=NOTHING)
-        return list(islice((item for row in rounds for item in row if item is not NOTHING), count))
+        """What `take` would return now."""
+        rounds = zip_longest(*(self._items[owner] for owner in self._turns), fillvalue=MISSING)
+        return list(islice((item for row in rounds for item in row if item is not MISSING), count))
 
-    def drop(self, lane: Hashable) -> list[Item]:
-        """All items of a lane, which is empty then."""
-        if lane not in self._waiting:
+    def drop(self, owner: Hashable) -> list[Item]:
+        """Remove and return all items of an owner."""
+        if owner not in self._items:
             return []
-        self._turn.remove(lane)
-        items = list(self._waiting.pop(lane))
+        self._turns.remove(owner)
+        items = list(self._items.pop(owner))
         self._count -= len(items)
         return items
 
     def discard(self, is_dead: Callable[[Item], bool]) -> None:
-        """Drop the items that nobody waits for any more."""
-        for lane, items in list(self._waiting.items()):
+        """Remove the items that nobody waits for any more."""
+        for owner, items in list(self._items.items()):
             alive = deque(item for item in items if not is_dead(item))
             self._count -= len(items) - len(alive)
-            self._waiting[lane] = alive
+            self._items[owner] = alive
             if not alive:
-                self.drop(lane)
+                self.drop(owner)
 
     def _next(self) -> Item:
-        lane = self._turn.popleft()
-        items = self._waiting[lane]
+        owner = self._turns.popleft()
+        items = self._items[owner]
         item = items.popleft()
         self._count -= 1
         if items:
-            self._turn.append(lane)
+            self._turns.append(owner)
         else:
-            del self._waiting[lane]
+            del self._items[owner]
         return item

@@ -1,9 +1,8 @@
-"""The network: C3D built from the layer table, on one device, at one precision. The only file that imports Keras."""
+"""C3D built from the layer table by Keras, on one device, at one precision. The only file that imports Keras."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 # In place before an engine is imported. float32 means float32: else oneDNN may be told from outside to multiply in
@@ -19,22 +18,14 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.inference.engines import ENGINES
+from service.inference.network import CPU_BATCH_SIZES, GPU_BATCH_SIZES, Network
 
 if TYPE_CHECKING:
     from model_store.store import Model
 
-# On a CPU a batch of 8 gains little over 4 and holds the device for more than a second, and 3 clips in one batch take less
-# than in two; a GPU wants more.
-BATCH_SIZES = {"cpu": (1, 2, 3, 4), "gpu": (1, 2, 4, 8, 16, 32)}
 
-
-class Network:
-    """One C3D, ready to run. Not to be used by two threads at once.
-
-    Attributes: ``card`` and ``labels`` of its weights; ``precision``; ``backend``, the engine, its version and the device;
-    ``batch_sizes``, rising: those that `warm_up` traces; ``traces``, how often the engine has traced or compiled the forward
-    pass so far (PyTorch never does).
-    """
+class KerasNetwork(Network):
+    """C3D on Keras: TensorFlow, JAX or PyTorch, on a GPU or a CPU."""
 
     def __init__(self, model: Model, precision: str = "float32") -> None:
         """Build the layers and load the model's weights.
@@ -42,49 +33,27 @@ class Network:
         Raises PrecisionUnavailable where the device cannot compute in ``precision``, StoreError where the weights on
         disk are damaged.
         """
-        engine = keras.backend.backend()
-        self.card, self.labels = model.card, model.labels
-        self.precision = precision
-        device = ENGINES[engine].configure(precision)
-        self.backend = f"{engine} {ENGINES[engine].version()} on {device}"
-        self.batch_sizes = BATCH_SIZES[device]
-        self.traces = 0
-        self.calibration_sha256: str | None = None
+        name = keras.backend.backend()
+        engine = ENGINES[name]
+        device = engine.configure(precision)
+        sizes = GPU_BATCH_SIZES if device == "gpu" else CPU_BATCH_SIZES
+        super().__init__(model, precision, f"{name} {engine.version()} on {device}", sizes)
         self._behind_mean = _layers(model.card.num_classes, "float32" if precision == "tf32" else precision)
-        for name, tensor in model.tensors():
-            layer, variable = name.split("/")
+        for tensor_name, tensor in model.tensors():
+            layer, variable = tensor_name.split("/")
             getattr(self._behind_mean.get_layer(layer), variable).assign(tensor)
         clips = keras.Input(c3d.CLIP_SHAPE, dtype="uint8", name="clips")
         centred = keras.ops.subtract(keras.ops.cast(clips, "float32"), model.cropped_mean())
-        whole = keras.Model(clips, self._behind_mean(centred), name="c3d")
-        self._forward = ENGINES[engine].compile(whole, self._count_trace)
-
-    def __repr__(self) -> str:
-        return f"Network({self.card.name!r}, {self.precision}, {self.backend})"
+        self._forward = engine.compile(keras.Model(clips, self._behind_mean(centred), name="c3d"))
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
         return _outputs(self._forward(clips), self.card.num_classes)
 
-    def warm_up(self, progress: Callable[[float], None] = lambda share: None) -> None:
-        """Run every batch size once, so that serving traces nothing. ``progress`` hears the share done, 0..1."""
-        for done, size in enumerate(self.batch_sizes, start=1):
-            self.run(np.zeros((size, *c3d.CLIP_SHAPE), np.uint8))
-            progress(done / len(self.batch_sizes))
-
-    def known_answer(self) -> tuple[int, float] | None:
-        """Class and probability of 16 frames of zeros BEHIND the mean subtraction; None without a class layer.
-
-        They need no video, no mean and no resize: the cheapest proof that a weights file was read in the right layout.
-        """
-        if not self.card.num_classes:
-            return None
+    def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
+        """The outputs, one row each, for a clip that is zeros BEHIND the mean subtraction."""
         zeros = keras.ops.zeros((1, *c3d.CLIP_SHAPE), "float32")
-        probabilities = _outputs(self._behind_mean(zeros, training=False), self.card.num_classes).probabilities[0]
-        return int(probabilities.argmax()), float(probabilities.max())
-
-    def _count_trace(self) -> None:
-        self.traces += 1
+        return _outputs(self._behind_mean(zeros, training=False), self.card.num_classes)
 
 
 def _layers(num_classes: int, dtype: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from openvino import opset13 as op
 from model_store import c3d, calibration
 from model_store.store import Model
 from service.errors import PrecisionUnavailable
+from service.inference.network import Network
 
 Floats = NDArray[np.float32]
 
@@ -20,13 +20,8 @@ Floats = NDArray[np.float32]
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 
 
-class OpenvinoNetwork:
-    """One C3D, ready to run on the CPU. Not to be used by two threads at once.
-
-    Attributes as of `network.Network`; ``calibration_sha256`` names the calibration of an int8 network.
-    """
-
-    batch_sizes: tuple[int, ...] = (1, 2, 3, 4)
+class OpenvinoNetwork(Network):
+    """C3D on OpenVINO, which runs on the CPU."""
 
     def __init__(self, model: Model, precision: str = "float32", given: Any = None) -> None:
         """Build the graph, or read the calibrated one, or take the one ``given``, and compile it.
@@ -40,9 +35,7 @@ class OpenvinoNetwork:
             raise PrecisionUnavailable(
                 f"OpenVINO cannot compute in {precision} on this CPU. Use one of {', '.join(sorted(can))}."
             )
-        self.card, self.labels, self.precision = model.card, model.labels, precision
-        self.backend = f"openvino {ov.__version__.partition('-')[0]} on cpu"
-        self.calibration_sha256: str | None = None
+        super().__init__(model, precision, f"openvino {ov.__version__.partition('-')[0]} on cpu")
         if given is not None:
             network = given
         elif precision == "int8":
@@ -55,26 +48,13 @@ class OpenvinoNetwork:
         options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         self._request = core.compile_model(network, "CPU", options).create_infer_request()
 
-    def __repr__(self) -> str:
-        return f"OpenvinoNetwork({self.card.name!r}, {self.precision}, {self.backend})"
-
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
         return self._forward(clips, self._mean)
 
-    def warm_up(self, progress: Callable[[float], None] = lambda share: None) -> None:
-        """Run every batch size once: each shape is compiled when it first comes. ``progress`` hears the share done, 0..1."""
-        for done, size in enumerate(self.batch_sizes, start=1):
-            self.run(np.zeros((size, *c3d.CLIP_SHAPE), np.uint8))
-            progress(done / len(self.batch_sizes))
-
-    def known_answer(self) -> tuple[int, float] | None:
-        """Class and probability of 16 frames of zeros BEHIND the mean subtraction; None without a class layer."""
-        if not self.card.num_classes:
-            return None
-        zeros = np.zeros((1, *c3d.CLIP_SHAPE), np.uint8)
-        probabilities = self._forward(zeros, np.zeros_like(self._mean)).probabilities[0]
-        return int(probabilities.argmax()), float(probabilities.max())
+    def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
+        """The outputs, one row each, for a clip that is zeros BEHIND the mean subtraction: a clip of zeros, and no mean."""
+        return self._forward(np.zeros((1, *c3d.CLIP_SHAPE), np.uint8), np.zeros_like(self._mean))
 
     def _forward(self, clips: NDArray[np.uint8], mean: Floats) -> c3d.ClipOutputs:
         outputs = self._request.infer({"clips": clips, "mean": mean})

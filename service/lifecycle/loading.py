@@ -11,7 +11,8 @@ from model_store.store import SPORTS1M, Card, ModelMissing, StoreError, open_mod
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.inference.build import LoadedNetwork, Progress, build
+from service.inference.build import LoadedNetwork, build
+from service.inference.network import Progress
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings

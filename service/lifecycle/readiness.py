@@ -1,4 +1,4 @@
-"""Whether requests can be answered now, by which model, and if not, why: one answer for the probes and for everybody else."""
+"""Whether requests can be answered now, by which model, and if not, why: one truth for the probes and for everybody else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Readiness:
     def __init__(self) -> None:
         self._serving: Serving | None = None
         self._reason: ServiceError = Warming("The network is being loaded. Ask again in a few seconds.")
-        self._draining = self._doubtful = self._given_up = False
+        self._draining = self._failing = self._given_up = False
         self._started = False
 
     def serving(self) -> Serving:
@@ -57,8 +57,8 @@ class Readiness:
         self.serving()
         if self._draining:
             raise Draining("The service is shutting down. Ask another instance.")
-        if self._doubtful:
-            raise WorkerDown("The network has failed several times in a row. It is tried again and again.")
+        if self._failing:
+            raise WorkerDown("The network fails for every clip. Ask another instance; this one goes on trying.")
 
     def is_ready(self) -> bool:
         """Whether `check_ready` raises nothing."""
@@ -80,7 +80,7 @@ class Readiness:
 
     def warming(self, share: float) -> None:
         """Say how much of the warm-up is done, 0..1."""
-        if isinstance(self._reason, Warming):  # and not the news, come late, of a start that failed or was broken off
+        if isinstance(self._reason, Warming):  # news of a start that has failed meanwhile may still arrive
             self._reason = Warming(f"The network is warming up, {share:.0%} done. Ask again in a few seconds.")
 
     def serve(self, serving: Serving) -> None:
@@ -88,16 +88,16 @@ class Readiness:
         self._serving, self._started = serving, True
 
     def refuse(self, reason: ServiceError) -> None:
-        """Requests can not be answered from now on."""
+        """Requests cannot be answered from now on, for this reason."""
         self._serving, self._reason = None, reason
 
     def drain(self) -> None:
         """No more requests should be sent here; those that come are still answered."""
         self._draining = True
 
-    def doubt(self, doubtful: bool) -> None:  # noqa: FBT001 (it is what is said)
-        """Whether the worker has to prove itself before more requests should be sent here."""
-        self._doubtful = doubtful
+    def set_failing(self, failing: bool) -> None:  # noqa: FBT001 (it is all that is said)
+        """Say whether the network fails for everybody, so that no more requests should be sent here for now."""
+        self._failing = failing
 
     def give_up(self) -> None:
         """The process is lost."""

@@ -1,4 +1,4 @@
-"""Watches the worker: a dead or stuck one ends the process, a failing one makes it not ready until it has proved itself."""
+"""Watches the worker: a dead or stuck one ends the process; one that fails for everybody is not ready until it works again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from service.lifecycle.readiness import Readiness
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-MAX_FAILURES = 3  # batches in a row that raised, after which the service is not ready until one does not
-PROOF_S = 120.0  # without a batch, after which a clip of nothing is run: 0.3 s of processor, which is 0.3 % of a core
+# Canaries in a row that failed, after which the service is not ready. A request whose own clips fail is no reason: only a clip
+# that always works shows that the network fails for everybody. Three, so that a passing shortage of memory is no reason either.
+MAX_FAILED_CANARIES = 3
+PROOF_S = 120.0  # without a batch, after which a canary is run: 0.3 s of processor, which is 0.3 % of a core
 WORKER_TIMEOUT_S = 60.0  # for one batch; on two slow cores it takes a second
 GRACE_S = 5.0  # between "not ready" and the end, for the load balancer to notice and the answers to leave
 
@@ -39,12 +41,15 @@ class Supervisor:
         self._batcher, self._readiness, self._on_death, self._sleep = batcher, readiness, on_death, sleep
         self._worker_timeout_s = worker_timeout_s
         self._canary: asyncio.Future[Done] | None = None
+        self._num_failed_canaries = 0  # in a row, with no batch between them that went well
 
     async def run(self) -> None:
         """Until the worker is given up, or this is cancelled."""
         while (reason := self._verdict()) is None:
-            self._readiness.doubt(self._batcher.failures >= MAX_FAILURES)
-            if self._batcher.failures >= MAX_FAILURES or self._batcher.seconds()[1] > PROOF_S:
+            is_suspect = self._batcher.is_failing
+            self._num_failed_canaries = self._num_failed_canaries if is_suspect else 0
+            self._readiness.set_failing(self._num_failed_canaries >= MAX_FAILED_CANARIES)
+            if is_suspect or self._batcher.seconds()[1] > PROOF_S:
                 self._send_canary()
             await self._sleep(TICK_S)
         log.error("%s The process ends in %g s.", reason, GRACE_S)
@@ -63,9 +68,13 @@ class Supervisor:
         return None
 
     def _send_canary(self) -> None:
-        """Run a clip of nothing, unless one is on its way. How it ends is seen in the batcher's count of failures."""
+        """Run a clip of zeros, which every network can run, unless one is on its way."""
         if self._canary is None or self._canary.done():
             with suppress(WorkerDown):
                 future = self._batcher.submit(self, np.zeros(c3d.CLIP_SHAPE, np.uint8))
                 self._canary = asyncio.wrap_future(future)
-                self._canary.add_done_callback(lambda done: done.cancelled() or done.exception())
+                self._canary.add_done_callback(self._count_canary)
+
+    def _count_canary(self, canary: asyncio.Future[Done]) -> None:
+        if not canary.cancelled():
+            self._num_failed_canaries = self._num_failed_canaries + 1 if canary.exception() else 0

@@ -19,8 +19,8 @@ Batch = list[int]
 
 
 @dataclass(eq=False)
-class Lane:
-    """One request's lane."""
+class Request:
+    """One request: the owner of its clips."""
 
     batcher: Batcher
 
@@ -78,8 +78,8 @@ def batcher(device: Device) -> Iterator[Batcher]:
     made.stop()
 
 
-def put(lane: Lane, *numbers: int) -> list[Future[Done]]:
-    return [lane.submit(np.array(number)) for number in numbers]
+def put(request: Request, *numbers: int) -> list[Future[Done]]:
+    return [request.submit(np.array(number)) for number in numbers]
 
 
 def results(futures: Sequence[Future[Done]]) -> list[int]:
@@ -89,36 +89,36 @@ def results(futures: Sequence[Future[Done]]) -> list[int]:
 def occupy(device: Device, batcher: Batcher) -> Future[Done]:
     """Keep the device busy with item 0, so that what comes next waits."""
     device.hold()
-    [future] = put(Lane(batcher), 0)
+    [future] = put(Request(batcher), 0)
     device.wait_for_batch()
     return future
 
 
 def test_gives_each_item_its_own_rows(batcher: Batcher) -> None:
-    done = [future.result() for future in put(Lane(batcher), *range(1, 30))]
+    done = [future.result() for future in put(Request(batcher), *range(1, 30))]
     assert [int(d.rows[0]) for d in done] == [2 * n for n in range(1, 30)]
     assert [int(d.rows[1]) for d in done] == [100 + n for n in range(1, 30)]
 
 
 def test_a_lone_item_does_not_wait_for_others(batcher: Batcher, device: Device) -> None:
-    assert results(put(Lane(batcher), 7)) == [14]
+    assert results(put(Request(batcher), 7)) == [14]
     assert device.batches == [[7]]
 
 
 def test_what_waits_is_split_into_warm_sizes(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    futures = put(Lane(batcher), *range(1, 8))
+    futures = put(Request(batcher), *range(1, 8))
     device.let_go()
     assert results(futures) == [2 * n for n in range(1, 8)]
     assert device.batches == [[0], [1, 2, 3, 4], [5, 6], [7]]
 
 
-def test_lanes_take_turns(batcher: Batcher, device: Device) -> None:
+def test_requests_take_turns(batcher: Batcher, device: Device) -> None:
     """A film of many clips delays a short video by one batch, not by the film."""
     occupy(device, batcher)
-    film = put(Lane(batcher), *range(10, 30))
-    short = put(Lane(batcher), 1, 2)
-    other = put(Lane(batcher), 5)
+    film = put(Request(batcher), *range(10, 30))
+    short = put(Request(batcher), 1, 2)
+    other = put(Request(batcher), 5)
     device.let_go()
     assert results(short + other) == [2, 4, 10]
     assert device.batches[1] == [10, 1, 5, 11]
@@ -126,9 +126,9 @@ def test_lanes_take_turns(batcher: Batcher, device: Device) -> None:
     assert results(film) == [2 * n for n in range(10, 30)]
 
 
-def test_lanes_share_a_batch_and_know_it(batcher: Batcher, device: Device) -> None:
+def test_requests_share_a_batch_and_know_it(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    first, second = put(Lane(batcher), 1), put(Lane(batcher), 2)
+    first, second = put(Request(batcher), 1), put(Request(batcher), 2)
     device.let_go()
     one, two = first[0].result(), second[0].result()
     assert one.batch == two.batch
@@ -150,16 +150,16 @@ class Watched:
         return np.array(self.number, dtype)
 
 
-def test_the_next_batch_is_assembled_while_one_runs(batcher: Batcher, device: Device) -> None:
+def test_the_next_batch_is_filled_while_one_runs(batcher: Batcher, device: Device) -> None:
     """And is still open for whoever comes: a short video takes the place of a film's clip."""
     occupy(device, batcher)
-    film = Lane(batcher)
+    film = Request(batcher)
     items = [Watched(n) for n in range(10, 18)]
     clips = [film.submit(item) for item in items]  # type: ignore[arg-type]
     device.release()
     device.wait_for_batch()  # of 10 to 13
     assert all(item.copied.wait(60) for item in items[4:])
-    short, other = put(Lane(batcher), 1), Lane(batcher)
+    short, other = put(Request(batcher), 1), Request(batcher)
     gone = put(other, 2)
     other.close()
     device.let_go()
@@ -170,8 +170,8 @@ def test_the_next_batch_is_assembled_while_one_runs(batcher: Batcher, device: De
 
 def test_an_item_of_another_shape_fails_alone(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    lane = Lane(batcher)
-    futures = [lane.submit(np.array(item)) for item in (1, [2], 3, 4)]
+    request = Request(batcher)
+    futures = [request.submit(np.array(item)) for item in (1, [2], 3, 4)]
     device.let_go()
     assert results([futures[0], *futures[2:]]) == [2, 6, 8]
     with pytest.raises(ValueError, match="shape"):
@@ -181,7 +181,7 @@ def test_an_item_of_another_shape_fails_alone(batcher: Batcher, device: Device) 
 def test_many_threads_get_what_they_put(batcher: Batcher) -> None:
     def one(worker: int) -> bool:
         numbers = range(worker * 1000, worker * 1000 + 50)
-        return results(put(Lane(batcher), *numbers)) == [2 * n for n in numbers]
+        return results(put(Request(batcher), *numbers)) == [2 * n for n in numbers]
 
     with ThreadPoolExecutor(16) as threads:
         assert all(threads.map(one, range(16)))
@@ -190,7 +190,7 @@ def test_many_threads_get_what_they_put(batcher: Batcher) -> None:
 def test_an_item_that_fails_fails_alone(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: ValueError("three") if 3 in batch else None
     occupy(device, batcher)
-    futures = put(Lane(batcher), 1, 2, 3, 4)
+    futures = put(Request(batcher), 1, 2, 3, 4)
     device.let_go()
     assert results([futures[0], futures[1], futures[3]]) == [2, 4, 8]
     with pytest.raises(ValueError, match="three"):
@@ -201,15 +201,15 @@ def test_an_item_that_fails_fails_alone(batcher: Batcher, device: Device) -> Non
 def test_the_worker_outlives_a_failure(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: ValueError("bad")
     with pytest.raises(ValueError, match="bad"):
-        results(put(Lane(batcher), 1))
+        results(put(Request(batcher), 1))
     device.fail = lambda batch: None
-    assert results(put(Lane(batcher), 2)) == [4]
+    assert results(put(Request(batcher), 2)) == [4]
     assert batcher.is_alive()
 
 
-def test_a_closed_lane_runs_no_more(batcher: Batcher, device: Device) -> None:
+def test_a_closed_request_runs_no_more(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    left, staying = Lane(batcher), Lane(batcher)
+    left, staying = Request(batcher), Request(batcher)
     gone, kept = put(left, 1, 2), put(staying, 3)
     left.close()
     device.let_go()
@@ -222,7 +222,7 @@ def test_a_closed_lane_runs_no_more(batcher: Batcher, device: Device) -> None:
 
 def test_a_cancelled_item_is_skipped(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    futures = put(Lane(batcher), 1, 2, 3)
+    futures = put(Request(batcher), 1, 2, 3)
     assert futures[1].cancel()
     device.let_go()
     assert results([futures[0], futures[2]]) == [2, 6]
@@ -231,20 +231,20 @@ def test_a_cancelled_item_is_skipped(batcher: Batcher, device: Device) -> None:
 
 def test_cancelling_during_a_batch_harms_nobody(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    lane = Lane(batcher)
-    futures = put(lane, 1, 2)
+    request = Request(batcher)
+    futures = put(request, 1, 2)
     device.release()
     device.wait_for_batch()
     assert not futures[0].cancel()  # it runs; its result will be dropped by whoever left
-    lane.close()
+    request.close()
     device.let_go()
     assert results(futures) == [2, 4]
 
 
 def test_stop_finishes_the_batch_and_refuses_the_rest(batcher: Batcher, device: Device) -> None:
     running = occupy(device, batcher)
-    lane = Lane(batcher)
-    waiting = put(lane, 1, 2)
+    request = Request(batcher)
+    waiting = put(request, 1, 2)
     stopper = threading.Thread(target=batcher.stop)
     stopper.start()
     for future in waiting:
@@ -255,7 +255,7 @@ def test_stop_finishes_the_batch_and_refuses_the_rest(batcher: Batcher, device: 
     assert results([running]) == [0]
     assert not batcher.is_alive()
     with pytest.raises(Draining):
-        lane.submit(np.array(3))
+        request.submit(np.array(3))
 
 
 class Killed(BaseException):
@@ -266,7 +266,7 @@ class Killed(BaseException):
 def test_a_dead_worker_leaves_nobody_waiting(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: Killed()
     running = occupy(device, batcher)
-    waiting = put(Lane(batcher), 1)
+    waiting = put(Request(batcher), 1)
     device.let_go()
     for future in (running, *waiting):
         with pytest.raises(WorkerDown):
@@ -274,14 +274,14 @@ def test_a_dead_worker_leaves_nobody_waiting(batcher: Batcher, device: Device) -
     batcher._thread.join()
     assert not batcher.is_alive()
     with pytest.raises(WorkerDown):
-        Lane(batcher).submit(np.array(2))
+        Request(batcher).submit(np.array(2))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_dies_among_retries_leaves_nobody_waiting(batcher: Batcher, device: Device) -> None:
     device.fail = lambda batch: Killed() if batch == [2] else ValueError("bad") if len(batch) > 1 else None
     occupy(device, batcher)
-    futures = put(Lane(batcher), 1, 2, 3, 4)
+    futures = put(Request(batcher), 1, 2, 3, 4)
     device.let_go()
     assert results(futures[:1]) == [2]
     for future in futures[1:]:
@@ -291,7 +291,7 @@ def test_a_worker_that_dies_among_retries_leaves_nobody_waiting(batcher: Batcher
 
 def test_abandoning_answers_everybody_at_once_and_the_late_result_is_dropped(batcher: Batcher, device: Device) -> None:
     running = occupy(device, batcher)
-    waiting = put(Lane(batcher), 1, 2)
+    waiting = put(Request(batcher), 1, 2)
     busy_s, idle_s = batcher.seconds()
     assert busy_s > 0
     assert idle_s == 0
@@ -310,7 +310,7 @@ def test_tells_what_waits_what_runs_and_how_fast(device: Device) -> None:
     assert batcher.seconds()[0] == 0
     assert batcher.items_per_s == 0
     running = occupy(device, batcher)
-    waiting = put(Lane(batcher), 1, 2, 3)
+    waiting = put(Request(batcher), 1, 2, 3)
     assert batcher.num_waiting() == 3
     device.let_go()
     results([running, *waiting])
@@ -319,20 +319,20 @@ def test_tells_what_waits_what_runs_and_how_fast(device: Device) -> None:
     assert batcher.items_per_s > 0
 
 
-def test_counts_failures_in_a_row(batcher: Batcher, device: Device) -> None:
+def test_is_failing_until_a_batch_goes_well(batcher: Batcher, device: Device) -> None:
+    seen = [batcher.is_failing]
     device.fail = lambda batch: ValueError("bad")
-    for failures in (1, 2, 3):
-        with pytest.raises(ValueError, match="bad"):
-            results(put(Lane(batcher), 1))
-        assert batcher.failures == failures
+    with pytest.raises(ValueError, match="bad"):
+        results(put(Request(batcher), 1))
+    seen.append(batcher.is_failing)
     device.fail = lambda batch: None
-    results(put(Lane(batcher), 1))
-    assert batcher.failures == 0
+    results(put(Request(batcher), 1))
+    assert [*seen, batcher.is_failing] == [False, True, False]
 
 
 def test_a_batch_always_has_a_warm_size(batcher: Batcher, device: Device) -> None:
     occupy(device, batcher)
-    futures = put(Lane(batcher), *range(1, 5))
+    futures = put(Request(batcher), *range(1, 5))
     futures[1].cancel()
     device.let_go()
     assert results([futures[0], futures[2], futures[3]]) == [2, 6, 8]

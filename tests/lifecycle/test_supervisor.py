@@ -11,14 +11,14 @@ import pytest
 
 from service.errors import ServiceError, WorkerDown
 from service.lifecycle.readiness import Readiness, Serving
-from service.lifecycle.supervisor import MAX_FAILURES, PROOF_S, Supervisor
+from service.lifecycle.supervisor import MAX_FAILED_CANARIES, PROOF_S, Supervisor
 
 
 class FakeBatcher:
     """What the supervisor sees of a batcher."""
 
     def __init__(self) -> None:
-        self.alive, self.failures = True, 0
+        self.alive, self.is_failing = True, False
         self.busy_s, self.idle_s = 0.0, 0.0
         self.canaries: list[Future[Any]] = []
         self.abandoned = False
@@ -29,7 +29,7 @@ class FakeBatcher:
     def seconds(self) -> tuple[float, float]:
         return self.busy_s, self.idle_s
 
-    def submit(self, lane: object, item: Any) -> Future[Any]:
+    def submit(self, owner: object, item: Any) -> Future[Any]:
         assert item.shape == (16, 112, 112, 3)
         self.canaries.append(Future())
         return self.canaries[-1]
@@ -120,37 +120,77 @@ def test_a_long_batch_is_not_a_stuck_one() -> None:
     assert watch(batcher, [nothing] * 3)[1] == []
 
 
-def test_a_failing_worker_is_not_ready_until_a_canary_has_passed() -> None:
+def answer_canary(batcher: FakeBatcher, error: Exception | None = None) -> None:
+    """The canary that is on its way ends."""
+    if error:
+        batcher.canaries[-1].set_exception(error)
+    else:
+        batcher.canaries[-1].set_result(None)
+
+
+def failing() -> tuple[FakeBatcher, Callable[[], None]]:
+    """A batcher whose batches raise, and the step in which its canary does."""
     batcher = FakeBatcher()
+    batcher.is_failing = True
+    return batcher, lambda: answer_canary(batcher, ValueError("bad"))
 
-    def fail() -> None:
-        batcher.failures = MAX_FAILURES
 
-    def recover() -> None:
-        batcher.canaries[0].set_result(None)
-        batcher.failures = 0
-
-    readiness, deaths, _ = watch(batcher, [fail, nothing, recover, nothing])
-    assert deaths == []
-    assert len(batcher.canaries) == 1  # one at a time
+@pytest.mark.parametrize("num_failed_batches", [1, 5, 100])
+def test_one_bad_request_of_any_length_never_flips_readiness(num_failed_batches: int) -> None:
+    """Its batches fail second after second, and each canary between them goes well."""
+    batcher, _ = failing()
+    readiness, deaths, _ = watch(batcher, [lambda: answer_canary(batcher), nothing] * num_failed_batches)
     assert is_ready(readiness)
+    assert deaths == []
+    assert len(batcher.canaries) >= num_failed_batches
 
 
-def test_while_it_fails_it_is_not_ready_but_requests_are_served() -> None:
-    batcher = FakeBatcher()
-    batcher.failures = MAX_FAILURES
-    readiness, deaths, _ = watch(batcher, [nothing])
+def test_a_network_that_fails_for_everybody_is_not_ready() -> None:
+    batcher, fail = failing()
+    readiness, deaths, _ = watch(batcher, [fail, nothing] * MAX_FAILED_CANARIES + [nothing])
     assert not is_ready(readiness)
-    assert readiness.serving()
+    assert readiness.serving()  # requests that come are still tried
     readiness.check_alive()
     assert deaths == []
 
 
-def test_a_canary_that_fails_is_followed_by_another() -> None:
-    batcher = FakeBatcher()
-    batcher.failures = MAX_FAILURES
-    watch(batcher, [nothing, lambda: batcher.canaries[-1].set_exception(ValueError("bad")), nothing, nothing])
-    assert len(batcher.canaries) == 2
+def test_fewer_failed_canaries_are_not_enough() -> None:
+    batcher, fail = failing()
+    readiness, _, _ = watch(batcher, [fail, nothing] * (MAX_FAILED_CANARIES - 1) + [nothing])
+    assert is_ready(readiness)
+
+
+@pytest.mark.parametrize("by", ["canary", "request"])
+def test_it_is_ready_again_once_a_batch_went_well(by: str) -> None:
+    batcher, fail = failing()
+
+    def recover() -> None:
+        batcher.is_failing = False
+        if by == "canary":
+            answer_canary(batcher)
+
+    readiness, _, _ = watch(batcher, [fail, nothing] * MAX_FAILED_CANARIES + [recover, nothing])
+    assert is_ready(readiness)
+
+
+def test_a_batch_that_went_well_between_canaries_clears_the_network() -> None:
+    """As where a shortage of memory comes and goes."""
+    batcher, fail = failing()
+
+    def succeed() -> None:
+        batcher.is_failing = False
+
+    def fail_again() -> None:
+        batcher.is_failing = True
+
+    readiness, _, _ = watch(batcher, [fail, nothing, fail, succeed, fail_again, nothing, fail, nothing, fail, nothing])
+    assert is_ready(readiness)
+
+
+def test_one_canary_at_a_time() -> None:
+    batcher, _ = failing()
+    watch(batcher, [nothing] * 5)
+    assert len(batcher.canaries) == 1
 
 
 def test_an_idle_worker_proves_itself_now_and_then() -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from service.commands import command_line
 from service.http import request_log
-from service.settings import Settings, unknown_names
+from service.settings import Settings, former_names, unknown_names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +23,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service", description="C3D video inference. Without a command: serve.")
     command_line.add_to(parser)
     options = parser.parse_args(arguments)
+    refused = former_names(os.environ)
     try:
         settings = Settings()
     except ValidationError as error:
-        for each in error.errors():
-            print(f"C3D_{str(each['loc'][0]).upper()}: {each['msg'].removeprefix('Value error, ')}.", file=sys.stderr)
+        refused += [f"C3D_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}." for e in error.errors()]
+    if refused:
+        print(*refused, sep="\n", file=sys.stderr)
         return 2
     if options.command:
         return command_line.run(options, settings)
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for line in settings.lines():
         log.info(line)
     for name in unknown_names(os.environ):
-        log.warning("%s is no setting of this service; the README lists them", name)
+        log.warning("%s is no setting of this service; docs/settings.md lists them", name)
     from service.server import serve
 
     return serve(settings)

@@ -1,4 +1,4 @@
-"""service/errors.py: the tree on top of the file is the tree, every code has its status and its line in the README."""
+"""service/errors.py: the tree on top of the file is the tree, every code has its status and its row in the docs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from service import errors
 from service.errors import ServiceError
 from tests.conftest import ROOT
+from tests.support.pages import rows, section
 
 STATUS = {  # the design's table of codes, as far as it is built; None: a class that only groups others
     "MalformedRequest": (400, "malformed_request"),
@@ -113,19 +114,12 @@ def notice_codes() -> set[str]:
     return {str(code.value) for code in codes if isinstance(code, ast.Constant)}
 
 
-def readme_rows() -> dict[str, list[str]]:
-    """First cell to the other cells of every row of every table in the README."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.strip().startswith("|")]
-    return {row[0].strip("`"): row[1:] for row in rows}
-
-
 @pytest.mark.parametrize("code", CODES)
-def test_every_code_of_an_error_has_a_row_with_its_status_in_the_readme(code: str) -> None:
+def test_every_code_of_an_error_has_a_row_with_its_status_in_the_docs(code: str) -> None:
     (status,) = {status for status, other in STATUS.values() if other == code}
-    assert str(status) in readme_rows()[code]
+    assert str(status) in rows(section("http-api", "Errors"))[code]
 
 
-def test_every_code_of_a_warning_has_a_row_in_the_readme() -> None:
+def test_every_code_of_a_warning_has_a_row_in_the_docs() -> None:
     assert notice_codes() >= {"stand_in_weights", "short_video_padded"}
-    assert notice_codes() - set(readme_rows()) == set()
+    assert notice_codes() - set(rows(section("http-api", "Warnings"))) == set()

@@ -23,6 +23,7 @@ from service.video.messages import VideoInfo, VideoWarning
 
 DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone
 HEADER = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix", "duration_sec")  # what a file says
+MAX_JSON_BYTES = 32 * 1024 * 1024  # of one answer: about 700 clips with their vectors; more is better streamed
 MIN_NUMBER_BYTES = 4  # "0.0,"
 
 

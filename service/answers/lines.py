@@ -23,13 +23,16 @@ from service.pipeline import ClipDone, Opened, Summary
 
 Step = TypeVar("Step")
 
+HEARTBEAT_S = 15.0  # proxies close a connection that is silent for 30 to 60 s; a line twice as often keeps it open
+IDLE_S = 60.0  # without a clip: a batch takes seconds at most, so the queue is longer than any client should wait for
+
 
 class Patience(NamedTuple):
-    """Seconds: without a line, until one says that the work goes on; without a clip; and in all, where that is limited."""
+    """How long a stream may wait, in seconds: in all (None: without a limit), for its next line, and for its next clip."""
 
-    heartbeat_s: float
-    idle_s: float
-    total_s: float | None
+    total_s: float | None = None
+    heartbeat_s: float = HEARTBEAT_S
+    idle_s: float = IDLE_S
 
 
 class Lines(StreamingResponse):

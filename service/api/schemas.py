@@ -129,7 +129,7 @@ class VideoOut(VideoSaid):
 class WarningOut(BaseModel):
     """Something the answer rests on that its reader should know."""
 
-    code: str = Field(description="Stable; the README lists all.", examples=["tail_frames_dropped"])
+    code: str = Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])
     message: str = Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])
 
 
@@ -188,7 +188,7 @@ class ProblemOut(BaseModel):
     type: str = Field(description="Always about:blank: the code says what a type would.", examples=["about:blank"])
     title: str = Field(description="The code in words.", examples=["No video in the file"])
     status: int = Field(description="The HTTP status.", examples=[422])
-    code: str = Field(description="Stable; the README lists all.", examples=["no_video_stream"])
+    code: str = Field(description="Stable; docs/http-api.md lists all.", examples=["no_video_stream"])
     detail: str = Field(description="What to do about it.", examples=["The file holds no video, only sound or a still picture."])
     request_id: str = Field(description="Under which the log holds the cause.", examples=["0f4c2b7de1a94a57a6a2b1d9c3e85f60"])
     error: str | None = Field(None, description="Under /v2, whose protocol wants it: the detail again.", examples=["Ask again."])

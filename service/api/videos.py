@@ -97,7 +97,7 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     steps = await lifetime.enter_async_context(aclosing(serving.pipeline.run(source.path, options)))
     if form == NDJSON:
         return await _streamed(request, job, steps)
-    whole: Whole = JsonAnswer(job, state.settings.max_json_bytes) if form == JSON else ARRAYS[form](job)
+    whole: Whole = JsonAnswer(job, state.max_json_bytes) if form == JSON else ARRAYS[form](job)
     timeout_s = min(state.settings.request_timeout_s, options.timeout_s or math.inf)
     return await unless_left(request, _collected(job, steps, whole), timeout_s)
 
@@ -125,7 +125,7 @@ async def _streamed(request: Request, job: Job, steps: Steps) -> Response:
     """Begin an answer that goes on line by line. What goes wrong before the first one is a problem like any other."""
     settings = request.app.state.settings
     opened = await unless_left(request, _opened(steps), settings.request_timeout_s)
-    patience = Patience(settings.heartbeat_s, settings.stream_idle_s, job.result.options.timeout_s)
+    patience = Patience(job.result.options.timeout_s)
     return Lines(lines(job, opened, steps, patience))
 
 

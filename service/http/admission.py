@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from service.errors import Overloaded, Unauthorized
 
 MAX_RETRY_AFTER_S = 120  # no measurement of now says more about a time later than that
+MAX_WAITING_CLIPS = 512  # each of 64 requests reads 8 clips ahead of the network
 UNKNOWN_RETRY_AFTER_S = 5  # before anything was measured
 
 
@@ -24,7 +25,7 @@ class Queue(NamedTuple):
 class Admission:
     """Counts the requests inside. ``queue`` tells of the batcher's, as it is now."""
 
-    def __init__(self, max_requests: int, max_waiting_clips: int, queue: Callable[[], Queue]) -> None:
+    def __init__(self, max_requests: int, queue: Callable[[], Queue], max_waiting_clips: int = MAX_WAITING_CLIPS) -> None:
         self._max_requests, self._max_waiting_clips, self._queue = max_requests, max_waiting_clips, queue
         self.num_inside = 0
 
@@ -56,11 +57,10 @@ SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in
 
 
 class ApiKeys:
-    """``keys``: each of them opens; without any all is open. ``probes_too``: whether PROBES are guarded like the rest."""
+    """``keys``: each of them opens; without any all is open. PROBES never need one: load balancers ask them without."""
 
-    def __init__(self, keys: Iterable[str], *, probes_too: bool) -> None:
+    def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
-        self._open: frozenset[str] = frozenset() if probes_too else PROBES
 
     def check(self, path: str, authorization: bytes) -> None:
         """Raises Unauthorized where the path is guarded and the Authorization header holds no key; b"" is none."""
@@ -77,4 +77,4 @@ class ApiKeys:
                 operation["security"] = [{"key": []}]
 
     def _guards(self, path: str) -> bool:
-        return bool(self._keys) and path not in self._open
+        return bool(self._keys) and path not in PROBES

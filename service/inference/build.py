@@ -54,4 +54,6 @@ def build(model: Model, engine: str = "tensorflow", precision: str = "float32") 
 
         return Network(model, precision)
     except ImportError as error:
-        raise ImportError(f"C3D_ENGINE={engine} is not installed here ({error}). The README says how to install it.") from error
+        raise ImportError(
+            f"C3D_ENGINE={engine} is not installed here ({error}). docs/engines.md says how to install it."
+        ) from error

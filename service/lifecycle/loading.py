@@ -84,9 +84,7 @@ async def start(
 def _reading(settings: Settings, card: Card) -> ReadOptions:
     return ReadOptions(
         crop_left=card.crop_left,
-        containers=settings.containers,
-        codecs=settings.codecs,
-        honour_color_tags=settings.color_tags == "honour",
+        honour_color_tags=card.color_tags == "honour",
         max_pixels=settings.max_pixels,
         max_video_s=settings.max_video_s,
         max_fps=settings.max_fps,

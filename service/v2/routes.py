@@ -112,7 +112,7 @@ async def infer(request: Request) -> Response:
         record.source_kind, record.size_bytes = "tensors", len(body)
         inference = await _inference(request, body, _outputs(serving))
         record.num_clips = len(inference.clips)
-        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), settings.max_json_bytes)
+        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), request.app.state.max_json_bytes)
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
         outputs, summary = await unless_left(request, _run(serving.pipeline, inference), timeout_s)
     seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
@@ -120,7 +120,7 @@ async def infer(request: Request) -> Response:
     content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     content |= {} if inference.id is None else {"id": inference.id}
     head, behind = write(content, outputs, inference.outputs)
-    _check_size(len(head), settings.max_json_bytes)
+    _check_size(len(head), request.app.state.max_json_bytes)
     if not behind:
         return Response(head, media_type="application/json")
     return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")

@@ -264,6 +264,6 @@ def test_where_nothing_comes_for_a_while_it_says_so_and_then_gives_up(
     pauses_s: tuple[float, ...], total_s: float | None, expected: list[Any]
 ) -> None:
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        found = runner.run(heard(slow(*pauses_s), Patience(15, 60, total_s)))
+        found = runner.run(heard(slow(*pauses_s), Patience(total_s)))
     assert found[:-1] == expected[:-1]
     assert str(found[-1]).startswith(str(expected[-1]))

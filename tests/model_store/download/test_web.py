@@ -98,7 +98,7 @@ def test_not_http(server: loopback.Server) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/hosts", "ftp://127.0.0.1/x"])
 def test_only_http(url: str) -> None:
-    with pytest.raises(SourceFailed, match="cannot be reached: Request URL .* protocol"):
+    with pytest.raises(SourceFailed, match=r"cannot be reached: Request URL .* protocol"):
         Web().get(url, {})
 
 

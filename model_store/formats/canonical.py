@@ -48,6 +48,7 @@ class Found(NamedTuple):
     form: str
     entries: Mapping[str, Entry]
     order: Order
+    beside: tuple[str, ...] = ()  # names of what the file also holds and an import leaves out
 
 
 def tensors(found: Found, shapes_of: ShapesOf = c3d.weight_shapes) -> dict[str, Float32]:

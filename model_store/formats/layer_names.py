@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from model_store import c3d
+from model_store.preprocessing import Preprocessing
 
 WITH_WEIGHTS = tuple(layer.name for layer in c3d.LAYERS if layer.parameters)  # conv1 ... conv5b, fc6, fc7, fc8
 
@@ -40,3 +42,18 @@ def canonical(name: str) -> str | None:
         path.pop()
     layer = LAYERS.get(".".join(path))
     return layer and f"{layer}/{VARIABLES[variable]}"
+
+
+def preset_of(names: Iterable[str], beside: Iterable[str] = ()) -> Preprocessing | None:
+    """Whose network the names of a file's arrays, and of what it holds beside them, belong to; None where they do not tell.
+
+    DavideA's and jfzhang95's networks name their layers alike, as the original does without its "a" and "-1"; jfzhang95's
+    training also saves ``opt_dict``, and its pretrained file counts the layers: ``features.0``.
+    """
+    parts = {part for name in names for part in re.split(r"[./]", name)}
+    dotted = any(name.endswith(("conv1.weight", "features.0.weight")) for name in names)
+    if "conv" in parts and "conv1a" in parts:
+        return "mmaction2"
+    if "features" in parts or (dotted and "opt_dict" in set(beside)):
+        return "jfzhang95"
+    return "c3d-pytorch" if dotted else None

@@ -16,6 +16,8 @@ from model_store import c3d
 from model_store.download.page import Page, is_page
 from model_store.formats import caffe, keras_hdf5, keras_weights, npz, pytorch
 from model_store.formats.canonical import Found, ShapesOf, tensors
+from model_store.formats.layer_names import preset_of
+from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError
 
 # What the libraries raise on damaged files. StoreError is none of them: it passes through.
@@ -27,10 +29,12 @@ FORMS = "Keras HDF5, Keras .weights.h5, Caffe (C3D's own), a PyTorch state dict,
 
 
 class Weights(NamedTuple):
-    """What a file held: its form, in a word for the card, and the canonical tensors."""
+    """What a file held: its form, in a word for the card, the canonical tensors, and whose network they seem to be."""
 
     form: str
     tensors: dict[str, Float32]
+    preset: Preprocessing | None
+    beside: tuple[str, ...]  # what was left out: no weights
 
 
 def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes) -> Weights:
@@ -47,7 +51,8 @@ def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes) -> Weights:
         with _found(path, beginning) as found:
             if found is None:
                 raise StoreError(f"{path.name} has none of the forms that can be read: {FORMS}.")
-            return Weights(found.form, tensors(found, shapes_of))
+            preset = preset_of(found.entries, found.beside)
+            return Weights(found.form, tensors(found, shapes_of), preset, found.beside)
     except DAMAGED as error:
         raise StoreError(f"{path.name} is damaged ({type(error).__name__}: {error}): get it again.") from error
 

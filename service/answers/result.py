@@ -11,6 +11,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 
+from model_store.card import PICTURE
 from service.answers.pooling import Float32, MeanPool, Segments, l2_normalize, top_predictions
 from service.intake.source import Source
 from service.options import Options
@@ -18,7 +19,7 @@ from service.pipeline import ClipDone
 from service.video.clips import ClipSpan
 
 # What the numbers depend on: whoever asks for the same gets the same id, and may store the answer in place of the old one.
-ID_OF_MODEL = ("weights_sha256", "preprocessing", "mean", "precision", "calibration_sha256")  # the last only where it has one
+ID_OF_MODEL = ("weights_sha256", *PICTURE, "precision", "calibration_sha256")  # the last only where it has one
 ID_OF_OPTIONS = ("clip_stride", "tail", "start_sec", "end_sec", "max_clips", "layer", "normalize")
 ID_NAMESPACE = uuid5(NAMESPACE_URL, "urn:c3d-video-inference")
 

@@ -76,10 +76,22 @@ class ModelOut(BaseModel):
     )
     weights_sha256: str = Field(description="Over the tensors, whatever file they came from.", examples=["9f" * 32])
     preprocessing: str = Field(
-        description="`c3d-sports1m`: crop columns from 29. `c3d-ucf101-mean`: from 30, as many ports do.",
+        description="The preset that the fields below come from: the original's, or a port's by name.",
         examples=["c3d-sports1m"],
     )
-    mean: str = Field(description="The mean cube that is subtracted.", examples=["sports1m"])
+    keep_aspect: bool = Field(
+        description="Whether frames keep their aspect: the short side becomes frame_rows.", examples=[False]
+    )
+    frame_rows: int = Field(description="Rows that a frame is resized to.", examples=[128])
+    frame_columns: int = Field(description="Columns that a frame is resized to.", examples=[171])
+    crop_top: int = Field(description="Row where the crop of 112x112 starts; central where the aspect is kept.", examples=[8])
+    crop_left: int = Field(description="Column where the crop starts, likewise.", examples=[29])
+    color_tags: str = Field(description="`honour` a file's colour matrix, or `ignore` it: BT.601 always.", examples=["honour"])
+    channel_order: str = Field(description="What the network was trained on.", examples=["BGR"])
+    scale: float = Field(description="What grey levels are multiplied by behind the mean.", examples=[1.0])
+    mean: str = Field(description="The mean that is subtracted.", examples=["sports1m"])
+    mean_sha256: str = Field(description="Of the mean that is subtracted.", examples=["3b" * 32])
+    pool5: str = Field(description="`caffe`: padded on the right and bottom only; `symmetric`: all round.", examples=["caffe"])
     precision: str = Field(description="What the network computed in.", examples=["float32"])
     backend: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
     calibration_sha256: str | None = Field(None, description="Of int8: which calibration.", examples=["5c" * 32])

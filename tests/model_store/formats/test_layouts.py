@@ -108,7 +108,7 @@ def full() -> dict[str, NDArray[np.float32]]:
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from model_store import layouts
+from model_store.formats import layouts
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 layouts.read(Path(sys.argv[1]))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)

@@ -69,7 +69,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         redirect_slashes=False,  # a redirected upload would be sent twice
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
-        responses=openapi.responses(errors.Unauthorized),
+        responses=openapi.responses(errors.At.OTHER),
     )
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics = metrics

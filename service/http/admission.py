@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from service.errors import Overloaded, Unauthorized
+from service.http.endpoints import PROBES
 
 MAX_RETRY_AFTER_S = 120  # no measurement of now says more about a time later than that
 UNKNOWN_RETRY_AFTER_S = 5  # before anything was measured
@@ -51,7 +52,6 @@ def overloaded(queue: Queue, num_inside: int) -> Overloaded:
     return error
 
 
-PROBES = frozenset({"/livez", "/readyz", "/health", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in C3D_API_KEY, where the service has any."}
 
 

@@ -10,13 +10,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from service import errors
+from service.errors import BY_CODE
+from service.http.endpoints import INFERENCE, OTHER
+from service.http.request_log import STAGES
 
-OK, CLIENT_LEFT, OTHER = "ok", "client_left", "other"  # codes that are no error's
-ENDPOINTS = ("/classify", "/features", "/v2/models/c3d/infer", OTHER)
-STAGES = ("fetch", "decode", "queue", "model")
-ERRORS = {each.code for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.ServiceError)}
-CODES = (OK, *sorted(ERRORS), CLIENT_LEFT, OTHER)
+OK, CLIENT_LEFT = "ok", "client_left"  # beside the codes of errors
+ENDPOINTS = (*INFERENCE, OTHER)
+CODES = (OK, *sorted(BY_CODE), CLIENT_LEFT, OTHER)
 MODEL_LABELS = ("name", "weights", "weights_sha256", "preprocessing", "mean", "precision", "backend", "version")
 MAX_LABEL_LENGTH = 128
 
@@ -60,7 +60,7 @@ class Metrics:
         )
         # Every series is there from the start, at 0: rate() would not see the first error of a series that begins with it.
         self._requests = {(endpoint, code): requests.labels(endpoint, code) for endpoint in ENDPOINTS for code in CODES}
-        self._refusals = {code: refusals.labels(code) for code in sorted({*ERRORS, OTHER})}
+        self._refusals = {code: refusals.labels(code) for code in sorted({*BY_CODE, OTHER})}
         self._inside = {endpoint: inside.labels(endpoint) for endpoint in ENDPOINTS}
         self._durations = {(each, ok): duration.labels(each, OK if ok else "error") for each in ENDPOINTS for ok in (True, False)}
         self._stages = {each: stage.labels(each) for each in STAGES}
@@ -108,9 +108,9 @@ class Metrics:
         """What is asked at every scrape. ``decoder_restarts`` only ever grows. Given again, the new ones replace the old."""
         self._state.watched = _Watched(waiting_clips, worker_up, decoder_restarts, decoders)
 
-    def model_loaded(self, info: Mapping[str, str]) -> None:
+    def model_loaded(self, model: Mapping[str, object]) -> None:
         """What serves: MODEL_LABELS are taken from an answer's ``model`` block, and nothing else."""
-        self._state.model = {name: str(info.get(name, ""))[:MAX_LABEL_LENGTH] for name in MODEL_LABELS}
+        self._state.model = {name: str(model.get(name, ""))[:MAX_LABEL_LENGTH] for name in MODEL_LABELS}
 
     def exposition(self) -> tuple[bytes, str]:
         """All of it as Prometheus scrapes it: the body, and its content type. Takes milliseconds."""

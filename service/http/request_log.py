@@ -9,23 +9,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
+from service.http.endpoints import OTHER, V2, endpoint_of
 from service.settings import Settings
 
-OTHER = "other"
-V2_MODEL = "/v2/models/c3d"
-V2_OTHER = "/v2/other"  # below /v2, and none of ours
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# The paths that are written out. All others are a client's text, which may hold anything, secrets included.
-ROUTES = frozenset(
-    {
-        *("/classify", "/features", "/livez", "/readyz", "/health", "/startupz", "/info", "/labels", "/metrics"),
-        *("/docs", "/openapi.json"),
-        *("/v2", "/v2/health/live", "/v2/health/ready", V2_OTHER, V2_MODEL, f"{V2_MODEL}/ready", f"{V2_MODEL}/infer"),
-    }
-)
-STAGES = ("fetch", "decode", "queue", "model")
+Stage = Literal["fetch", "decode", "queue", "model"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 IDS = ("request_id", "trace_id")  # what any line may carry, by logging's ``extra``
 # Whose lines are written from `log_level` on. Other libraries' are from warnings on: below, they write URLs and headers.
 OURS = ("service", "model_store", "uvicorn")
@@ -40,7 +31,7 @@ TRACEPARENT = re.compile(
 class RequestRecord:
     """What the log says of one request; filled while it is served. None is what was never known, and is left out.
 
-    ``endpoint`` is given as the request's path: what is none of ours becomes "other", as does a strange method.
+    ``endpoint`` is given as the request's path. An unknown path or method becomes "other".
     """
 
     request_id: str
@@ -60,12 +51,11 @@ class RequestRecord:
 
     def __post_init__(self) -> None:
         self.method = self.method if self.method in METHODS else OTHER
-        route = self.endpoint.replace(f"{V2_MODEL}/versions/1", V2_MODEL)  # the only one: with or without it, it is the same
-        self.endpoint = route if route in ROUTES else V2_OTHER if route.startswith("/v2/") else OTHER
+        self.endpoint = endpoint_of(self.endpoint)
 
     def is_v2(self) -> bool:
         """Whether the client speaks the Open Inference Protocol."""
-        return self.endpoint.startswith("/v2")
+        return self.endpoint.startswith(V2)
 
     def ids(self) -> dict[str, str]:
         """``extra`` for any other line about this request."""

@@ -8,7 +8,7 @@ import pytest
 
 from service.errors import InvalidOption, MalformedRequest, ServiceError, SourceConflict, SourceRequired
 from service.intake.form import MAX_BOUNDARY_BYTES, MAX_FIELD_BYTES, Form
-from service.intake.spool import Sink
+from service.intake.spool import SpoolWriter
 from tests.support.http_helpers import BOUNDARY, form, part
 
 CONTENT = b"\r\n--a-boundar" * 3  # nearly the boundary
@@ -16,7 +16,7 @@ BODY = form(part("top_k", b"3"), part("file", CONTENT, "clip.mp4"), part("tail",
 
 
 def parse(*pieces: bytes) -> tuple[Form, bytes]:
-    sink = Sink(io.BytesIO())
+    sink = SpoolWriter(io.BytesIO())
     parsed = Form(sink, BOUNDARY.encode())
     for piece in pieces:
         parsed.write(piece)
@@ -52,4 +52,4 @@ def test_what_is_wrong_is_told(body: bytes, error: type[ServiceError]) -> None:
 @pytest.mark.parametrize("boundary", [b"", b"x" * (MAX_BOUNDARY_BYTES + 1)])
 def test_a_boundary_is_needed(boundary: bytes) -> None:
     with pytest.raises(MalformedRequest):
-        Form(Sink(io.BytesIO()), boundary)
+        Form(SpoolWriter(io.BytesIO()), boundary)

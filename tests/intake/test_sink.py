@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from service.intake.spool import WRITE_BYTES, Sink
+from service.intake.spool import WRITE_BYTES, SpoolWriter
 
 
 def test_what_is_taken_is_written_and_hashed(tmp_path: Path) -> None:
     pieces = [bytes([n]) * size for n, size in enumerate((0, 1, WRITE_BYTES - 1, 3 * WRITE_BYTES, 5))]
 
-    async def run() -> Sink:
+    async def run() -> SpoolWriter:
         with (tmp_path / "file").open("xb", buffering=0) as file:
-            sink = Sink(file)
+            sink = SpoolWriter(file)
             for piece in pieces:
                 await sink.take(piece)
             await sink.flush()
@@ -48,7 +48,7 @@ class Short:
 def test_short_writes_go_on_and_a_full_disk_is_told() -> None:
     async def run(room: int) -> bytes:
         file = Short(room)
-        sink = Sink(file)  # type: ignore[arg-type]
+        sink = SpoolWriter(file)  # type: ignore[arg-type]
         sink.write(b"0123456789" * 5)
         await sink.flush()
         return file.content
@@ -70,7 +70,7 @@ def test_a_cancelled_writer_waits_for_its_thread() -> None:
             return len(data)
 
     async def run() -> None:
-        sink = Sink(Slow())  # type: ignore[arg-type]
+        sink = SpoolWriter(Slow())  # type: ignore[arg-type]
         sink.write(b"data")
         task = asyncio.create_task(sink.flush())
         await asyncio.to_thread(inside.wait)

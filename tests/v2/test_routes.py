@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
-from service.api.schemas import ModelOut
 from service.app import create_app
+from service.lifecycle.readiness import ModelOut
 from service.settings import Settings
 from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES
 from tests.support.fakes import FakeNetwork, fake_outputs
@@ -180,7 +180,7 @@ def test_an_answer_says_what_it_is_of(client: TestClient, path: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert LENGTH not in answer.headers
     assert (content["model_name"], content["model_version"], content["id"]) == ("c3d", "1", "7")
-    assert content["parameters"].keys() == ModelOut.model_fields.keys() - {"calibration_sha256"}
+    assert content["parameters"].keys() == ModelOut.__annotations__.keys() - {"calibration_sha256"}
     assert content["parameters"]["weights_sha256"] == FakeNetwork().card.weights_sha256
     [output] = content["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("fc6", "FP32", [1, 4096])

@@ -34,10 +34,10 @@ LAST_BATCH_S = 2.0  # for a batch that nobody waits for any more; a thread that 
 
 
 def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal: Callable[[str], None] = log.error) -> FastAPI:
-    """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
+    """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here."""
     readiness = Readiness()
     metrics = Metrics()
-    access = ApiKeys(settings.api_keys(), probes_too=settings.api_key_for_probes)
+    api_keys = ApiKeys(settings.api_keys(), probes_too=settings.api_key_for_probes)
     admission = Admission(settings.max_requests, settings.max_waiting_clips, readiness.queue)
 
     @asynccontextmanager
@@ -77,9 +77,9 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
     app.include_router(videos.router)
     app.include_router(routes.router)
     app.include_router(probes.router)
-    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     problems.install(app)
-    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, api_keys)  # type: ignore[method-assign]
     return app
 
 

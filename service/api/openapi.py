@@ -87,7 +87,7 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
+def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:
     """FastAPI's, with problems under their own media type, the lines of streams, and what needs a key."""
     if not app.openapi_schema:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
@@ -99,6 +99,6 @@ def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
                         response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
         lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
-        access.describe(found)
+        api_keys.describe(found)
         app.openapi_schema = found
     return app.openapi_schema

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from pythonjsonlogger.json import JsonFormatter
 
 from service.http.endpoints import OTHER, V2, endpoint_of
 from service.settings import Settings
@@ -74,16 +75,18 @@ class RequestRecord:
         log.info("%s %s %s %s", self.method, self.endpoint, status, self.code or "-", extra={"request_record": self})
 
 
-class JsonLines(logging.Formatter):
-    """A record as one line of JSON, ASCII only: no control character of any script can begin another line."""
+class JsonLines(JsonFormatter):
+    """A record as one line of JSON. It is ASCII only, so that no control character of any script can begin another line."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def __init__(self) -> None:
+        super().__init__(json_ensure_ascii=True)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """``timestamp``, ``level``, ``logger``, ``message``, the ids or the request's fields, and ``exc`` where there is one."""
-        entry: dict[str, object] = {"timestamp": _timestamp(record), "level": record.levelname, "logger": record.name}
-        entry |= {"message": record.getMessage()} | _extras(record)
+        log_data |= {"timestamp": _timestamp(record), "level": record.levelname, "logger": record.name}
+        log_data |= {"message": record.getMessage()} | _extras(record)
         if trouble := _trouble(self, record):
-            entry["exc"] = trouble
-        return json.dumps(entry)
+            log_data["exc"] = trouble
 
 
 class TextLines(logging.Formatter):
@@ -99,7 +102,7 @@ class TextLines(logging.Formatter):
 def configure(settings: Settings) -> None:
     """Have everything that logs in this process, uvicorn included, write to stderr, in the format and from the level set.
 
-    uvicorn must be told ``log_config=None``, or it takes its lines back.
+    uvicorn needs ``log_config=None``, or it configures its own lines again.
     """
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)

@@ -15,7 +15,7 @@ from service.http.metrics import CODES, DURATIONS_S, ENDPOINTS, MAX_LABEL_LENGTH
 from service.http.request_log import STAGES
 
 MODEL = {"name": "sports1m", "weights": "sports1m", "precision": "float32", "version": "0.1.0"}
-# What a name may end in: a base unit, or what is counted. Infos are told by their ending.
+# What a name may end in: a base unit, or what is counted. An info ends in `_info`.
 ENDINGS = ("_seconds", "_bytes", "_clips", "_info", "_up", "_in_progress", "_decoders", "_fds")
 
 
@@ -42,7 +42,7 @@ def watch(metrics: Metrics, waiting_clips: int = 3, *, worker_up: bool = True) -
 
 
 def busy() -> Metrics:
-    """One that has been told of everything there is."""
+    """Metrics in which everything has happened once."""
     metrics = Metrics()
     watch(metrics)
     metrics.model_loaded(MODEL)
@@ -208,18 +208,18 @@ def test_gauges_are_asked_at_each_scrape() -> None:
     assert second["c3d_decoders"].samples[0].value == 4
 
 
-def test_an_application_that_starts_again_is_watched_anew() -> None:
+def test_an_application_that_starts_again_is_watched_again() -> None:
     metrics = Metrics()
     watch(metrics, 3)
     watch(metrics, 5, worker_up=False)
     assert (value(metrics, "c3d_waiting_clips"), value(metrics, "c3d_worker_up")) == (5, 0)
 
 
-def test_what_nothing_is_known_of_is_not_said() -> None:
+def test_unknown_state_has_no_series() -> None:
     assert not {"c3d_model_info", "c3d_worker_up", "c3d_waiting_clips"} & set(families(Metrics()))
 
 
-def test_the_model_is_told_in_known_labels_of_bounded_length() -> None:
+def test_the_model_is_described_by_known_labels_of_bounded_length() -> None:
     metrics = Metrics()
     metrics.model_loaded(MODEL | {"path": "/home/me/models", "backend": 'tensorflow "2"\n' + "x" * 1000})
     [sample] = families(metrics)["c3d_model_info"].samples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import pytest
@@ -16,12 +17,14 @@ BODY = form(part("top_k", b"3"), part("file", CONTENT, "clip.mp4"), part("tail",
 
 
 def parse(*pieces: bytes) -> tuple[Form, bytes]:
-    sink = SpoolWriter(io.BytesIO())
-    parsed = Form(sink, BOUNDARY.encode())
+    file = io.BytesIO()
+    writer = SpoolWriter(file)
+    parsed = Form(writer, BOUNDARY.encode())
     for piece in pieces:
         parsed.write(piece)
     parsed.finish()
-    return parsed, bytes(sink._waiting)
+    asyncio.run(writer.flush())
+    return parsed, file.getvalue()
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, len(BODY)])
@@ -44,7 +47,7 @@ def test_pieces_do_not_matter(size: int) -> None:
         (form(*[part("o", b"1") for _ in range(65)]), InvalidOption),
     ],
 )
-def test_what_is_wrong_is_told(body: bytes, error: type[ServiceError]) -> None:
+def test_a_wrong_body_is_refused(body: bytes, error: type[ServiceError]) -> None:
     with pytest.raises(error):
         parse(body)
 

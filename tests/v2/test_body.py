@@ -34,7 +34,7 @@ NASTY: list[Any] = [
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
-    """The input, as binary data unless told otherwise."""
+    """The input, as binary data by default."""
     given = {"name": "clips", "shape": [2, *CLIP_SHAPE], "datatype": "UINT8", "parameters": {"binary_data_size": 2 * CLIP_BYTES}}
     return {name: value for name, value in (given | changes).items() if value is not ...}
 

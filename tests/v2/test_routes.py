@@ -154,7 +154,7 @@ def test_triton_asks_for_many_at_once(triton_client: triton.InferenceServerClien
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_triton_is_told_what_is_wrong(
+def test_triton_gets_the_reason(
     triton_client: triton.InferenceServerClient, given: dict[str, Any], status: str, words: str
 ) -> None:
     with pytest.raises(triton.InferenceServerException) as raised:
@@ -164,7 +164,7 @@ def test_triton_is_told_what_is_wrong(
     assert triton_client.is_server_ready()
 
 
-def test_triton_is_told_so_of_what_is_not_there(triton_client: triton.InferenceServerClient) -> None:
+def test_triton_gets_the_reason_for_an_unknown_path(triton_client: triton.InferenceServerClient) -> None:
     for ask_for in (triton_client.get_model_repository_index, triton_client.get_log_settings):
         with pytest.raises(triton.InferenceServerException, match="nothing at this path"):
             ask_for()

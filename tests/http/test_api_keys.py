@@ -36,7 +36,7 @@ def test_nothing_else_does(path: str, header: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PROBES))
-def test_probes_are_open_unless_told_otherwise(path: str) -> None:
+def test_probes_are_open_unless_keys_are_for_probes_too(path: str) -> None:
     BOTH.check(path, b"")
     guarded = ApiKeys((OLD,), probes_too=True)
     guarded.check(path, f"Bearer {OLD}".encode())

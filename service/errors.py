@@ -72,7 +72,7 @@ class NotAcceptable(ServiceError):
     status, code, title, at = 406, "not_acceptable", "No such form of the answer", At.VIDEO
 
 class UploadTimeout(ServiceError):
-    """No byte of the body came for `C3D_UPLOAD_IDLE_S`, or not all of it in `C3D_UPLOAD_TIMEOUT_S`."""
+    """No byte of the body came for `C3D_UPLOAD_IDLE_S`, or not all of it in 600 s."""
 
     status, code, title, at = 408, "upload_timeout", "The upload took too long", At.INFERENCE
     headers = MappingProxyType({"Connection": "close"})  # or the server would wait for the rest of the body
@@ -83,7 +83,7 @@ class BodyTooLarge(ServiceError):
     status, code, title, at = 413, "body_too_large", "Body too large", At.INFERENCE
 
 class AnswerTooLarge(ServiceError):
-    """As JSON the answer would be over `C3D_MAX_JSON_BYTES`.
+    """As JSON the answer would be over 32 MiB.
 
     As a stream, as arrays or, under /v2, as binary data it may have any size.
     """
@@ -218,7 +218,7 @@ class StartFailed(ServiceError):
     status, code, title, at = 503, "start_failed", "The network could not be loaded", At.NEEDS_MODEL
 
 class DeadlineExceeded(ServiceError):
-    """The answer was not done within `C3D_REQUEST_TIMEOUT_S`, or within the request's own `timeout_s`."""
+    """JSON was not done within `C3D_REQUEST_TIMEOUT_S`, a stream or arrays had no progress for 60 s, or `timeout_s` passed."""
 
     status, code, title, at = 504, "deadline_exceeded", "Not done in time", At.INFERENCE
 

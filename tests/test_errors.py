@@ -11,22 +11,15 @@ import pytest
 from service import errors
 from service.errors import At, raised_at
 from tests.conftest import ROOT
+from tests.support.pages import rows, section
 
 CLASSES = sorted(errors.BY_CODE.values(), key=lambda error: error.code)
 by_code = pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.code)
 
 
-def documented_rows() -> dict[str, list[str]]:
-    """First cell to the other cells of every row of every table in the README and in docs/."""
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    lines = [line.strip() for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    return {row[0].strip("`"): row[1:] for row in rows}
-
-
 @by_code
 def test_an_error_has_its_row_in_the_documents(error: type[errors.ServiceError]) -> None:
-    assert documented_rows()[error.code] == [str(error.status), " ".join((inspect.getdoc(error) or "").split())]
+    assert rows(section("http-api", "Errors"))[error.code] == [str(error.status), " ".join((inspect.getdoc(error) or "").split())]
 
 
 @by_code
@@ -70,4 +63,4 @@ def warning_codes() -> set[str]:
 
 def test_a_warning_has_its_row_in_the_documents() -> None:
     assert warning_codes() >= {"stand_in_weights", "short_video_padded"}
-    assert warning_codes() - set(documented_rows()) == set()
+    assert warning_codes() - set(rows(section("http-api", "Warnings"))) == set()

@@ -171,7 +171,7 @@ class VideoOut(VideoSaid):
 class WarningOut(TypedDict):
     """Something the answer rests on that its reader should know."""
 
-    code: Annotated[str, Field(description="Stable; the README lists all.", examples=["tail_frames_dropped"])]
+    code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])]
     message: Annotated[str, Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])]
 
 

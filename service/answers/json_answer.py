@@ -14,6 +14,7 @@ from service.answers.result import Result
 from service.errors import AnswerTooLarge
 from service.pipeline import ClipDone, Opened, Summary
 
+MAX_JSON_BYTES = 32 * 1024 * 1024  # of one answer: about 700 clips with their vectors; more is better streamed
 MIN_NUMBER_BYTES = 4  # "0.0,"
 
 

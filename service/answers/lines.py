@@ -26,6 +26,8 @@ from service.pipeline import ClipDone, Opened, Summary
 Step = TypeVar("Step")
 Line = VideoLine | ClipLine | HeartbeatLine | SummaryLine
 
+HEARTBEAT_S = 15.0  # proxies close a connection that is silent for 30 to 60 s; a line twice as often keeps it open
+
 
 class Lines(StreamingResponse):
     """Lines on their way. The work ends at once where the client leaves."""
@@ -41,16 +43,11 @@ class Lines(StreamingResponse):
             await unless_left(Request(scope, receive), self.stream_response(send))
 
 
-async def lines(
-    result: Result, opened: Opened, steps: AsyncIterator[Opened | ClipDone | Summary], heartbeat_s: float
-) -> AsyncGenerator[bytes, None]:
-    """All lines; ``steps`` go on behind ``opened``. What goes wrong is the last line.
-
-    ``heartbeat_s``: after so many seconds without a line, one says that the work goes on.
-    """
+async def lines(result: Result, opened: Opened, steps: AsyncIterator[Opened | ClipDone | Summary]) -> AsyncGenerator[bytes, None]:
+    """All lines; ``steps`` go on behind ``opened``. What goes wrong is the last line."""
     yield _written(_video_line(result, opened))
     try:
-        async with aclosing(with_heartbeats(steps, heartbeat_s)) as beating:
+        async with aclosing(with_heartbeats(steps, HEARTBEAT_S)) as beating:
             async for step in beating:
                 match step:
                     case ClipDone():

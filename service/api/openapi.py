@@ -40,7 +40,7 @@ FORMS: dict[int | str, dict[str, Any]] = {
                 "schema": {
                     "type": "string",
                     "format": "binary",
-                    "description": "All arrays of the clips and of the video, and their provenance; the README names them.",
+                    "description": "All arrays of the clips and of the video, and their provenance; docs/http-api.md names them.",
                 },
                 "example": "the bytes of an npz file",
             },

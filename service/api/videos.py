@@ -41,6 +41,8 @@ Steps = AsyncGenerator[Opened | ClipDone | Summary, None]
 Writer = JsonWriter | NpyWriter | NpzWriter
 ARRAYS: dict[str, type[NpyWriter | NpzWriter]] = {NPY: NpyWriter, NPZ: NpzWriter}
 
+IDLE_S = 60.0  # without a clip: a batch takes seconds, so the queue is longer than any client should wait for
+
 router = APIRouter(tags=["video"])
 
 
@@ -96,8 +98,8 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     steps = await lifetime.enter_async_context(aclosing(deadline.steps(serving.pipeline.run(source.path, options))))
     if form == NDJSON:  # what goes wrong before the first line is a problem like any other
         opened = await unless_left(request, _opened(steps))
-        return Lines(lines(result, opened, steps, state.settings.heartbeat_s))
-    writer: Writer = JsonWriter(result, state.settings.max_json_bytes) if form == JSON else ARRAYS[form](result)
+        return Lines(lines(result, opened, steps))
+    writer: Writer = JsonWriter(result, state.max_json_bytes) if form == JSON else ARRAYS[form](result)
     return await unless_left(request, _written(result, steps, writer))
 
 
@@ -110,7 +112,7 @@ def _deadline(form: str, options: Options, settings: Settings) -> Deadline:
     """From now on. Only JSON, which is kept in memory, has to be done in a time that the server sets."""
     total_s, advice = options.timeout_s or math.inf, "Give it a larger timeout_s, or ask for a shorter part of the video."
     if form != JSON:
-        return Deadline(total_s, advice, settings.stream_idle_s)
+        return Deadline(total_s, advice, IDLE_S)
     if settings.request_timeout_s < total_s:
         total_s, advice = settings.request_timeout_s, f"Ask for a form without this limit (Accept: {NDJSON}, {NPY} or {NPZ})."
     return Deadline(total_s, advice)

@@ -12,6 +12,7 @@ from service.errors import Overloaded, Unauthorized
 from service.http.endpoints import PROBES
 
 MAX_RETRY_AFTER_S = 120  # the queue as it is now says nothing about a later time
+MAX_WAITING_CLIPS = 512  # each of 64 requests reads 8 clips ahead of the network
 UNKNOWN_RETRY_AFTER_S = 5  # before anything was measured
 
 
@@ -25,7 +26,7 @@ class Queue(NamedTuple):
 class Admission:
     """Counts the requests in progress. ``queue`` gives the batcher's queue as it is now."""
 
-    def __init__(self, max_requests: int, max_waiting_clips: int, queue: Callable[[], Queue]) -> None:
+    def __init__(self, max_requests: int, queue: Callable[[], Queue], max_waiting_clips: int = MAX_WAITING_CLIPS) -> None:
         self._max_requests, self._max_waiting_clips, self._queue = max_requests, max_waiting_clips, queue
         self.num_requests = 0
 
@@ -56,11 +57,10 @@ SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in
 
 
 class ApiKeys:
-    """``keys``: each of them is valid; without any, everybody may ask. ``probes_too``: whether PROBES need a key as well."""
+    """``keys``: each of them is valid; without any, everybody may ask. PROBES never need one: load balancers have none."""
 
-    def __init__(self, keys: Iterable[str], *, probes_too: bool) -> None:
+    def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
-        self._open: frozenset[str] = frozenset() if probes_too else PROBES
 
     def check(self, path: str, authorization: bytes) -> None:
         """Raises Unauthorized where the path is guarded and the Authorization header holds no key; b"" is none."""
@@ -79,4 +79,4 @@ class ApiKeys:
                 operation["security"] = [{"key": []}]
 
     def _guards(self, path: str) -> bool:
-        return bool(self._keys) and path not in self._open
+        return bool(self._keys) and path not in PROBES

@@ -28,7 +28,7 @@ class ProblemOut(TypedDict):
     type: Annotated[str, Field(description="Always about:blank: the code says what a type would.", examples=["about:blank"])]
     title: Annotated[str, Field(description="The code in words.", examples=["No video in the file"])]
     status: Annotated[int, Field(description="The HTTP status.", examples=[422])]
-    code: Annotated[str, Field(description="Stable; the README lists all.", examples=["no_video_stream"])]
+    code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["no_video_stream"])]
     detail: Annotated[
         str, Field(description="What to do about it.", examples=["The file holds no video, only sound or a still picture."])
     ]

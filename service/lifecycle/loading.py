@@ -30,7 +30,7 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
     Raises StoreError, PrecisionUnavailable, KnownAnswerWrong, ImportError.
     """
     model = open_model(settings.model_store, settings.model)
-    network = build(model, settings.engine, settings.precision, settings.max_drift)
+    network = build(model, settings.engine, settings.precision)
     network.warm_up(progress)
     expected = c3d.KNOWN_ANSWER if model.card.weights == SPORTS1M else model.card.known_answer
     answer = network.known_answer()
@@ -84,9 +84,7 @@ async def start(
 def _reading(settings: Settings, card: Card) -> ReadOptions:
     return ReadOptions(
         crop_left=card.crop_left,
-        containers=settings.containers,
-        codecs=settings.codecs,
-        honour_color_tags=settings.color_tags == "honour",
+        honour_color_tags=card.color_tags == "honour",
         max_pixels=settings.max_pixels,
         max_video_s=settings.max_video_s,
         max_fps=settings.max_fps,

@@ -110,7 +110,7 @@ async def infer(request: Request) -> Response:
         record.source_kind, record.size_bytes = "tensors", len(body)
         inference = await _inference(request, body, _outputs(serving))
         record.num_clips = len(inference.clips)
-        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), settings.max_json_bytes)
+        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), request.app.state.max_json_bytes)
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
         deadline = Deadline(timeout_s, TOO_LATE)
         outputs, summary = await unless_left(request, deadline.hold(_run(serving.pipeline, inference)))
@@ -120,7 +120,7 @@ async def infer(request: Request) -> Response:
     if inference.id is not None:
         about["id"] = inference.id
     head, behind = write(about, outputs, inference.outputs)
-    _check_size(len(head), settings.max_json_bytes)
+    _check_size(len(head), request.app.state.max_json_bytes)
     if not behind:
         return Response(head, media_type="application/json")
     return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")

@@ -239,7 +239,7 @@ def test_the_deadline_of_a_stream_holds_before_its_first_line(tmp_path: Path) ->
     network, video = Gated(), write_video(tmp_path / "video.mp4", 400).read_bytes()
 
     async def read() -> Exchange:
-        app = fake_app(tmp_path / "spool", network, decoders=1, max_decoders=1)
+        app = fake_app(tmp_path / "spool", network, max_decoders=1)
         async with ready(app):
             reader, task = await streaming(app, video)  # which keeps the only decoder
             late = Reader(video)

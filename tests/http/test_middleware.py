@@ -29,9 +29,7 @@ SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
 def middleware(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> RequestMiddleware:
-    return RequestMiddleware(
-        app, SETTINGS, ApiKeys(keys, probes_too=False), Admission(max_requests, 512, lambda: Queue(0, 0.0)), Metrics()
-    )
+    return RequestMiddleware(app, SETTINGS, ApiKeys(keys), Admission(max_requests, lambda: Queue(0, 0.0)), Metrics())
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:

@@ -63,7 +63,7 @@ def watch(batcher: FakeBatcher, ticks: list[Callable[[], None]]) -> tuple[Readin
         await asyncio.sleep(0)
 
     async def run() -> None:
-        supervisor = Supervisor(batcher, readiness, 60.0, deaths.append, sleep)  # type: ignore[arg-type]
+        supervisor = Supervisor(batcher, readiness, deaths.append, sleep=sleep)  # type: ignore[arg-type]
         try:
             await supervisor.run()
         except asyncio.CancelledError:

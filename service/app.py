@@ -43,10 +43,10 @@ def create_app(
     worker_timeout_s: float = WORKER_TIMEOUT_S,
     max_json_bytes: int = MAX_JSON_BYTES,
 ) -> FastAPI:
-    """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
+    """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here."""
     readiness = Readiness()
     metrics = Metrics()
-    access = ApiKeys(settings.api_keys())
+    api_keys = ApiKeys(settings.api_keys())
     admission = Admission(settings.max_requests, readiness.queue)
 
     @asynccontextmanager
@@ -74,9 +74,9 @@ def create_app(
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
     app.state.fetcher = Fetcher(fetch_policy(settings))
-    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     problems.install(app)
-    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, api_keys)  # type: ignore[method-assign]
     return app
 
 
@@ -89,7 +89,7 @@ def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
         redirect_slashes=False,  # a redirected upload would be sent twice
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
-        responses=openapi.responses(errors.Unauthorized),
+        responses=openapi.responses(errors.At.OTHER),
     )
     for router in (videos.router, routes.router, probes.router):
         app.include_router(router)

@@ -37,6 +37,7 @@ HOMES = {
     "h11": {"service/http/connection.py"},
     "pydantic_settings": {"service/settings.py"},
     "prometheus_client": {"service/http/metrics.py"},
+    "pythonjsonlogger": {"service/http/request_log.py"},
     "h5py": {"model_store/formats/"},
     "google": {"model_store/formats/"},
 }

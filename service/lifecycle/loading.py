@@ -7,13 +7,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from model_store.card import PICTURE
 from model_store.store import Card, ModelMissing, StoreError, open_model
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
 from service.inference.build import LoadedNetwork, Progress, build
-from service.lifecycle.readiness import Readiness, Serving
+from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
 from service.video.messages import ReadOptions
@@ -92,8 +91,15 @@ def _reading(settings: Settings, card: Card) -> ReadOptions:
 
 
 def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
-    run = {"precision": network.precision, "backend": network.backend, "version": VERSION}
-    run |= {"calibration_sha256": network.calibration_sha256} if network.calibration_sha256 else {}
-    keys = ("name", "weights", "weights_sha256", *PICTURE)
-    info = {"model": network.card.model_dump(), "batch_sizes": list(network.batch_sizes), **run}
-    return Serving(pipeline, {key: getattr(network.card, key) for key in keys} | run, info, network.labels)
+    card = network.card
+    model = model_out(card, network.precision, network.backend)
+    info: InfoOut = {
+        "model": card.model_dump(),
+        "batch_sizes": list(network.batch_sizes),
+        "precision": network.precision,
+        "backend": network.backend,
+        "version": VERSION,
+    }
+    if network.calibration_sha256:
+        model["calibration_sha256"] = info["calibration_sha256"] = network.calibration_sha256
+    return Serving(pipeline, model, info, network.labels)

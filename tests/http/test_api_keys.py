@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import Unauthorized
-from service.http.admission import PROBES, ApiKeys
+from service.http.admission import ApiKeys
+from service.http.endpoints import PROBES
 from tests.support.http_helpers import fake_app, serving
 
 OLD, NEW = "the-old-key-of-us", "the~new/key+of=us!"

@@ -85,7 +85,7 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     """From the request to its answer, whose files live as long as ``lifetime``."""
     started = time.perf_counter()
     state, record = request.app.state, request.state.record
-    form = media_type(request.headers.get("accept"))
+    form = media_type(", ".join(request.headers.getlist("accept")))
     serving: Serving = state.readiness.serving()
     _check_labels(serving, needed=kind.gives == "predictions")
     source = await lifetime.enter_async_context(receive(request, state.spool, state.fetcher))

@@ -33,7 +33,12 @@ class ModelOut(TypedDict):
             examples=["c3d-sports1m"],
         ),
     ]
+    crop_left: Annotated[int, Field(description="Column of the 171 where the crop starts.", examples=[29])]
+    color_tags: Annotated[
+        str, Field(description="`honour` a file's colour matrix, or `ignore` it for BT.601.", examples=["honour"])
+    ]
     mean: Annotated[str, Field(description="The mean cube that is subtracted.", examples=["sports1m"])]
+    mean_sha256: Annotated[str, Field(description="Over the mean cube's numbers.", examples=["1d" * 32])]
     precision: Annotated[str, Field(description="What the network computed in.", examples=["float32"])]
     backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
     calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]

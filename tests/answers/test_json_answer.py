@@ -159,7 +159,7 @@ def test_the_video_block_describes_the_bytes_that_were_sent(client: TestClient, 
 def test_the_model_block_names_the_weights_and_how_they_run(client: TestClient, clip_mp4: Path) -> None:
     card = FakeNetwork().card
     model = ask(client, "/features", clip_mp4)["model"]
-    names = ("name", "weights", "weights_sha256", "preprocessing", "mean")
+    names = ("name", "weights", "weights_sha256", "preprocessing", "crop_left", "color_tags", "mean", "mean_sha256")
     assert model.items() >= {name: getattr(card, name) for name in names}.items()
     assert (model["precision"], model["backend"]) == ("float32", "fake 1.0 on cpu")
 

@@ -14,7 +14,7 @@ from service.http.metrics import Metrics
 from service.lifecycle import loading
 from service.lifecycle.readiness import Readiness
 from service.settings import Settings
-from tests.support.fakes import FakeNetwork
+from tests.support.fakes import FakeNetwork, model_block
 
 
 class NoDecoder:
@@ -38,16 +38,7 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
     serving = readiness.serving()
     batcher.stop()
     assert refusals == []
-    assert serving.model == {
-        "name": "stand-in",
-        "weights": "stand-in",
-        "weights_sha256": FakeNetwork().card.weights_sha256,
-        "preprocessing": "c3d-sports1m",
-        "mean": "stand-in",
-        "precision": "float32",
-        "backend": "fake 1.0 on cpu",
-        "version": serving.info["version"],
-    }
+    assert serving.model == model_block()
     assert [notice.code for notice in serving.warnings()] == ["stand_in_weights"]
     assert len(serving.labels) == 487
 

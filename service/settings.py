@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests inside at once; one more is 429 at once.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
+    keep_alive_s: int = Field(
+        75, ge=1, le=3600, description="Seconds an idle connection is kept; more than the proxy in front keeps it (often 60)."
+    )
     upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
     urls: Literal["public", "private", "off"] = Field(
         "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."

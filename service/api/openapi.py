@@ -65,8 +65,8 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
     video = {"type": "string", "format": "binary", "description": "The video file."}
     named = options.model_json_schema()["properties"]
-    for each in named.values():  # no defaults: generated clients would send them, and contradict the query
-        each.setdefault("examples", [each.pop("default", None)])
+    for each in named.values():  # no defaults: Swagger UI and generated clients would send them, and contradict the query
+        each.pop("default", None)
     fields = {"file": video, **named}
     form = {"type": "object", "required": ["file"], "properties": fields, "additionalProperties": False}
     url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}

@@ -21,6 +21,14 @@ PROBES = frozenset({LIVEZ, READYZ, HEALTH, STARTUPZ, METRICS, V2_LIVE, V2_READY}
 PATHS = frozenset({*INFERENCE, *PROBES, INFO, LABELS, DOCS, OPENAPI, V2, V2_MODEL, V2_MODEL_READY})
 
 
+def served_path(target: str) -> str:
+    """The path that a request's target means: without the scheme and host of the absolute form, and without a last slash."""
+    if target.startswith(("http://", "https://")):
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    shorter = target.removesuffix("/")
+    return shorter if shorter.replace(V2_VERSION, V2_MODEL) in PATHS else target
+
+
 def endpoint_of(path: str) -> str:
     """The endpoint of a request's path. Any other path is a client's text, which may hold anything, and becomes "other"."""
     known = path.replace(V2_VERSION, V2_MODEL)

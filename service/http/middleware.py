@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
 from service.http.admission import Admission, ApiKeys
+from service.http.endpoints import served_path
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -39,11 +40,15 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        head = scope["method"] == "HEAD"
+        path = served_path(scope["path"])
+        # A new scope: the server still has to know that a response to HEAD has no body.
+        scope = {**scope, "path": path, "method": "GET" if head else scope["method"]}
         headers = dict(scope["headers"])
         record = _record(scope, headers)
         scope.setdefault("state", {})["record"] = record
         body = _RequestBody(receive, headers, self._settings)
-        response = _Response(send, body, record)
+        response = _Response(send, body, record, head=head)
         self._metrics.request_began(record.endpoint)
         started = time.perf_counter()
         try:
@@ -158,8 +163,8 @@ class _Response:
     that nobody reads still counts as a request in progress.
     """
 
-    def __init__(self, send: Send, body: _RequestBody, record: RequestRecord) -> None:
-        self._send, self._body, self._record = send, body, record
+    def __init__(self, send: Send, body: _RequestBody, record: RequestRecord, *, head: bool) -> None:
+        self._send, self._body, self._record, self._head = send, body, record, head
         self._since = time.perf_counter()
         self.started = self.in_lines = False
 
@@ -174,7 +179,9 @@ class _Response:
             if not self._body.whole:
                 ours.append((b"connection", b"close"))  # or the server would wait for the rest of the body for ever
             message = {**message, "headers": [*message.get("headers", []), *ours]}
-        elif not message.get("more_body", False):
+        elif self._head:
+            message = {**message, "body": b""}
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body"}

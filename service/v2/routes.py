@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.answers.json_answer import MIN_NUMBER_BYTES, json_response
-from service.answers.result import in_ms
+from service.answers.result import in_ms, provenance_headers, warning_out
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
-from service.errors import AnswerTooLarge, At, BodyTooLarge, UnsupportedMediaType
+from service.errors import AnswerTooLarge, At, BodyTooLarge
 from service.http.disconnect import Deadline, unless_left
 from service.http.endpoints import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
 from service.http.request_log import RequestRecord
+from service.intake.source import check_not_compressed
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings
@@ -121,9 +122,10 @@ async def infer(request: Request) -> Response:
         about["id"] = inference.id
     head, behind = write(about, outputs, inference.outputs)
     _check_size(len(head), request.app.state.max_json_bytes)
+    headers = provenance_headers(serving.model, [warning_out(each) for each in serving.warnings()])
     if not behind:
-        return Response(head, media_type="application/json")
-    return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
+        return Response(head, headers=headers, media_type="application/json")
+    return Response(head + behind, headers={**headers, JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
 
 
 @asynccontextmanager
@@ -132,8 +134,7 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
 
     It counts as one of the spool's files, which are in memory as well where that is a tmpfs.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("The body is compressed. Send it as it is: clips hardly get smaller.")
+    check_not_compressed(request)
     if json_length(request.headers.get(JSON_LENGTH)) is None:
         max_bytes = min(max_bytes, MAX_JSON_BYTES)
     too_large = BodyTooLarge(f"The body is over {max_bytes} bytes. Send clips as binary data, in several requests.")

@@ -253,7 +253,7 @@ def test_another_method_is_an_error_of_the_protocol(client: TestClient, method: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/", "/v2/models", "/v2/models/x/infer", "/v2/models/c3d/versions/2/infer", "/v2/models/c3d/"]
+    "path", ["/v2/x", "/v2/models", "/v2/models/x/infer", "/v2/models/c3d/versions/2/infer", "/v2/models/c3d/x"]
 )
 def test_another_path_is_an_error_of_the_protocol(client: TestClient, path: str) -> None:
     assert error(client.post(path)) == (404, "not_found")

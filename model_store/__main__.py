@@ -51,13 +51,20 @@ def _parser() -> argparse.ArgumentParser:
     pulling = commands.add_parser("pull", help="download the Sports-1M model; nothing to do where it is already there")
     pulling.add_argument("--source", default="", help="the one source of weights to use, by its name in the manifest")
     pulling.add_argument("--manifest", type=Path, default=manifest.SHIPPED, help="another list of addresses (a mirror's)")
-    importing = commands.add_parser("import", help="take weights from a file: Keras, Caffe, PyTorch or .npz")
+    importing = commands.add_parser(
+        "import", help="take weights from a file: Keras, Caffe, PyTorch, TensorFlow 1, safetensors, NumPy"
+    )
     importing.add_argument("file", type=Path)
     importing.add_argument(
         "--mean", help="file (binaryproto, .npy, .npy.bz2) or three numbers in the channels' order; default: the preprocessing's"
     )
     importing.add_argument("--labels", type=Path, help="text file, one label a line")
     importing.add_argument("--name", help='name in the store; "sports1m" claims to be just that; default: from the file\'s')
+    importing.add_argument(
+        "--kernels",
+        choices=["plain", "mirrored"],
+        help="whether convolutions are mirrored, as Theano's; default: as the file tells",
+    )
     importing.add_argument("--licence", help="for the model's card")
     for command in (pulling, importing):
         command.add_argument(

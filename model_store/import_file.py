@@ -9,6 +9,7 @@ from model_store import c3d, importer, store
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
 from model_store.formats import mean
+from model_store.formats.layouts import Kernels
 from model_store.preprocessing import PRESETS, Preprocessing
 from model_store.pull import Puller
 from model_store.tensors import StoreError
@@ -23,6 +24,7 @@ class Given(NamedTuple):
     name: str | None = None
     licence: str | None = None
     preprocessing: Preprocessing | None = None
+    kernels: Kernels | None = None
 
 
 def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> store.Model:
@@ -35,7 +37,7 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
         raise StoreError(f"There is no file {given.file}.")
     published = _published(given.file, known.weights)
     licence = given.licence or (published.licence if published else "not stated")
-    origin = importer.Origin(name_of(given), given.file.name, licence, given.preprocessing)
+    origin = importer.Origin(name_of(given), given.file.name, licence, given.preprocessing, given.kernels)
 
     def mean_for(preprocessing: Preprocessing) -> importer.Mean:
         return mean_of(given.mean, preprocessing, puller, known)

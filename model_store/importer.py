@@ -23,6 +23,7 @@ class Origin(NamedTuple):
     source: str  # address or file name, for the card
     licence: str
     preprocessing: Preprocessing | None  # None: by the names in the file
+    kernels: layouts.Kernels | None = None  # None: as the file tells
 
 
 class Mean(NamedTuple):
@@ -60,7 +61,7 @@ def add(
     out the known answer and records it.
     Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
-    form, tensors, preset, beside = layouts.read(file)
+    form, tensors, preset, beside = layouts.read(file, kernels=origin.kernels)
     classes = num_classes(tensors)
     claims = origin.name == store.SPORTS1M
     if claims and classes not in {0, c3d.NUM_CLASSES}:
@@ -111,7 +112,23 @@ def _told(
 def default_name(file: Path) -> str:
     """A model's name from its file's: lower case, letters, digits, ".", "_" and "-"."""
     name = file.name.lower()
-    for ending in (".h5", ".hdf5", ".weights", ".pth", ".pt", ".pickle", ".npz", ".caffemodel"):
+    for ending in (
+        ".gz",
+        ".zip",
+        ".h5",
+        ".hdf5",
+        ".weights",
+        ".tar",
+        ".pth",
+        ".pt",
+        ".pickle",
+        ".pkl",
+        ".npz",
+        ".npy",
+        ".caffemodel",
+        ".safetensors",
+        ".index",
+    ):
         name = name.removesuffix(ending)
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "imported"
 

@@ -14,6 +14,7 @@ V2 = "/v2"
 V2_LIVE, V2_READY = f"{V2}/health/live", f"{V2}/health/ready"
 V2_MODEL = f"{V2}/models/c3d"
 V2_MODEL_READY, V2_INFER = f"{V2_MODEL}/ready", f"{V2_MODEL}/infer"
+V2_CONFIG, V2_STATS = f"{V2_MODEL}/config", f"{V2_MODEL}/stats"
 V2_VERSION = f"{V2_MODEL}/versions/1"  # the only version: with or without it, the path means the same
 V2_OTHER = f"{V2}/other"  # below /v2, and none of these
 
@@ -21,7 +22,9 @@ INFERENCE = (CLASSIFY, FEATURES, V2_INFER)
 PROBES = frozenset({LIVEZ, READYZ, HEALTH, STARTUPZ, METRICS, V2_LIVE, V2_READY})
 # What needs no key: load balancers have none, and a browser loads a page without one. None of it tells about a video.
 OPEN = PROBES | {DOCS, OPENAPI} | DOCS_FILES
-PATHS = frozenset({*INFERENCE, *PROBES, INFO, LABELS, DOCS, OPENAPI, V2, V2_MODEL, V2_MODEL_READY}) | DOCS_FILES
+PATHS = (
+    frozenset({*INFERENCE, *PROBES, INFO, LABELS, DOCS, OPENAPI, V2, V2_MODEL, V2_MODEL_READY, V2_CONFIG, V2_STATS}) | DOCS_FILES
+)
 
 
 def served_path(target: str) -> str:

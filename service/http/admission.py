@@ -73,10 +73,11 @@ class ApiKeys:
 
     def describe(self, document: dict[str, Any]) -> None:
         """Say in an OpenAPI document what needs a key."""
-        document["components"]["securitySchemes"] = {"key": SCHEME}
+        if self._keys:
+            document["components"]["securitySchemes"] = {"key": SCHEME}
         for path, operations in document["paths"].items():
-            for operation in operations.values() if self._guards(path) else ():
-                operation["security"] = [{"key": []}]
+            for operation in operations.values():
+                operation["security"] = [{"key": []}] if self._guards(path) else []
 
     def _guards(self, path: str) -> bool:
         return bool(self._keys) and path not in OPEN

@@ -140,7 +140,13 @@ def test_a_valid_key_is_needed_but_for_open_paths() -> None:
     guarded = middleware(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
     for key in ("a-key-of-sixteen", "and-the-one-before-it"):
         assert asyncio.run(ask(guarded, headers=[("authorization", f"Bearer {key}")])).status == 415
-    for method, path, status in [("GET", "/livez", 415), ("HEAD", "/metrics", 415), ("GET", "/docs", 415), ("GET", "/info", 401), ("GET", "/none", 401)]:
+    for method, path, status in [
+        ("GET", "/livez", 415),
+        ("HEAD", "/metrics", 415),
+        ("GET", "/docs", 415),
+        ("GET", "/info", 401),
+        ("GET", "/none", 401),
+    ]:
         assert asyncio.run(ask(guarded, method=method, path=path)).status == status
 
 

@@ -14,7 +14,7 @@ from service.http.metrics import Metrics
 from service.lifecycle import loading
 from service.lifecycle.readiness import Readiness
 from service.settings import Settings
-from tests.support.fakes import FakeNetwork, model_block
+from tests.support.fakes import FakeNetwork
 
 
 class NoDecoder:
@@ -38,7 +38,26 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
     serving = readiness.serving()
     batcher.stop()
     assert refusals == []
-    assert serving.model == model_block()
+    assert serving.model == {
+        "name": "stand-in",
+        "weights": "stand-in",
+        "weights_sha256": FakeNetwork().card.weights_sha256,
+        "preprocessing": "c3d-sports1m",
+        "keep_aspect": False,
+        "frame_rows": 128,
+        "frame_columns": 171,
+        "crop_top": 8,
+        "crop_left": 29,
+        "color_tags": "honour",
+        "channel_order": "BGR",
+        "scale": 1.0,
+        "mean": "stand-in",
+        "mean_sha256": FakeNetwork().card.mean_sha256,
+        "pool5": "caffe",
+        "precision": "float32",
+        "backend": "fake 1.0 on cpu",
+        "version": serving.info["version"],
+    }
     assert [notice.code for notice in serving.warnings()] == ["stand_in_weights"]
     assert len(serving.labels) == 487
 

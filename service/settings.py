@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     api_key: SecretStr = Field(
         SecretStr(""), description="Keys with commas, one of which requests must carry as a bearer token; empty: none."
     )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|https?://[^/,\s*]+(,https?://[^/,\s*]+)*)?$",
+        description="Origins whose web pages may ask, as https://app.example, with commas; *: any; empty: none but the own.",
+    )
     max_decoders: int = Field(
         64,
         ge=1,
@@ -85,6 +90,10 @@ class Settings(BaseSettings):
     def api_keys(self) -> tuple[str, ...]:
         """The keys of ``api_key``."""
         return tuple(filter(None, self.api_key.get_secret_value().split(",")))
+
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of ``cors_origins``."""
+        return tuple(filter(None, self.cors_origins.split(",")))
 
     def lines(self) -> list[str]:
         """``C3D_NAME=value`` for each setting, to be printed at start; of a secret, only that there is one."""

@@ -34,6 +34,7 @@ def always(name: str) -> Any:
     return with_config(ConfigDict(json_schema_extra=require))
 
 
+VECTOR = "AAAAAClcwj+F61E+"  # the example in the document, 3 numbers as base64: 4096 would fill pages
 Probability = Annotated[np.float32, seen_as(Annotated[float, Field(ge=0, le=1)])]
 Vector = Annotated[
     NDArray[np.float32] | str,
@@ -94,7 +95,7 @@ class ClipOut(TypedDict):
             Vector,
             Field(
                 description="4096 numbers of this clip, not normalised. On /features, or with include=features.",
-                examples=[[0.0, 1.52, 0.31]],
+                examples=[VECTOR],
             ),
         ]
     ]
@@ -213,7 +214,7 @@ class Outputs(TypedDict, total=False):
         Field(
             description="4096 numbers: the mean over clips of the layer's output, L2-normalised unless normalize=none. "
             "On /features, or with include=features.",
-            examples=[[0.0, 0.0213, 0.0087]],
+            examples=[VECTOR],
         ),
     ]
     segments: Annotated[list[SegmentOut], Field(description="On /classify, with include=segments.")]

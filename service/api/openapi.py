@@ -67,8 +67,9 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     named = options.model_json_schema()["properties"]
     for each in named.values():  # no defaults: Swagger UI and generated clients would send them, and contradict the query
         each.pop("default", None)
-    fields = {"file": video, **named}
-    form = {"type": "object", "required": ["file"], "properties": fields, "additionalProperties": False}
+    # The form's options are not listed: Swagger UI would send a sample of each, beside those of the query.
+    text = "The file. Options may be fields beside it, by the names that they have in the query."
+    form = {"type": "object", "required": ["file"], "properties": {"file": video}, "description": text}
     url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
     by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
     raw = {"schema": video, "example": "the bytes of clip.mp4"}
@@ -99,6 +100,7 @@ def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:
                         response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
         lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
+        found["servers"] = [{"url": "."}]  # where this document is, so that a path prefix in front changes nothing
         api_keys.describe(found)
         app.openapi_schema = found
     return app.openapi_schema

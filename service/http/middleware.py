@@ -11,7 +11,7 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
+from service.errors import BodyTooLarge, CrossSiteRequest, Draining, Internal, ServiceError, UploadTimeout
 from service.http.admission import Admission, ApiKeys
 from service.http.endpoints import served_path
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
@@ -93,9 +93,18 @@ class RequestMiddleware:
         if scope["method"] != "POST":
             await self._app(scope, body, response)
             return
+        self._check_site(headers)
         body.check()
         with self._admission.one():
             await self._app(scope, body, response)
+
+    def _check_site(self, headers: dict[bytes, bytes]) -> None:
+        """Refuse what a page of another site has the reader's browser send: it would make a service on his machine compute."""
+        allowed = self._settings.allowed_origins()
+        if headers.get(b"sec-fetch-site") != b"cross-site" or "*" in allowed:
+            return
+        if headers.get(b"origin", b"").decode("latin-1") not in allowed:
+            raise CrossSiteRequest("Web pages of this origin may not ask here. The operator can allow it by C3D_CORS_ORIGINS.")
 
 
 def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:

@@ -136,11 +136,17 @@ def test_without_a_key_nothing_is_read_but_what_is_drained(headers: list[tuple[s
     assert (waiting.status, waiting.num_received) == (401, 0)
 
 
-def test_a_key_opens_the_door_and_probes_need_none() -> None:
+def test_a_valid_key_is_needed_but_for_open_paths() -> None:
     guarded = middleware(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
     for key in ("a-key-of-sixteen", "and-the-one-before-it"):
         assert asyncio.run(ask(guarded, headers=[("authorization", f"Bearer {key}")])).status == 415
-    for method, path, status in [("GET", "/livez", 415), ("HEAD", "/metrics", 415), ("GET", "/docs", 401), ("GET", "/none", 401)]:
+    for method, path, status in [
+        ("GET", "/livez", 415),
+        ("HEAD", "/metrics", 415),
+        ("GET", "/docs", 415),
+        ("GET", "/info", 401),
+        ("GET", "/none", 401),
+    ]:
         assert asyncio.run(ask(guarded, method=method, path=path)).status == status
 
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from model_store import c3d, store, tensors
+from model_store.card import numbers_of
 from model_store.importer import numbered_labels
+from model_store.preprocessing import Preprocessing
 from tests.support import store_fakes
 
 
@@ -87,6 +89,10 @@ def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
     with pytest.raises(store.StoreError, match="conv1/bias holds values that are not finite"):
         write(tmp_path, {**zeros(), "conv1/bias": np.full(64, np.nan, np.float32)})
     assert store.record_answer(model, 2).card.known_answer == 2
+    (model.directory / store.LABELS).write_text("a\nb\nc\n")
+    with pytest.raises(store.StoreError, match=r"labels.txt was changed after the import"):
+        store.open_model(tmp_path)
+    (model.directory / store.LABELS).write_text("class 0\nclass 1\nclass 2\n")
     model = store.open_model(tmp_path)
     for name, tensor in model.tensors():
         np.testing.assert_array_equal(tensor, weights[name])
@@ -96,7 +102,7 @@ def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
     damaged = bytearray((model.directory / store.WEIGHTS).read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (model.directory / store.WEIGHTS).write_bytes(damaged)
-    with pytest.raises(store.StoreError, match="Make the model anew"):
+    with pytest.raises(store.StoreError, match="Make the model again"):
         list(model.tensors())
 
 
@@ -106,3 +112,22 @@ def test_weights_that_are_not_the_cards(tmp_path: Path) -> None:
     with pytest.raises(store.StoreError, match="other weights than its card names"):
         store.write(tmp_path, card, zeros(), store_fakes.cube(), numbered_labels(3))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_rgb_weights_of_scaled_levels_are_given_for_bgr_levels(tmp_path: Path) -> None:
+    weights = zeros()
+    weights["conv1/kernel"] = np.arange(5184, dtype=np.float32).reshape(3, 3, 3, 3, 64)
+    changes = {"channel_order": "RGB", "scale": 0.5, "weights_sha256": tensors.identity(weights), "num_classes": 3}
+    model = store.write(tmp_path, store_fakes.card("mine", **changes), weights, store_fakes.cube(), numbered_labels(3))
+    given = dict(model.tensors())
+    np.testing.assert_array_equal(given["conv1/kernel"], weights["conv1/kernel"][:, :, :, ::-1] / 2)
+    assert model.card.weights_sha256 == tensors.identity(weights)
+
+
+@pytest.mark.parametrize("preprocessing", ["c3d-pytorch", "mmaction2"])
+def test_a_cube_fits_no_other_frames(preprocessing: Preprocessing) -> None:
+    card = store_fakes.card("mine", **numbers_of(preprocessing))
+    with pytest.raises(store.StoreError, match="no mean cube fits: give three numbers"):
+        store.check_mean_fits(card, store_fakes.cube())
+    store.check_mean_fits(card, np.full_like(store_fakes.cube(), 104))

@@ -39,7 +39,7 @@ weights: install
 	$(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
 
 example: weights
-	$(BIN)/python -m model_store verify
+	$(BIN)/python -m service verify
 
 test: check $(VIDEOS)
 	$(BIN)/python -m pytest -m "slow"
@@ -74,7 +74,7 @@ lock: $(VENV)/installed-dev
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
-# Every figure of the README, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
+# Every figure of docs/performance.md, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
 bench: weights $(VIDEOS) $(BENCH)/installed
 	$(BIN)/python -m bench $(BENCHFLAGS)
 

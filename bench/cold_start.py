@@ -59,7 +59,7 @@ def steps() -> dict[str, float]:
         network.known_answer()
 
     async def decoders() -> None:
-        pool = DecoderPool(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
+        pool = DecoderPool(settings.max_decoders)
         await pool.start()
         await pool.close()
 

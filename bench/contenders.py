@@ -46,7 +46,7 @@ def run_of(network: LoadedNetwork) -> Run:
 def configured(model: Model) -> Run:
     """The service's network as C3D_ENGINE and C3D_PRECISION have it."""
     settings = Settings()
-    return run_of(build(model, settings.engine, settings.precision, settings.max_drift))
+    return run_of(build(model, settings.engine, settings.precision))
 
 
 def _ours(engine: str, precision: str) -> Callable[[Model], Run]:

@@ -55,7 +55,7 @@ def describe(options: Options) -> dict[str, Any]:
 
 
 def sentence(found: dict[str, Any]) -> str:
-    """For the README."""
+    """For the page of figures."""
     cpu_of = found["cpu"]
     busy = found["load_average_at_start"] > QUIET
     return (

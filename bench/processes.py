@@ -21,7 +21,7 @@ from bench.usage import family
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 300  # the slowest peer compiles for a minute
-KEPT = {"C3D_MODEL_STORE", "C3D_MODEL", "C3D_ENGINE", "C3D_PRECISION", "C3D_MAX_DRIFT"}  # of the service's settings
+KEPT = {"C3D_MODEL_STORE", "C3D_MODEL", "C3D_ENGINE", "C3D_PRECISION"}  # of the service's settings
 
 
 def pause(pid: int) -> None:

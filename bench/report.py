@@ -1,6 +1,6 @@
-"""The figures of a run as Markdown, printed or put into the README: python -m bench.report [JSON] [--readme README.md].
+"""The figures of a run as Markdown, printed or put into a page: python -m bench.report [JSON] [--page docs/performance.md].
 
-In the README they stand between two comments, BEGIN and END, and replace what is there.
+In the page they stand between two comments, BEGIN and END, and replace what is there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench import machine
 from bench.claims import Table
 
 RESULTS = Path("bench/results.json")
-BEGIN, END = "<!-- figures: python -m bench.report --readme README.md -->", "<!-- end of figures -->"
+BEGIN, END = "<!-- figures: python -m bench.report --page docs/performance.md -->", "<!-- end of figures -->"
 
 
 def markdown(results: dict[str, Any]) -> str:
@@ -30,7 +30,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def put(text: str, into: str) -> str:
-    """The README with these figures. Raises ValueError where it has no place for them."""
+    """The page with these figures. Raises ValueError where it has no place for them."""
     before, _, rest = into.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
@@ -42,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("json", type=Path, nargs="?", default=RESULTS, help="what `make bench` wrote")
-    parser.add_argument("--readme", type=Path, help="put the figures into this file")
+    parser.add_argument("--page", type=Path, help="put the figures into this file")
     given = parser.parse_args(arguments)
     text = markdown(json.loads(given.json.read_text(encoding="utf-8")))
-    if given.readme is None:
+    if given.page is None:
         print(text)
         return
-    given.readme.write_text(put(text, given.readme.read_text(encoding="utf-8")), encoding="utf-8")
+    given.page.write_text(put(text, given.page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""python -m model_store pull | import FILE | stand-in | verify | calibrate VIDEO... | list
+"""python -m model_store pull | import FILE | stand-in | list
 
 The store is the directory in C3D_MODEL_STORE, else model_store/files beside this package. Exit status 0: done, or nothing to
 do; 1: it could not be done, and the last line on stderr says why; 2: the command line makes no sense.
@@ -29,8 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "pull": _pull,
         "import": _import,
         "stand-in": _stand_in,
-        "verify": _verify,
-        "calibrate": _calibrate,
         "list": _list,
     }
     try:
@@ -63,16 +61,6 @@ def _parser() -> argparse.ArgumentParser:
             "--preprocessing", choices=list(store.CROP_LEFT), help="mean cube and crop column; default: c3d-sports1m"
         )
     commands.add_parser("stand-in", help="make seeded RANDOM weights, to try the service without real ones")
-    verifying = commands.add_parser("verify", help="run the network and compare with the model's known answer")
-    calibrating = commands.add_parser(
-        "calibrate", help="quantise the network to int8 on videos (OpenVINO), and measure its drift"
-    )
-    calibrating.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="typical of those the service will get")
-    for command in (verifying, calibrating):
-        command.add_argument(
-            "--name", default=os.environ.get("C3D_MODEL", ""), help="default: C3D_MODEL, else the service's choice"
-        )
-    verifying.add_argument("--video", type=Path, help="also classify this video, for comparing two installations")
     commands.add_parser("list", help="say what is in the store")
     return parser
 
@@ -92,7 +80,7 @@ def _pull(directory: Path, options: argparse.Namespace) -> None:
             puller = pull.Puller(directory, addresses, Web(), sys.stderr)
             model = puller.model(options.preprocessing or "c3d-sports1m", options.source)
     print(f"Pulled: {_line(model)}")
-    print("Run `python -m model_store verify` to prove that they were read correctly; every start of the service does too.")
+    print("Run `python -m service verify` to prove that they were read correctly; every start of the service does too.")
 
 
 def _import(directory: Path, options: argparse.Namespace) -> None:
@@ -102,10 +90,13 @@ def _import(directory: Path, options: argparse.Namespace) -> None:
     known = manifest.load()
     with store.hold(directory, _say):
         puller = pull.Puller(directory, known, Web(), sys.stderr)
-        model = import_file.take(directory, given, puller, known, import_file.answer_where_possible(_say))
+        model = import_file.take(directory, given, puller, known)
     for note in import_file.notes(model):
         _say(note)
     print(f"Imported: {_line(model)}")
+    name = model.card.name
+    print(f"Run `python -m service verify --name {name}` to prove that they were read correctly.")
+    print(f"Then `C3D_MODEL={name} python -m service` serves them.")
 
 
 def _stand_in(directory: Path, options: argparse.Namespace) -> None:
@@ -124,27 +115,6 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
         model = standin.write(directory, labels)
     _say(standin.WARNING)
     print(f"Made: {_line(model)}")
-
-
-def _verify(directory: Path, options: argparse.Namespace) -> None:
-    from service.commands import verify
-
-    model = store.open_model(directory, options.name)
-    verify.report(model, print)
-    if options.video:
-        from service.commands import fingerprint
-
-        fingerprint.report(verify.network(model), model.labels, options.video, print)
-
-
-def _calibrate(directory: Path, options: argparse.Namespace) -> None:
-    from service.commands import calibrate
-    from service.settings import Settings
-
-    with store.hold(directory, _say):
-        made = calibrate.calibrate(store.open_model(directory, options.name), options.videos, Settings().max_drift, _say)
-    print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
-    print("The service uses it with C3D_ENGINE=openvino C3D_PRECISION=int8.")
 
 
 def _list(directory: Path, options: argparse.Namespace) -> None:

@@ -55,6 +55,7 @@ class Calibration(BaseModel):
     videos_sha256: tuple[str, ...] = Field(description="Of the files it was calibrated on.")
     num_clips: int = Field(ge=1, description="Clips it was calibrated on. The drift is that of others, of the same videos.")
     drift: Drift
+    max_drift: float = Field(description="The bound on the largest error that it was accepted under.")
     made_by: str = Field(description="Libraries and versions.")
     created: str = Field(description="ISO 8601 date.")
 
@@ -88,7 +89,7 @@ def write(model: Model, save: Callable[[Path], None], describe: Callable[[str], 
     """Put a calibration beside the model's weights, in place of an older one.
 
     ``save`` writes the graph to the path it is given, its weights beside it; ``describe`` makes the card for an identity.
-    Raises OSError where the disk refuses. To be called behind `lock.hold`.
+    Raises OSError where the disk refuses. To be called behind `store.hold`.
     """
     beside = Path(tempfile.mkdtemp(dir=model.directory.parent, prefix=NEW))
     try:
@@ -105,10 +106,10 @@ def write(model: Model, save: Callable[[Path], None], describe: Callable[[str], 
     return card
 
 
-def read(model: Model, max_drift: float) -> tuple[Path, Calibration]:
+def read(model: Model) -> tuple[Path, Calibration]:
     """The calibrated graph's path and its card.
 
-    Raises StoreError where there is none, it was made for another model, it is damaged, or its drift is over ``max_drift``.
+    Raises StoreError where there is none, it was made for another model, or it is damaged.
     """
     directory = model.directory / PLACE
     try:
@@ -116,16 +117,15 @@ def read(model: Model, max_drift: float) -> tuple[Path, Calibration]:
         found = identity(model, directory)
     except FileNotFoundError as error:
         raise StoreError(
-            f'"{model.card.name}" is not calibrated for int8. Run `python -m model_store calibrate VIDEO...` on your own videos.'
+            f'"{model.card.name}" is not calibrated for int8. Run `python -m service calibrate VIDEO...` on your own videos.'
         ) from error
     except (OSError, ValidationError) as error:
-        raise StoreError(f"The calibration in {directory} cannot be read: {error}. Calibrate anew.") from error
+        raise StoreError(f"The calibration in {directory} cannot be read: {error}. Calibrate again.") from error
     own = model.card
     if (card.weights_sha256, card.mean_sha256, card.crop_left) != (own.weights_sha256, own.mean_sha256, own.crop_left):
-        raise StoreError(f"The calibration in {directory} belongs to other weights, mean or crop. Calibrate anew.")
+        raise StoreError(f"The calibration in {directory} belongs to other weights, mean or crop. Calibrate again.")
     if found != card.sha256:
-        raise StoreError(f"The calibration in {directory} is not the one that its card names. Calibrate anew.")
-    check_drift(card.drift, max_drift)
+        raise StoreError(f"The calibration in {directory} is not the one that its card names. Calibrate again.")
     return directory / GRAPH, card
 
 
@@ -133,6 +133,6 @@ def check_drift(found: Drift, max_drift: float) -> None:
     """Raises StoreError where the largest error is over the bound (or is no number)."""
     if not found.relative_l2_max <= max_drift:
         raise StoreError(
-            f"int8 drifts too far from float32: {found}. The bound on the largest is C3D_MAX_DRIFT={max_drift:g}. Calibrate on "
-            "more videos, and more typical ones; or, if these answers are good enough for you, raise it."
+            f"int8 drifts too far from float32: {found}. The bound on the largest is {max_drift:g}. Calibrate on more videos, "
+            "and more typical ones; or, if these answers are good enough for you, raise the bound with --max-drift."
         )

@@ -31,6 +31,9 @@ class Card(BaseModel):
     preprocessing: Preprocessing = Field(description="Crop column and mean belong to it.")
     crop_left: int = Field(ge=0, le=c3d.FRAME_SIZE[1] - c3d.CROP_SIZE, description="Column of the 171 where the crop starts.")
     channel_order: Literal["BGR"] = "BGR"
+    color_tags: Literal["honour", "ignore"] = Field(
+        default="honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
+    )
     mean: str = Field(description='Which mean cube: "sports1m", "ucf101", "stand-in", or a file\'s name.')
     mean_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     labels: str = Field(description='Which labels: "sports1m", "numbered", or a file\'s name.')

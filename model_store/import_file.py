@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,6 @@ from model_store.download.manifest import Manifest, Source
 from model_store.formats import mean
 from model_store.pull import Puller
 from model_store.tensors import StoreError
-from service.commands import verify
 
 
 class Given(NamedTuple):
@@ -26,10 +24,11 @@ class Given(NamedTuple):
     preprocessing: store.Preprocessing | None = None
 
 
-def take(directory: Path, given: Given, puller: Puller, known: Manifest, answer: importer.Answer) -> store.Model:
+def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> store.Model:
     """Import the file into the store at ``directory``. What was not given is fetched with ``puller`` where it can be.
 
-    Raises StoreError where the file is no C3D, no mean can be had, or the model claims to be Sports-1M and is not; OSError.
+    Raises StoreError where the file is no C3D, no mean can be had, or the model cannot be the Sports-1M one that it claims
+    to be; OSError.
     """
     if not given.file.is_file():
         raise StoreError(f"There is no file {given.file}.")
@@ -41,31 +40,12 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest, answer:
     def labels_for(classes: int) -> importer.Labels:
         return labels_of(given.labels, classes, puller, known)
 
-    return importer.add(directory, given.file, origin, mean_of(given.mean, preprocessing, puller, known), labels_for, answer)
-
-
-def answer_where_possible(say: Callable[[str], None], run: verify.Run = verify.run_zeros) -> importer.Answer:
-    """`verify.answer`, or None where Keras is not installed; ``say`` hears so."""
-
-    def answer(model: store.Model) -> int | None:
-        say("Running zeros through the network for the known answer ...")
-        try:
-            return verify.answer(model, run)
-        except ImportError as error:
-            say(f"Not proved, since the network cannot run here ({error}). Run `python -m model_store verify` where it can.")
-            return None
-
-    return answer
+    return importer.add(directory, given.file, origin, mean_of(given.mean, preprocessing, puller, known), labels_for)
 
 
 def notes(model: store.Model) -> list[str]:
     """What a user should know about a model just imported, a sentence each."""
     card, said = model.card, []
-    if card.num_classes == c3d.NUM_CLASSES and card.known_answer not in {None, c3d.KNOWN_ANSWER}:
-        said.append(
-            f"Note: zeros give class {card.known_answer}. The Sports-1M weights, which have {c3d.NUM_CLASSES} classes too, "
-            f"give {c3d.KNOWN_ANSWER}. If these should be they, import them with --name {store.SPORTS1M} to learn what is wrong."
-        )
     if not card.num_classes:
         said.append("Note: there is no class layer (fc8). /features works, /classify answers 501 no_class_layer.")
     if card.mean == "ucf101" and card.preprocessing == "c3d-sports1m":

@@ -13,8 +13,6 @@ from model_store.download import hashes
 from model_store.formats import layouts, mean
 from model_store.tensors import Float32, StoreError, check_labels, identity, num_classes
 
-Answer = Callable[[store.Model], int | None]  # the class of zeros behind the mean; None where nobody can compute it
-
 
 class Origin(NamedTuple):
     """What a file cannot say about itself."""
@@ -45,13 +43,13 @@ def add(
     origin: Origin,
     means: Mean,
     labels_for: Callable[[int], Labels],
-    answer: Answer,
 ) -> store.Model:
     """Read the weights in ``file`` and write the model into the store at ``directory``.
 
-    ``labels_for`` is asked once it is known how many classes there are. A model called "sports1m" claims to be just that:
-    487 classes, or none, and where ``answer`` can tell, the known answer.
-    Raises StoreError where the file is no C3D or the claim is wrong (the store is as it was then), OSError.
+    ``labels_for`` is asked once it is known how many classes there are. A model called "sports1m" claims to be just that: it
+    has 487 classes, or none, and the card says which answer it must give. Of other models, `python -m service verify` finds
+    out the known answer and records it.
+    Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
     form, tensors = layouts.read(file)
     classes = num_classes(tensors)
@@ -76,16 +74,7 @@ def add(
         licence=origin.licence,
         created=dt.datetime.now(dt.UTC).date().isoformat(),
     )
-
-    def prove(model: store.Model) -> store.Card:
-        tensors.clear()  # they are on disk and checked; the network is about to hold them once more
-        known = answer(model)
-        if known is None or claims:
-            return model.card
-        is_sports1m = classes == c3d.NUM_CLASSES and known == c3d.KNOWN_ANSWER
-        return model.card.model_copy(update={"known_answer": known, "weights": store.SPORTS1M if is_sports1m else origin.name})
-
-    return store.write(directory, card, tensors, means.cube, labels.labels, prove)
+    return store.write(directory, card, tensors, means.cube, labels.labels)
 
 
 def default_name(file: Path) -> str:

@@ -61,9 +61,7 @@ class Puller:
         def use(source: Source, path: Path) -> store.Model:
             origin = importer.Origin(store.SPORTS1M, source.url, source.licence, preprocessing)
             self.say(f"Importing {path.name} ...")
-            return importer.add(
-                self._directory, path, origin, cube, lambda n: names if n else importer.Labels((), "none"), lambda _: None
-            )
+            return importer.add(self._directory, path, origin, cube, lambda n: names if n else importer.Labels((), "none"))
 
         return self._first("weights", sources, use)
 

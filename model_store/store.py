@@ -102,18 +102,9 @@ class Model:
             raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. Make the model anew.")
 
 
-def write(
-    store: Path,
-    card: Card,
-    tensors: Mapping[str, Float32],
-    mean: Float32,
-    labels: Iterable[str],
-    prove: Callable[[Model], Card] = lambda model: model.card,
-) -> Model:
+def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32, labels: Iterable[str]) -> Model:
     """Put a model into the store under ``card.name``, in place of an older one, and read it back.
 
-    ``prove`` is given the model as it lies on disk, before it takes its place, and returns the card to keep (same
-    name); what it raises leaves the store as it was.
     Raises StoreError where the tensors, mean or labels are not those of a C3D or the disk is too full, OSError where it
     refuses.
     """
@@ -128,7 +119,6 @@ def write(
         np.savez(beside / WEIGHTS, allow_pickle=False, **tensors)
         for _ in Model(beside).tensors():
             pass  # reading checks and hashes: what is wrong is found before it replaces what was right
-        _write_card(beside, prove(Model(beside)))
         _swap_in(beside, store / card.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -145,8 +135,26 @@ def check_room(directory: Path, needed_bytes: int) -> None:
         )
 
 
+def record_answer(model: Model, known_answer: int) -> Model:
+    """Write the class that the model gives for zeros behind the mean into its card, and read the model back.
+
+    Weights with Sports-1M's 487 classes and its answer are Sports-1M's, whatever their name. To be called behind `hold`.
+    Raises StoreError where another command has replaced the model since it was opened.
+    """
+    card = Model(model.directory).card
+    if card.weights_sha256 != model.card.weights_sha256:
+        raise StoreError(f'Another command has replaced "{card.name}". Run this one again.')
+    is_sports1m = (card.num_classes, known_answer) == (c3d.NUM_CLASSES, c3d.KNOWN_ANSWER)
+    changes = {"known_answer": known_answer, "weights": SPORTS1M if is_sports1m else card.weights}
+    _write_card(model.directory, card.model_copy(update=changes))
+    return Model(model.directory)
+
+
 def _write_card(directory: Path, card: Card) -> None:
-    (directory / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    """Written beside and renamed: a reader sees the old card or the new one."""
+    beside = directory / f"{NEW}{CARD}"
+    beside.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    os.replace(beside, directory / CARD)
 
 
 def _swap_in(new: Path, place: Path) -> None:

@@ -9,8 +9,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from service import errors
+from service.answers.json_answer import MAX_JSON_BYTES
 from service.api import openapi, probes, videos
 from service.http import problems
 from service.http.admission import Admission, ApiKeys
@@ -23,7 +25,7 @@ from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle import loading
 from service.lifecycle.loading import LoadNetwork, load_network
 from service.lifecycle.readiness import Readiness
-from service.lifecycle.supervisor import Supervisor
+from service.lifecycle.supervisor import WORKER_TIMEOUT_S, Supervisor
 from service.settings import VERSION, Settings
 from service.v2 import routes
 from service.video.pool import DecoderPool
@@ -33,16 +35,23 @@ log = logging.getLogger(__name__)
 LAST_BATCH_S = 2.0  # for a batch that nobody waits for any more; a thread that takes longer ends with the process
 
 
-def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal: Callable[[str], None] = log.error) -> FastAPI:
-    """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here."""
+def create_app(
+    settings: Settings,
+    load: LoadNetwork = load_network,
+    on_refusal: Callable[[str], None] = log.error,
+    *,
+    worker_timeout_s: float = WORKER_TIMEOUT_S,
+    max_json_bytes: int = MAX_JSON_BYTES,
+) -> FastAPI:
+    """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here."""
     readiness = Readiness()
     metrics = Metrics()
-    access = ApiKeys(settings.api_keys(), probes_too=settings.api_key_for_probes)
-    admission = Admission(settings.max_requests, settings.max_waiting_clips, readiness.queue)
+    api_keys = ApiKeys(settings.api_keys())
+    admission = Admission(settings.max_requests, readiness.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        decoder = DecoderPool(settings.decoders, settings.max_decoders, settings.decoder_memory_bytes, settings.decoder_timeout_s)
+        decoder = DecoderPool(settings.max_decoders)
         metrics.watch(
             waiting_clips=lambda: readiness.queue().waiting_clips,
             worker_up=readiness.is_ready,
@@ -50,7 +59,7 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
             decoders=lambda: decoder.num_processes,
         )
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
-        watch = partial(Supervisor, readiness=readiness, worker_timeout_s=settings.worker_timeout_s, on_death=on_refusal)
+        watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
             working = asyncio.create_task(_work(start, watch))
             try:
@@ -61,6 +70,17 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
                 await asyncio.wait([working])
                 await decoder.close()
 
+    app = _routes(lifespan)
+    app.state.settings, app.state.readiness = settings, readiness
+    app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
+    app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
+    problems.install(app)
+    app.openapi = lambda: openapi.document(app, api_keys)  # type: ignore[method-assign]
+    return app
+
+
+def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
     app = FastAPI(
         title="C3D video inference",
         version=VERSION,
@@ -69,17 +89,10 @@ def create_app(settings: Settings, load: LoadNetwork = load_network, on_refusal:
         redirect_slashes=False,  # a redirected upload would be sent twice
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
-        responses=openapi.responses(errors.Unauthorized),
+        responses=openapi.responses(errors.At.OTHER),
     )
-    app.state.settings, app.state.readiness = settings, readiness
-    app.state.metrics = metrics
-    app.state.fetcher = Fetcher(fetch_policy(settings))
-    app.include_router(videos.router)
-    app.include_router(routes.router)
-    app.include_router(probes.router)
-    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
-    problems.install(app)
-    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
+    for router in (videos.router, routes.router, probes.router):
+        app.include_router(router)
     return app
 
 

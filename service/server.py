@@ -13,6 +13,7 @@ import uvicorn
 from service.app import create_app
 from service.http.connection import Connection
 from service.lifecycle.loading import LoadNetwork, load_network
+from service.lifecycle.supervisor import WORKER_TIMEOUT_S
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(self._drain_delay_s, super().handle_exit, sig, frame)
 
 
-def serve(settings: Settings, load: LoadNetwork = load_network) -> int:
+def serve(settings: Settings, load: LoadNetwork = load_network, worker_timeout_s: float = WORKER_TIMEOUT_S) -> int:
     """Serve until a signal ends it. Returns the process's exit status: 1 where the start was refused.
 
     One worker whatever WEB_CONCURRENCY says: one network to a device, more is replicas. h11, because httptools takes
@@ -51,7 +52,7 @@ def serve(settings: Settings, load: LoadNetwork = load_network) -> int:
         refusals.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, load, refuse)
+    app = create_app(settings, load, refuse, worker_timeout_s=worker_timeout_s)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.video.messages import CODECS, CONTAINERS
-
-VERSION = "0.1.0"  # of the service; pyproject.toml says the same
+VERSION = "0.1.0"  # of the service; pyproject.toml reads it here
 MIB = 1024 * 1024
 PREFIX = "C3D_"
 KEY = re.compile(r"[!-+\--~]{16,}")  # what a header can carry and nobody can guess; a comma separates keys
@@ -38,36 +35,19 @@ class Settings(BaseSettings):
     api_key: SecretStr = Field(
         SecretStr(""), description="Keys with commas, one of which requests must carry as a bearer token; empty: none."
     )
-    api_key_for_probes: bool = Field(
-        default=False, description="Whether probes and metrics need a key too, which they do not by default."
+    max_decoders: int = Field(
+        64,
+        ge=1,
+        le=256,
+        description="Decoder processes at once. Four are kept at most; more are started only where those are busy for long.",
     )
-    max_drift: float = Field(0.1, gt=0, le=1, description="Largest error of int8 against float32: relative L2 of a clip's fc6.")
-    decoders: int = Field(
-        min(4, os.cpu_count() or 1), ge=1, le=64, description="Decoder processes that are kept: one per core, at most 4."
-    )
-    max_decoders: int = Field(64, ge=1, le=256, description="Decoder processes at once, started where the kept ones are busy.")
-    decoder_memory_bytes: int = Field(
-        1536 * MIB, ge=512 * MIB, description="Address space of a decoder process; 4K H.264 needs about half of the default."
-    )
-    decoder_timeout_s: float = Field(20, gt=0, le=3600, description="Seconds a decoder may take to give the next frames.")
     max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels.")
     max_video_s: float = Field(7200, gt=0, description="Longest video, in seconds.")
     max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
-    containers: str = Field(CONTAINERS, description="FFmpeg's names of the formats that are accepted, with commas.")
-    codecs: str = Field(CODECS, description="FFmpeg's names of the codecs that are accepted, with commas.")
-    color_tags: Literal["honour", "ignore"] = Field(
-        "honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
-    )
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests inside at once; one more is 429 at once.")
-    max_waiting_clips: int = Field(512, ge=1, description="Clips that wait for the network, from which on requests are 429.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
-    stream_idle_s: float = Field(60, gt=0, le=3600, description="Seconds that a streamed answer may wait for its next clip.")
-    heartbeat_s: float = Field(15, gt=0, le=3600, description="Seconds without a line until a stream says that it goes on.")
-    max_json_bytes: int = Field(32 * MIB, ge=65536, description="Largest answer in JSON, in bytes; a larger one is 413.")
-    worker_timeout_s: float = Field(60, gt=0, le=3600, description="Seconds one batch may take; then the process ends.")
     upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
-    upload_timeout_s: float = Field(600, gt=0, le=86400, description="Seconds that a body may take in all.")
     urls: Literal["public", "private", "off"] = Field(
         "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."
     )
@@ -108,7 +88,36 @@ class Settings(BaseSettings):
         return [f"{PREFIX}{name.upper()}={value if value is not None else ''}" for name, value in self]
 
 
+# What became of settings that there were. A service that ignored one would run otherwise than its owner thinks.
+_CONSTANT = "it is no setting any more: it is always {}. Remove it."
+FORMER = {
+    "C3D_API_KEY_FOR_PROBES": "it is no setting any more: probes and metrics never need a key. Remove it, and keep them from "
+    "strangers in the proxy in front.",
+    "C3D_CODECS": _CONSTANT.format("the list in service/video/messages.py"),
+    "C3D_COLOR_TAGS": 'it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 write "color_tags": "ignore" '
+    "into the model's card.json.",
+    "C3D_CONTAINERS": _CONSTANT.format("the list in service/video/messages.py"),
+    "C3D_DECODERS": "it is no setting any more: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
+    "bounds how many run at once.",
+    "C3D_DECODER_MEMORY_BYTES": _CONSTANT.format("1.5 GiB of address space"),
+    "C3D_DECODER_TIMEOUT_S": _CONSTANT.format("20 s"),
+    "C3D_HEARTBEAT_S": _CONSTANT.format("15 s"),
+    "C3D_MAX_DRIFT": "it belongs to the calibration now. Remove it, and give --max-drift to `python -m service calibrate`.",
+    "C3D_MAX_JSON_BYTES": _CONSTANT.format("32 MiB"),
+    "C3D_MAX_WAITING_CLIPS": _CONSTANT.format("512. C3D_MAX_REQUESTS bounds the requests"),
+    "C3D_STREAM_IDLE_S": _CONSTANT.format("60 s"),
+    "C3D_UPLOAD_TIMEOUT_S": _CONSTANT.format("600 s. C3D_UPLOAD_IDLE_S bounds the time without a byte"),
+    "C3D_WORKER_TIMEOUT_S": _CONSTANT.format("60 s"),
+}
+
+
+def former_names(environment: Mapping[str, str]) -> list[str]:
+    """For each variable of ``environment`` that was a setting once: its name and what became of it. Empty values are ignored."""
+    names = sorted(name for name, value in environment.items() if value and name.upper() in FORMER)
+    return [f"{name}: {FORMER[name.upper()]}" for name in names]
+
+
 def unknown_names(environment: Iterable[str]) -> list[str]:
     """Those that look like settings and are none: misspelt ones would otherwise do nothing, in silence."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | FORMER.keys()
     return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)

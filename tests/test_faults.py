@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from service.lifecycle.supervisor import WORKER_TIMEOUT_S
 from tests.support.faulty_server import CAUSE, DIE, FAIL, WAIT
 from tests.support.service_process import Service, start
 from tests.support.videos import write_video
@@ -31,12 +32,12 @@ MOST_ASKED = 100_000
 class Faulty:
     """A running service, the videos it knows, and clients."""
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, worker_timeout_s: float = WORKER_TIMEOUT_S, **settings: str) -> None:
         self.directory, self.spool = directory, directory / "spool"
         self.spool.mkdir()
         for name in ("here", "go"):
             os.mkfifo(directory / name)
-        command = ("-m", "tests.support.faulty_server", str(directory))
+        command = ("-m", "tests.support.faulty_server", str(directory), str(worker_timeout_s))
         self.service: Service = start(self.spool, *command, C3D_LOG_FORMAT="json", **settings)
         self.process = self.service.process
         self._clients = ThreadPoolExecutor(16)
@@ -167,7 +168,7 @@ def test_a_worker_that_dies_answers_everybody_and_ends_the_process(faulty: Fault
 
 
 def test_a_worker_that_sticks_is_given_up_likewise(tmp_path: Path) -> None:
-    with Faulty(tmp_path, C3D_WORKER_TIMEOUT_S="3") as faulty:
+    with Faulty(tmp_path, worker_timeout_s=3) as faulty:
         answers = [faulty.occupied(), *[faulty.later(GOOD) for _ in range(6)]]
         assert [told(each.result()) for each in answers] == [DOWN] * 7
         expect_the_end(faulty)

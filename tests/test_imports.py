@@ -32,10 +32,12 @@ HOMES = {
     "python_multipart": {"service/intake/form.py", "service/intake/source.py"},
     "mimeparse": {"service/options.py"},
     "httpx2": {"service/intake/fetch.py", "service/intake/fetch_policy.py", "model_store/download/web.py"},
+    "tqdm": {"model_store/download/progress.py"},
     "httpcore2": {"service/intake/fetch.py"},
     "h11": {"service/http/connection.py"},
     "pydantic_settings": {"service/settings.py"},
     "prometheus_client": {"service/http/metrics.py"},
+    "pythonjsonlogger": {"service/http/request_log.py"},
     "h5py": {"model_store/formats/"},
     "google": {"model_store/formats/"},
 }

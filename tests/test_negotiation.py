@@ -1,4 +1,4 @@
-"""service/negotiation.py: the header Accept, as RFC 9110 has it."""
+"""service/options.py: the header Accept, as RFC 9110 has it."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_curl_with_expect_continue_sees_a_refusal(service: Service, tmp_path: Pa
 
 
 def test_a_refused_client_that_goes_on_dripping_is_closed(stand_in: Model, tmp_path: Path) -> None:
-    settings = {"C3D_MODEL_STORE": str(stand_in.directory.parent), "C3D_UPLOAD_IDLE_S": "1", "C3D_UPLOAD_TIMEOUT_S": "2"}
+    settings = {"C3D_MODEL_STORE": str(stand_in.directory.parent), "C3D_UPLOAD_IDLE_S": "1"}
     impatient = start(tmp_path, **settings)
     host, port = impatient.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=60) as connection:

@@ -1,4 +1,4 @@
-"""service/settings.py: what the environment may say, and that the README says the same."""
+"""service/settings.py: what the environment may say, and that the docs say the same."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings, unknown_names
+from service.settings import FORMER, Settings, former_names, unknown_names
 from tests.conftest import ROOT
+from tests.support.pages import page, rows
 
 NAMES = sorted(Settings.model_fields)
 
@@ -27,7 +28,6 @@ def test_the_defaults_are_possible() -> None:
     settings = Settings()
     assert Settings.model_validate(settings.model_dump()) == settings
     assert (settings.port, settings.precision, settings.max_upload_bytes) == (8000, "float32", 512 * 1024**2)
-    assert 1 <= settings.decoders <= 4
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -46,8 +46,8 @@ def test_every_setting_has_a_description_of_one_line(name: str) -> None:
         ("C3D_PORT", "eighty"),
         ("C3D_PRECISION", "float8"),
         ("C3D_PRECISION", "FLOAT32"),
-        ("C3D_DECODERS", "0"),
-        ("C3D_DECODERS", "65"),
+        ("C3D_MAX_DECODERS", "0"),
+        ("C3D_MAX_DECODERS", "257"),
         ("C3D_MAX_UPLOAD_BYTES", "0"),
         ("C3D_MAX_UPLOAD_BYTES", "512M"),
         ("C3D_DRAIN_TIMEOUT_S", "-1"),
@@ -59,7 +59,6 @@ def test_every_setting_has_a_description_of_one_line(name: str) -> None:
         ("C3D_API_KEY", "sixteen letters "),
         ("C3D_API_KEY", "sixteen-letters-\n"),
         ("C3D_API_KEY", "sechzehn-Zeichen-für-uns"),
-        ("C3D_API_KEY_FOR_PROBES", "maybe"),
     ],
 )
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -76,12 +75,11 @@ def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: 
         ("C3D_MODEL_STORE", "/models", Path("/models")),
         ("C3D_MODEL", "mine", "mine"),
         ("C3D_PRECISION", "tf32", "tf32"),
-        ("C3D_DECODERS", "64", 64),
+        ("C3D_MAX_DECODERS", "256", 256),
         ("C3D_MAX_UPLOAD_BYTES", "1", 1),
         ("C3D_SPOOL_DIR", "/spool", Path("/spool")),
         ("C3D_DRAIN_TIMEOUT_S", "3600", 3600),
         ("C3D_LOG_LEVEL", "debug", "debug"),
-        ("C3D_API_KEY_FOR_PROBES", "true", True),
     ],
 )
 def test_each_setting_is_taken_from_its_c3d_name(
@@ -129,14 +127,35 @@ def test_what_the_start_prints_gives_the_same_settings_again(monkeypatch: pytest
 
 
 def test_an_impossible_value_ends_the_start_with_a_sentence_and_status_2() -> None:
-    environment = {"C3D_PORT": "99999", "C3D_DECODERS": "none", "PYTHONPATH": str(ROOT)}
+    environment = {"C3D_PORT": "99999", "C3D_MAX_DECODERS": "none", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "service"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
     assert run.returncode == 2
     lines = run.stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("C3D_PORT: ")
-    assert lines[1].startswith("C3D_DECODERS: ")
+    assert lines[1].startswith("C3D_MAX_DECODERS: ")
+
+
+def test_a_former_name_ends_the_start_with_what_became_of_it() -> None:
+    environment = {"C3D_HEARTBEAT_S": "5", "c3d_decoders": "2", "C3D_CODECS": "", "C3D_PORT": "0", "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-m", "service"], env=environment, capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert run.returncode == 2
+    constant, merged = run.stderr.splitlines()
+    assert constant == "C3D_HEARTBEAT_S: it is no setting any more: it is always 15 s. Remove it."
+    assert merged.startswith("c3d_decoders: ")
+    assert "C3D_MAX_DECODERS" in merged
+
+
+def test_a_former_name_is_no_setting_and_its_sentence_is_one_line() -> None:
+    assert not FORMER.keys() & {f"C3D_{name.upper()}" for name in NAMES}
+    for name, sentence in FORMER.items():
+        assert former_names({name: "1"}) == [f"{name}: {sentence}"]
+        assert sentence.endswith(".")
+        assert "\n" not in sentence
+    assert unknown_names(FORMER) == []
 
 
 def test_keys_are_taken_apart_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,24 +171,13 @@ def test_keys_are_taken_apart_and_never_shown(monkeypatch: pytest.MonkeyPatch) -
     assert "too-short" not in str(refused.value)
 
 
-def readme_rows() -> dict[str, str]:
-    """Every row of a table in the README by the name in its first cell."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-    rows = [line.strip() for line in lines if line.strip().startswith("|")]
-    return {row.strip("|").split("|")[0].strip().strip("`"): row for row in rows}
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_every_setting_stands_in_the_readme_with_its_default(name: str) -> None:
-    row = readme_rows()[f"C3D_{name.upper()}"]
+def test_every_setting_stands_in_the_docs_with_its_default(name: str) -> None:
     default = Settings.model_fields[name].default
-    cells = [cell.strip().strip("`") for cell in row.split("|")]
-    if name == "decoders":
-        assert "one per core, at most 4" in row
-    else:
-        assert ("" if default is None else str(default)) in cells[2:-1]
+    cells = [cell.strip("`") for cell in rows(page("settings"))[f"C3D_{name.upper()}"]]
+    assert cells[0] == ("" if default is None else str(default))
 
 
-def test_the_readme_lists_no_setting_that_is_none() -> None:
-    listed = {name for name in readme_rows() if name.startswith("C3D_")}
+def test_the_docs_list_no_setting_that_is_none() -> None:
+    listed = {name for name in rows(page("settings")) if name.startswith("C3D_")}
     assert listed <= {f"C3D_{name.upper()}" for name in NAMES}

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from service.api.schemas import Line, ProblemOut
-from service.errors import ServiceError
+from service.answers.answer import Line
+from service.errors import At, raised_at
 from service.http.admission import ApiKeys
-from service.http.problems import MEDIA_TYPE, TYPE
+from service.http.problems import MEDIA_TYPE, TYPE, ProblemOut
 from service.options import NDJSON, NPY, NPZ, Options
 
 # The forms of an answer beside JSON.
@@ -40,7 +40,7 @@ FORMS: dict[int | str, dict[str, Any]] = {
                 "schema": {
                     "type": "string",
                     "format": "binary",
-                    "description": "All arrays of the clips and of the video, and their provenance; the README names them.",
+                    "description": "All arrays of the clips and of the video, and their provenance; docs/http-api.md names them.",
                 },
                 "example": "the bytes of an npz file",
             },
@@ -49,10 +49,10 @@ FORMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of these errors: for each status its codes, and the first of them as the example."""
+def responses(at: At) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of what can go wrong there: for each status its codes, and the first of them as the example."""
     found: dict[int | str, dict[str, Any]] = {}
-    for error in sorted(classes, key=lambda error: error.status):
+    for error in sorted(raised_at(at), key=lambda error: error.status):
         entry = found.setdefault(error.status, {"model": ProblemOut, "description": "Problem:"})
         entry["description"] += f" `{error.code}` ({error.title.lower()})."
         example = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
@@ -87,7 +87,7 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
+def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:
     """FastAPI's, with problems under their own media type, the lines of streams, and what needs a key."""
     if not app.openapi_schema:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
@@ -99,6 +99,6 @@ def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
                         response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
         lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
-        access.describe(found)
+        api_keys.describe(found)
         app.openapi_schema = found
     return app.openapi_schema

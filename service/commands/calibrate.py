@@ -33,7 +33,7 @@ MAX_CLIPS_PER_VIDEO = 64  # so that a film does not outweigh all the rest
 def calibrate(model: Model, videos: Sequence[Path], max_drift: float, say: Callable[[str], None]) -> calibration.Calibration:
     """Quantise the model's network on the videos' clips and put it into the store, beside the weights.
 
-    Every other clip is kept back, to measure the drift on. To be called behind `lock.hold`.
+    Every other clip is kept back, to measure the drift on. To be called behind `store.hold`.
     Raises StoreError where there are too few clips or the drift is over ``max_drift``; then the store is as it was.
     """
     used: list[Path] = []
@@ -59,6 +59,7 @@ def calibrate(model: Model, videos: Sequence[Path], max_drift: float, say: Calla
             videos_sha256=tuple(of_file(video, "sha256") for video in used),
             num_clips=len(seen),
             drift=drift,
+            max_drift=max_drift,
             made_by=f"nncf {nncf.__version__}, openvino {ov.__version__.partition('-')[0]}",
             created=dt.datetime.now(dt.UTC).date().isoformat(),
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store import c3d
-from model_store.card import Card
 from model_store.tensors import StoreError
+from service.answers.pooling import MeanPool, l2_normalize, top_predictions
+from service.errors import ServiceError
+from service.inference.build import LoadedNetwork
 from service.video.inline import clips_of
 
 TOP_K = 5
@@ -20,23 +20,11 @@ PROJECTIONS = 8  # a wrong mean, crop or layer order changes several of them in 
 TOLERANCE = 1e-4  # what the service promises for one model on any two machines, as a relative L2 error of the descriptor
 
 
-class Network(Protocol):
-    """What is needed of `service.inference.keras_network.Network`."""
-
-    card: Card
-
-    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """Clips uint8 (b, 16, 112, 112, 3) to their outputs."""
-
-
-def report(network: Network, labels: Sequence[str], video: Path, say: Callable[[str], None]) -> None:
+def report(network: LoadedNetwork, labels: Sequence[str], video: Path, say: Callable[[str], None]) -> None:
     """Run the video through the service's own stages and say its top classes and its descriptor's projections.
 
     Raises StoreError where the file gives no answer.
     """
-    from service.answers.pooling import MeanPool, l2_normalize, top_predictions
-    from service.errors import ServiceError
-
     fc6, probabilities = MeanPool(), MeanPool()
     try:
         for clip in clips_of(video, network.card.crop_left):

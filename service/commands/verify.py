@@ -1,13 +1,11 @@
 """Proof that weights were read in the right layout: the class of a clip of zeros behind the mean subtraction.
 
-It needs no video and no mean. What runs the network is imported only when it runs.
+It needs no video and no mean.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,58 +13,44 @@ from model_store import c3d, store
 from model_store.formats.canonical import POOL5
 from model_store.tensors import Float32, StoreError
 
-if TYPE_CHECKING:
-    from service.inference.build import ProvableNetwork
-
-Run = Callable[[store.Model], tuple[int, float] | None]  # `run_zeros`, or a fake of it
+# Class and probability of zeros behind the mean subtraction, by the service's own network; None without a class layer.
+Run = Callable[[store.Model], tuple[int, float] | None]
 
 
-def run_zeros(model: store.Model) -> tuple[int, float] | None:
-    """Class and probability of zeros behind the mean subtraction, by the service's own network; None without classes."""
-    return network(model).known_answer()
+def report(model: store.Model, say: Callable[[str], None], run: Run) -> None:
+    """Say what the model answers and what that proves; record the answer in the card where it has none.
 
-
-def network(model: store.Model) -> ProvableNetwork:
-    """The service's own network in float32, on the engine that it would use. Raises ImportError where that is missing."""
-    from service.inference.build import build
-
-    return build(model, os.environ.get("C3D_ENGINE") or "tensorflow")
-
-
-def answer(model: store.Model, run: Run = run_zeros) -> int | None:
-    """The class of zeros, checked against the card's known answer where it has one.
-
-    Raises StoreError, naming the likely cause, where the card expects another answer.
+    Raises StoreError, naming the likely cause, where the card expects another answer; OSError where the card cannot be written.
     """
-    found = run(model)
-    if found is None:
-        return None
-    expected = model.card.known_answer
-    if expected is not None and found[0] != expected:
-        raise StoreError(_refusal(model, found[0], expected, run))
-    return found[0]
-
-
-def report(model: store.Model, say: Callable[[str], None], run: Run = run_zeros) -> None:
-    """Say what the model answers and what that proves. Raises StoreError where the answer is not the card's."""
     found = run(model)
     if found is None:
         say("No class layer: these weights give descriptors, and there is no known answer to compare with.")
         return
-    say(f"Success, predicted class index is: {found[0]}")
-    answer(model, lambda again: found if again is model else run(again))
-    say(describe(model, found[0]))
+    answer, expected = found[0], model.card.known_answer
+    if expected is not None and answer != expected:
+        raise StoreError(_refusal(model, answer, expected, run))
+    say(f"Success, predicted class index is: {answer}")
+    if expected is None:
+        with store.hold(model.directory.parent, say):
+            model = store.record_answer(model, answer)
+        say("The card had no known answer. This one is recorded: from now on, every start of the service compares with it.")
+    say(describe(model))
 
 
-def describe(model: store.Model, found: int) -> str:
-    """What the answer proves, in a sentence."""
+def describe(model: store.Model) -> str:
+    """What the model's known answer proves, in a sentence or two."""
     card = model.card
-    if card.known_answer is None:
-        return f"No known answer is recorded for {card.name}: import it again where Keras is installed to record this one."
     if card.weights == store.SPORTS1M:
-        return f'{found} ("{model.labels[found]}") is the known answer of the Sports-1M weights: they were read correctly.'
+        label = model.labels[c3d.KNOWN_ANSWER]
+        return f'{card.known_answer} ("{label}") is the known answer of the Sports-1M weights: they were read correctly.'
     kind = "the stand-in weights: random numbers, not a trained network" if card.weights == store.STAND_IN else card.name
-    return f"{found} is the recorded answer of {kind}. The answer of the Sports-1M weights is {c3d.KNOWN_ANSWER}."
+    recorded = f"{card.known_answer} is the recorded answer of {kind}. The answer of the Sports-1M weights is {c3d.KNOWN_ANSWER}."
+    if card.num_classes != c3d.NUM_CLASSES or card.weights == store.STAND_IN:
+        return recorded
+    return (
+        f"{recorded} These have {c3d.NUM_CLASSES} classes too. If they should be the Sports-1M weights, import them again with "
+        f"--name {store.SPORTS1M}, and run this again to learn what is wrong."
+    )
 
 
 class Reread(store.Model):
@@ -75,12 +59,12 @@ class Reread(store.Model):
     def __init__(self, model: store.Model, *, flip: bool, channel_rows: bool) -> None:
         """``flip`` mirrors the convolutions; ``channel_rows`` takes fc6's rows to be in (channel, row, column) order."""
         self.directory, self.card, self.mean, self.labels = model.directory, model.card, model.mean, model.labels
-        self._flip, self._channel_rows = flip, channel_rows
+        self.flip, self.channel_rows = flip, channel_rows
 
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """The model's tensors, moved."""
         for name, tensor in super().tensors():
-            yield name, reread(name, tensor, flip=self._flip, channel_rows=self._channel_rows)
+            yield name, reread(name, tensor, flip=self.flip, channel_rows=self.channel_rows)
 
 
 def reread(name: str, tensor: Float32, *, flip: bool, channel_rows: bool) -> Float32:

@@ -39,19 +39,21 @@ class ProvableNetwork(LoadedNetwork, Protocol):
         """Class and probability of zeros behind the mean subtraction; None without a class layer."""
 
 
-def build(model: Model, engine: str = "tensorflow", precision: str = "float32", max_drift: float = 0) -> ProvableNetwork:
+def build(model: Model, engine: str = "tensorflow", precision: str = "float32") -> ProvableNetwork:
     """The model's network on an engine: the one place that knows there are several.
 
-    ``max_drift`` bounds what int8 may drift. Raises StoreError, PrecisionUnavailable; ImportError where the engine is missing.
+    Raises StoreError, PrecisionUnavailable; ImportError where the engine is missing.
     """
     try:
         if engine == "openvino":
             from service.inference.openvino_network import OpenvinoNetwork
 
-            return OpenvinoNetwork(model, precision, max_drift)
+            return OpenvinoNetwork(model, precision)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
         from service.inference.keras_network import Network
 
         return Network(model, precision)
     except ImportError as error:
-        raise ImportError(f"C3D_ENGINE={engine} is not installed here ({error}). The README says how to install it.") from error
+        raise ImportError(
+            f"C3D_ENGINE={engine} is not installed here ({error}). docs/engines.md says how to install it."
+        ) from error

@@ -28,11 +28,11 @@ class OpenvinoNetwork:
 
     batch_sizes: tuple[int, ...] = (1, 2, 3, 4)
 
-    def __init__(self, model: Model, precision: str = "float32", max_drift: float = 0.0, given: Any = None) -> None:
+    def __init__(self, model: Model, precision: str = "float32", given: Any = None) -> None:
         """Build the graph, or read the calibrated one, or take the one ``given``, and compile it.
 
         Raises PrecisionUnavailable where the CPU cannot compute in ``precision``, StoreError where the weights on disk are
-        damaged, or where int8 has no calibration of these weights that stays within ``max_drift``.
+        damaged, or where int8 has no calibration of these weights.
         """
         core = ov.Core()
         can = {"float32", "int8"} | ({"bfloat16"} if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else set())
@@ -46,7 +46,7 @@ class OpenvinoNetwork:
         if given is not None:
             network = given
         elif precision == "int8":
-            path, calibrated = calibration.read(model, max_drift)
+            path, calibrated = calibration.read(model)
             self.calibration_sha256 = calibrated.sha256
             network = core.read_model(path)
         else:

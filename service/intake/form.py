@@ -1,4 +1,4 @@
-"""A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into a sink, the other fields into a list."""
+"""A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into the spool, the other fields into a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired, printable
-from service.intake.spool import Sink
+from service.intake.spool import SpoolWriter
 
 MAX_FIELDS = 64  # beside the file
 MAX_FIELD_BYTES = 4096
@@ -17,12 +17,12 @@ FILE_FIELD = "file"
 
 
 class Form:
-    """A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into the sink, the rest into ``fields``."""
+    """A multipart/form-data body (RFC 7578) taken apart as it comes: the one file to ``writer``, the rest into ``fields``."""
 
-    def __init__(self, sink: Sink, boundary: bytes) -> None:
+    def __init__(self, writer: SpoolWriter, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
             raise MalformedRequest("The Content-Type header names no usable boundary. Let your HTTP client set that header.")
-        self._sink = sink
+        self._writer = writer
         self.fields: list[tuple[str, str]] = []
         self.num_files = 0
         self._header = (bytearray(), bytearray())
@@ -80,7 +80,7 @@ class Form:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
-            self._sink.write(data[start:end])
+            self._writer.write(data[start:end])
             return
         self._field[1].extend(data[start:end])
         if len(self._field[1]) > MAX_FIELD_BYTES:

@@ -28,7 +28,7 @@ from service.errors import (
 from service.http.disconnect import unless_left
 from service.intake.fetch import Fetcher
 from service.intake.form import Form
-from service.intake.spool import Reserve, Sink, Spool
+from service.intake.spool import Reserve, Spool, SpoolWriter
 
 MAX_JSON_BYTES = 64 * 1024
 KINDS = {"form": "form", "raw": "raw", "json": "url"}
@@ -45,7 +45,7 @@ HOW_TO_SEND = (
 class Source:
     """A whole video on disk: its path, ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came.
 
-    Other files of the request are made beside it by `create`, are closed and deleted with it, and their bytes told to
+    Other files of the request are made beside it by `create`, are closed and deleted with it, and take their bytes from
     ``reserve`` before they are written.
     """
 
@@ -73,21 +73,21 @@ async def receive(request: Request, spool: Spool, fetcher: Fetcher) -> AsyncIter
     with _private_directory(spool.path) as directory:
         path = Path(directory) / FILE_NAME
         with _disk_full(), spool.share() as reserve, ExitStack() as files, path.open("xb", buffering=0) as file:
-            sink = Sink(file, reserve)
+            writer = SpoolWriter(file, reserve)
             if kind == "json":
                 url, fields = _url_and_options(await _small_body(request))
-                await unless_left(request, fetcher.fetch(url, sink.take))
+                await unless_left(request, fetcher.fetch(url, writer.take))
             else:
-                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None)
-            await sink.flush()
-            if not sink.size_bytes:
+                fields = await _upload(request, writer, Form(writer, boundary) if kind == "form" else None)
+            await writer.flush()
+            if not writer.size_bytes:
                 raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-            yield Source(path, reserve, files, KINDS[kind], sink.size_bytes, sink.digest.hexdigest(), fields)
+            yield Source(path, reserve, files, KINDS[kind], writer.size_bytes, writer.digest.hexdigest(), fields)
 
 
 def _private_directory(spool_dir: Path) -> tempfile.TemporaryDirectory[str]:
     with _disk_full():
-        spool_dir.mkdir(mode=0o700, exist_ok=True)  # whoever tidies the system's temporary directory may have taken it
+        spool_dir.mkdir(mode=0o700, exist_ok=True)  # a tidier of the system's temporary directory may have removed it
         return tempfile.TemporaryDirectory(dir=spool_dir, prefix="request-")
 
 
@@ -115,12 +115,12 @@ def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
     raise UnsupportedMediaType(HOW_TO_SEND)
 
 
-async def _upload(request: Request, sink: Sink, form: Form | None) -> list[tuple[str, str]]:
-    """Put the video into the sink; the form's other fields."""
+async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> list[tuple[str, str]]:
+    """Write the video; the form's other fields."""
     async for chunk in request.stream():
         if form:
-            form.write(chunk)  # which gives the file's part of it to the sink
-        await sink.take(b"" if form else chunk)
+            form.write(chunk)  # which writes the part of it that is the file
+        await writer.take(b"" if form else chunk)
     if form is None:
         return []
     form.finish()

@@ -12,7 +12,7 @@ from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
 from service.inference.build import LoadedNetwork, Progress, build
-from service.lifecycle.readiness import Readiness, Serving
+from service.lifecycle.readiness import InfoOut, ModelOut, Readiness, Serving
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
 from service.video.messages import ReadOptions
@@ -30,7 +30,7 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
     Raises StoreError, PrecisionUnavailable, KnownAnswerWrong, ImportError.
     """
     model = open_model(settings.model_store, settings.model)
-    network = build(model, settings.engine, settings.precision, settings.max_drift)
+    network = build(model, settings.engine, settings.precision)
     network.warm_up(progress)
     expected = c3d.KNOWN_ANSWER if model.card.weights == SPORTS1M else model.card.known_answer
     answer = network.known_answer()
@@ -84,9 +84,7 @@ async def start(
 def _reading(settings: Settings, card: Card) -> ReadOptions:
     return ReadOptions(
         crop_left=card.crop_left,
-        containers=settings.containers,
-        codecs=settings.codecs,
-        honour_color_tags=settings.color_tags == "honour",
+        honour_color_tags=card.color_tags == "honour",
         max_pixels=settings.max_pixels,
         max_video_s=settings.max_video_s,
         max_fps=settings.max_fps,
@@ -94,8 +92,24 @@ def _reading(settings: Settings, card: Card) -> ReadOptions:
 
 
 def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
-    run = {"precision": network.precision, "backend": network.backend, "version": VERSION}
-    run |= {"calibration_sha256": network.calibration_sha256} if network.calibration_sha256 else {}
-    keys = ("name", "weights", "weights_sha256", "preprocessing", "mean")
-    info = {"model": network.card.model_dump(), "batch_sizes": list(network.batch_sizes), **run}
-    return Serving(pipeline, {key: getattr(network.card, key) for key in keys} | run, info, network.labels)
+    card = network.card
+    model: ModelOut = {
+        "name": card.name,
+        "weights": card.weights,
+        "weights_sha256": card.weights_sha256,
+        "preprocessing": card.preprocessing,
+        "mean": card.mean,
+        "precision": network.precision,
+        "backend": network.backend,
+        "version": VERSION,
+    }
+    info: InfoOut = {
+        "model": card.model_dump(),
+        "batch_sizes": list(network.batch_sizes),
+        "precision": network.precision,
+        "backend": network.backend,
+        "version": VERSION,
+    }
+    if network.calibration_sha256:
+        model["calibration_sha256"] = info["calibration_sha256"] = network.calibration_sha256
+    return Serving(pipeline, model, info, network.labels)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from service.errors import Draining, ServiceError, Warming, WorkerDown
 from service.http.admission import Queue
@@ -17,13 +20,47 @@ STAND_IN_WARNING = VideoWarning(
 )
 
 
+class ModelOut(TypedDict):
+    """What computed the answer. With the same bytes and this block the numbers can be had again."""
+
+    name: Annotated[str, Field(description="Of the model in the store.", examples=["sports1m"])]
+    weights: Annotated[str, Field(description="`sports1m`, `stand-in` (random numbers), or another name.", examples=["sports1m"])]
+    weights_sha256: Annotated[str, Field(description="Over the tensors, whatever file they came from.", examples=["9f" * 32])]
+    preprocessing: Annotated[
+        str,
+        Field(
+            description="`c3d-sports1m`: crop columns from 29. `c3d-ucf101-mean`: from 30, as many ports do.",
+            examples=["c3d-sports1m"],
+        ),
+    ]
+    mean: Annotated[str, Field(description="The mean cube that is subtracted.", examples=["sports1m"])]
+    precision: Annotated[str, Field(description="What the network computed in.", examples=["float32"])]
+    backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
+    version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+
+
+class InfoOut(TypedDict):
+    """What runs here."""
+
+    model: Annotated[
+        dict[str, Any],
+        Field(description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]),
+    ]
+    backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    precision: Annotated[str, Field(description="What the network computes in.", examples=["float32"])]
+    calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
+    batch_sizes: Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]
+    version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+
+
 @dataclass(frozen=True)
 class Serving:
     """What answers requests: the pipeline, and the model behind it as answers and /info show it."""
 
     pipeline: Pipeline
-    model: dict[str, Any]  # the block of every answer, `schemas.ModelOut`
-    info: dict[str, Any]  # the answer of /info, `schemas.InfoOut`
+    model: ModelOut  # a block of every answer
+    info: InfoOut  # the answer of /info
     labels: tuple[str, ...]  # by class; none where the weights have no class layer
 
     def warnings(self) -> list[VideoWarning]:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 TICK_S = 1.0
 MAX_FAILURES = 3  # batches in a row that raised, after which the service is not ready until one does not
 PROOF_S = 120.0  # without a batch, after which a clip of nothing is run: 0.3 s of processor, which is 0.3 % of a core
+WORKER_TIMEOUT_S = 60.0  # for one batch; on two slow cores it takes a second
 GRACE_S = 5.0  # between "not ready" and the end, for the load balancer to notice and the answers to leave
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -31,8 +32,8 @@ class Supervisor:
         self,
         batcher: Batcher,
         readiness: Readiness,
-        worker_timeout_s: float,
         on_death: Callable[[str], None],
+        worker_timeout_s: float = WORKER_TIMEOUT_S,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._batcher, self._readiness, self._on_death, self._sleep = batcher, readiness, on_death, sleep

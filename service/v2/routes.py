@@ -16,12 +16,13 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service import errors
-from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
+from service.answers.json_answer import MIN_NUMBER_BYTES, json_response
+from service.answers.result import in_ms
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
-from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
-from service.http.disconnect import unless_left
+from service.errors import AnswerTooLarge, At, BodyTooLarge, UnsupportedMediaType
+from service.http.disconnect import Deadline, unless_left
+from service.http.endpoints import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
 from service.http.request_log import RequestRecord
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
@@ -30,70 +31,67 @@ from service.v2 import schemas
 from service.v2.body import MAX_JSON_BYTES, Inference, json_length, read, read_large, write
 from service.v2.schemas import BINARY, INPUT, JSON_LENGTH
 
-router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+router = APIRouter(tags=["Open Inference Protocol"])
 model = APIRouter()
 
 NAME, MODEL_VERSION = "c3d", "1"
 INLINE_BYTES = 64 * 1024  # of JSON, which takes a tenth of a millisecond; more is read by the one thread that does this
 READER = ThreadPoolExecutor(1, "json")
-
-INFER_ERRORS = (
-    errors.MalformedRequest, errors.UploadTimeout, errors.BodyTooLarge, errors.AnswerTooLarge, errors.UnsupportedMediaType,
-    errors.Overloaded, errors.Internal, errors.NonFiniteOutput, errors.DeadlineExceeded, errors.DiskFull,
-)  # fmt: skip
+TOO_LATE = "Send fewer clips in a request, or give it a larger timeout."
 
 
-@router.get(
-    "/health/live", summary="Is the process alive?", response_model=schemas.LiveOut, responses=responses(errors.WorkerDown)
-)
+@router.get(V2_LIVE, summary="Is the process alive?", response_model=schemas.LiveOut, responses=responses(At.LIVE))
 async def live(request: Request) -> Response:
     """200 as long as a restart would not help."""
     _readiness(request).check_alive()
-    return json_response({"live": True})
+    return json_response(schemas.LiveOut(live=True))
 
 
-@router.get("/health/ready", summary="Can it answer now?", response_model=schemas.ReadyOut, responses=NOT_READY)
+@router.get(V2_READY, summary="Can it answer now?", response_model=schemas.ReadyOut, responses=NOT_READY)
 async def ready(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()
-    return json_response({"ready": True})
+    return json_response(schemas.ReadyOut(ready=True))
 
 
-@router.get("", summary="What the server is", response_model=schemas.ServerMetadata)
+@router.get(V2, summary="What the server is", response_model=schemas.ServerMetadata)
 async def server_metadata(request: Request) -> Response:
     """Name, version, and the extensions of the protocol."""
-    return json_response({"name": "c3d-service", "version": VERSION, "extensions": ["binary_tensor_data"]})
+    about: schemas.ServerMetadata = {"name": "c3d-service", "version": VERSION, "extensions": ["binary_tensor_data"]}
+    return json_response(about)
 
 
 @model.get("", summary="What the model takes and gives", response_model=schemas.ModelMetadata, responses=NOT_READY)
 async def model_metadata(request: Request) -> Response:
     """Names, datatypes and shapes of its tensors."""
     serving = _readiness(request).serving()
-    outputs = [{"name": name, "datatype": "FP32", "shape": [-1, size]} for name, size in _outputs(serving).items()]
-    inputs = [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *c3d.CLIP_SHAPE]}]
-    about = {"name": NAME, "versions": [MODEL_VERSION], "platform": serving.model["backend"]}
-    return json_response({**about, "inputs": inputs, "outputs": outputs})
+    about: schemas.ModelMetadata = {
+        "name": NAME,
+        "versions": [MODEL_VERSION],
+        "platform": serving.model["backend"],
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *c3d.CLIP_SHAPE]}],
+        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, size]} for name, size in _outputs(serving).items()],
+    }
+    return json_response(about)
 
 
 @model.get("/ready", summary="Can the model answer now?", response_model=schemas.ModelReadyOut, responses=NOT_READY)
 async def model_ready(request: Request) -> Response:
     """The same as /v2/health/ready: there is one model."""
     _readiness(request).check_ready()
-    return json_response({"name": NAME, "ready": True})
+    return json_response(schemas.ModelReadyOut(name=NAME, ready=True))
 
 
 @model.post(
     "/infer",
     summary="The network's outputs for clips",
     response_model=schemas.InferAnswer,
-    response_model_exclude_none=True,
     responses={
         200: {
             "content": {"application/octet-stream": {"schema": BINARY}},
             "description": "JSON, or JSON with binary data behind it.",
         },
-        **responses(*INFER_ERRORS),
-        **NOT_READY,
+        **responses(At.TENSORS),
     },
     openapi_extra=schemas.infer_body(),
 )
@@ -112,15 +110,17 @@ async def infer(request: Request) -> Response:
         record.source_kind, record.size_bytes = "tensors", len(body)
         inference = await _inference(request, body, _outputs(serving))
         record.num_clips = len(inference.clips)
-        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), settings.max_json_bytes)
+        _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), request.app.state.max_json_bytes)
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
-        outputs, summary = await unless_left(request, _run(serving.pipeline, inference), timeout_s)
+        deadline = Deadline(timeout_s, TOO_LATE)
+        outputs, summary = await unless_left(request, deadline.hold(_run(serving.pipeline, inference)))
     seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
-    record.stages_ms = in_ms(seconds)
-    content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
-    content |= {} if inference.id is None else {"id": inference.id}
-    head, behind = write(content, outputs, inference.outputs)
-    _check_size(len(head), settings.max_json_bytes)
+    record.stages_ms = {stage: in_ms(each) for stage, each in seconds.items()}
+    about: schemas.InferHead = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
+    if inference.id is not None:
+        about["id"] = inference.id
+    head, behind = write(about, outputs, inference.outputs)
+    _check_size(len(head), request.app.state.max_json_bytes)
     if not behind:
         return Response(head, media_type="application/json")
     return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
@@ -165,7 +165,8 @@ async def _inference(request: Request, body: NDArray[np.uint8], available: Colle
     async def in_thread() -> Inference:
         return await asyncio.get_running_loop().run_in_executor(READER, read_large, body, length, available)
 
-    return await unless_left(request, in_thread(), request.app.state.settings.request_timeout_s)
+    deadline = Deadline(request.app.state.settings.request_timeout_s, TOO_LATE)
+    return await unless_left(request, deadline.hold(in_thread()))
 
 
 async def _run(pipeline: Pipeline, inference: Inference) -> tuple[dict[str, NDArray[np.float32]], Summary]:
@@ -187,5 +188,5 @@ def _readiness(request: Request) -> Readiness:
     return readiness
 
 
-router.include_router(model, prefix=f"/models/{NAME}")
-router.include_router(model, prefix=f"/models/{NAME}/versions/{MODEL_VERSION}", include_in_schema=False)
+router.include_router(model, prefix=V2_MODEL)
+router.include_router(model, prefix=V2_VERSION, include_in_schema=False)

@@ -29,7 +29,7 @@ def count(number: int, what: str) -> str:
 
 
 class VideoWarning(NamedTuple):
-    """One entry of an answer's ``warnings``: a stable code and a sentence. Their list is in the README."""
+    """One entry of an answer's ``warnings``: a stable code and a sentence. docs/http-api.md lists them."""
 
     code: str
     message: str

@@ -9,6 +9,7 @@ for those that there are: starting one takes more than decoding a short video do
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,10 @@ from typing import Any
 
 from service.video.messages import ReadOptions
 from service.video.process import Decoded, DecoderProcess
+
+KEPT = min(4, os.cpu_count() or 1)  # more than a core each compete; four keep up with any network that was measured
+ADDRESS_SPACE_BYTES = 1536 * 1024 * 1024  # 4K H.264 needs about half of it
+TIMEOUT_S = 20.0  # for the next frames: a second of 4K takes 3 s on one slow core
 
 
 class DecoderPool:
@@ -26,8 +31,10 @@ class DecoderPool:
 
     patience_s = 0.5  # in which none was taken or came free: then those that are busy are so for long, and one more is started
 
-    def __init__(self, kept: int, most: int, address_space_bytes: int, timeout_s: float) -> None:
-        self._kept, self._most = kept, max(kept, most)
+    def __init__(
+        self, most: int, kept: int = KEPT, address_space_bytes: int = ADDRESS_SPACE_BYTES, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        self._kept, self._most = min(kept, most), most
         self._address_space_bytes, self._timeout_s = address_space_bytes, timeout_s
         self._idle: list[DecoderProcess] = []
         self._count = 0  # of processes, idle or not

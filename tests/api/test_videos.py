@@ -167,7 +167,7 @@ def bad_videos(directory: Path) -> dict[str, bytes]:
         ("cut", "undecodable_video"),
     ],
 )
-def test_what_is_no_video_is_told_so(client: TestClient, tmp_path: Path, kind: str, code: str) -> None:
+def test_a_file_that_is_no_video_is_refused(client: TestClient, tmp_path: Path, kind: str, code: str) -> None:
     answer = client.post("/features", files={"file": ("clip.mp4", bad_videos(tmp_path)[kind])})
     assert (answer.status_code, problem(answer)) == (422, code)
 
@@ -218,7 +218,7 @@ def test_what_is_not_there_is_a_problem_too(client: TestClient, method: str, pat
     assert problem(answer) == expected[1]
 
 
-def test_a_wrong_method_is_told_the_right_one(client: TestClient) -> None:
+def test_a_wrong_method_gets_the_right_one(client: TestClient) -> None:
     assert client.get("/classify").headers["allow"] == "POST"
 
 
@@ -247,7 +247,7 @@ def test_many_different_videos_at_once_get_the_answers_of_each_alone(client: Tes
 
 
 class Odd(FakeNetwork):
-    """A network that fails, or gives numbers that are none, while told to."""
+    """A network that raises or gives NaN, by its `mode`."""
 
     mode = "well"
 

@@ -25,6 +25,7 @@ from model_store.store import Model
 from service.video.frames import read_video
 from service.video.messages import FrameBlock
 from tests.conftest import ROOT
+from tests.support.pages import page
 
 MACHINE = {
     "date": "2026-11-23", "cpu": {"name": "A CPU", "number": "family 1, model 2", "flags": ["avx2"]}, "cores": 2,
@@ -176,5 +177,5 @@ def test_figures_come_from_the_json_into_their_place() -> None:
     assert put(text, filled) == filled
 
 
-def test_the_readme_has_a_place_for_figures() -> None:
-    assert put("figures", (ROOT / "README.md").read_text(encoding="utf-8"))
+def test_the_docs_have_a_place_for_figures() -> None:
+    assert put("figures", page("performance"))

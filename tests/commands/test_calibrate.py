@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from model_store import c3d, calibration, store
-from model_store.__main__ import main
 from model_store.tensors import StoreError
+from service.__main__ import main
 from service.inference import build
 from service.lifecycle import loading
 from service.settings import Settings
@@ -44,24 +44,22 @@ def calibrated(model: store.Model, video: Path) -> calibration.Calibration:
     """The same after `calibrate`, by the command line."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("C3D_MODEL_STORE", str(model.directory.parent))
-        patch.setenv("C3D_MAX_DRIFT", "0.5")
-        assert main(["calibrate", str(video), str(video.with_name("missing.mp4"))]) == 0
-    return calibration.read(model, 0.5)[1]
+        assert main(["calibrate", "--max-drift", "0.5", str(video), str(video.with_name("missing.mp4"))]) == 0
+    return calibration.read(model)[1]
 
 
-def settings(model: store.Model, max_drift: float = 0.5) -> Settings:
-    return Settings(model_store=model.directory.parent, engine="openvino", precision="int8", max_drift=max_drift)
+def settings(model: store.Model) -> Settings:
+    return Settings(model_store=model.directory.parent, engine="openvino", precision="int8")
 
 
 def test_too_much_drift_writes_nothing(
     model: store.Model, video: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("C3D_MODEL_STORE", str(model.directory.parent))
-    monkeypatch.setenv("C3D_MAX_DRIFT", "0.001")
-    assert main(["calibrate", str(video)]) == 1
+    assert main(["calibrate", "--max-drift", "0.001", str(video)]) == 1
     said = capsys.readouterr().err
     assert "int8 drifts too far from float32: fc6 of 10 clips: relative L2 " in said
-    assert "C3D_MAX_DRIFT=0.001" in said
+    assert "The bound on the largest is 0.001." in said
     assert not (model.directory / calibration.PLACE).exists()
     assert [path.name for path in model.directory.parent.glob("[!.]*")] == ["stand-in"]
 
@@ -83,14 +81,10 @@ def test_what_is_calibrated_is_served_by_its_name(
     network = loading.load_network(settings(model), lambda share: None)  # proves the known answer, too
     assert (network.precision, network.calibration_sha256) == ("int8", calibrated.sha256)
     assert (calibrated.num_clips, calibrated.drift.num_clips, len(calibrated.videos_sha256)) == (10, 10, 1)
+    assert calibrated.max_drift == 0.5
     clips = np.stack(list(clips_of(clip_mp4, c3d.CROP_LEFT)))
     drift = calibration.drift(network.run(clips), build.build(model, "openvino").run(clips))
     assert 0.001 < drift.relative_l2_median < 2 * calibrated.drift.relative_l2_max
-
-
-def test_the_service_has_the_last_word_on_drift(model: store.Model, calibrated: calibration.Calibration) -> None:
-    with pytest.raises(StoreError, match=r"C3D_MAX_DRIFT=0.001"):
-        loading.load_network(settings(model, 0.001), lambda share: None)
 
 
 def test_a_calibration_of_other_weights_refuses_the_start(

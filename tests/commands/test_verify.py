@@ -28,10 +28,9 @@ def test_known_answer_of_sports1m(tmp_path: Path) -> None:
     [
         ("stand-in", 7, "7 is the recorded answer of the stand-in weights: random numbers, not a trained network."),
         ("mine", 7, "7 is the recorded answer of mine."),
-        ("mine", None, "No known answer is recorded for mine"),
     ],
 )
-def test_other_answers(name: str, known: int | None, said: str, tmp_path: Path) -> None:
+def test_other_answers(name: str, known: int, said: str, tmp_path: Path) -> None:
     lines: list[str] = []
     verify.report(store_fakes.model(tmp_path, name, known_answer=known), lines.append, lambda _: (7, 0.1))
     assert lines[0] == "Success, predicted class index is: 7"
@@ -43,7 +42,49 @@ def test_no_class_layer(tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "openmmlab", num_classes=0)
     verify.report(model, lines.append, lambda _: None)
     assert lines == ["No class layer: these weights give descriptors, and there is no known answer to compare with."]
-    assert verify.answer(model, lambda _: None) is None
+    assert store.Model(model.directory).card == model.card
+
+
+@pytest.mark.parametrize(
+    ("name", "num_classes", "answer", "whose"),
+    [
+        ("mine", 487, 184, "sports1m"),
+        ("mine", 487, 7, "mine"),
+        ("mine", 500, 184, "mine"),
+    ],
+)
+def test_an_answer_is_recorded_once_and_compared_from_then_on(
+    name: str, num_classes: int, answer: int, whose: str, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    verify.report(store_fakes.model(tmp_path, name, num_classes=num_classes), lines.append, lambda _: (answer, 0.1))
+    card = store.Model(tmp_path / name).card
+    assert (card.known_answer, card.weights) == (answer, whose)
+    assert "This one is recorded" in lines[1]
+    lines.clear()
+    verify.report(store.Model(tmp_path / name), lines.append, lambda _: (answer, 0.1))
+    assert len(lines) == 2
+    with pytest.raises(StoreError, match=f"give class 9; .* give {answer}"):
+        verify.report(store.Model(tmp_path / name), lines.append, lambda _: (9, 0.1))
+
+
+def test_a_model_that_was_replaced_meanwhile_keeps_its_card(tmp_path: Path) -> None:
+    model = store_fakes.model(tmp_path, "mine")
+
+    def replaced(_: store.Model) -> tuple[int, float]:
+        card = model.card.model_copy(update={"weights_sha256": "1" * 64})
+        (model.directory / store.CARD).write_text(card.model_dump_json())
+        return 7, 0.5
+
+    with pytest.raises(StoreError, match='Another command has replaced "mine"'):
+        verify.report(model, print, replaced)
+    assert store.Model(model.directory).card.known_answer is None
+
+
+def test_487_other_classes_say_how_to_find_out_what_is_wrong(tmp_path: Path) -> None:
+    lines: list[str] = []
+    verify.report(store_fakes.model(tmp_path, "mine"), lines.append, lambda _: (7, 0.1))
+    assert "import them again with --name sports1m" in lines[-1]
 
 
 @pytest.mark.parametrize(
@@ -60,11 +101,11 @@ def test_wrong_answer_names_its_cause(right: tuple[bool, bool] | None, cause: st
     model = store_fakes.model(tmp_path, "sports1m", known_answer=184)
 
     def run(asked: store.Model) -> tuple[int, float]:
-        reading = (asked._flip, asked._channel_rows) if isinstance(asked, verify.Reread) else (False, False)
+        reading = (asked.flip, asked.channel_rows) if isinstance(asked, verify.Reread) else (False, False)
         return (184 if reading == right else 5), 0.5
 
     with pytest.raises(StoreError, match=f"give class 5; the Sports-1M weights give 184. {cause}"):
-        verify.answer(model, run)
+        verify.report(model, print, run)
 
 
 def test_a_wrongly_read_file_reread_is_right() -> None:

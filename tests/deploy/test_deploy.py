@@ -16,12 +16,13 @@ import yaml
 from service.api import probes
 from service.settings import MIB, VERSION, Settings, unknown_names
 from tests.conftest import ROOT
+from tests.support.pages import page
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 VARIABLE = r"\$\{(\w+):-([^}]*)\}"
 EXIT_S = 5  # between the end of the drain and the end of the process: the last batch, decoders, the interpreter
-NETWORK_BYTES = 1536 * MIB  # of the process, measured on CPU (README, "Containers")
+NETWORK_BYTES = 1536 * MIB  # of the process, measured on CPU (docs/containers.md)
 HD_DECODER_BYTES = 60 * MIB
 
 
@@ -130,15 +131,14 @@ def test_the_gpu_file_asks_for_one_gpu_and_builds_for_it() -> None:
     assert (ROOT / "requirements-gpu.txt").exists()
 
 
-def test_the_readme_lists_what_env_can_set_and_its_commands_name_files_that_are_there() -> None:
-    section = (ROOT / "README.md").read_text().split("## Containers")[1].split("\n## ")[0]
+def test_the_docs_list_what_env_can_set_and_its_commands_name_files_that_are_there() -> None:
     files = ["docker-compose.yml", "docker-compose.gpu.yml", "deploy/docker-compose.haproxy.yml"]
     said = {name: default for file in files[::-1] for name, default in re.findall(VARIABLE, (ROOT / file).read_text())}
-    listed = re.findall(r"^\| `([A-Z_]+)` \| `(\w[\w-]*)`", section, flags=re.MULTILINE)
+    listed = re.findall(r"^\| `([A-Z_]+)` \| `(\w[\w-]*)`", page("containers"), flags=re.MULTILINE)
     build = compose(files[0])["x-image"]["build"]["args"]
     assert dict(listed).items() <= said.items()
     assert said.keys() - dict(listed) - build.keys() <= {f"C3D_{name.upper()}" for name in Settings.model_fields}
-    assert set(re.findall(r" -f (\S+)", section)) == set(files)
+    assert set(re.findall(r" -f (\S+)", page("containers"))) == set(files)
 
 
 def test_every_package_of_the_image_has_its_licence_listed() -> None:

@@ -11,21 +11,21 @@ from service.http.admission import MAX_RETRY_AFTER_S, Admission, Queue
 
 
 def test_lets_in_as_many_as_it_may_and_one_more_when_one_has_left() -> None:
-    admission = Admission(2, 10, lambda: Queue(0, 0.0))
+    admission = Admission(2, lambda: Queue(0, 0.0), 10)
     with admission.one():
         with admission.one(), pytest.raises(Overloaded), admission.one():
             pass
         with admission.one():
-            assert admission.num_inside == 2
-    assert admission.num_inside == 0
+            assert admission.num_requests == 2
+    assert admission.num_requests == 0
 
 
 def test_one_that_fails_has_left_too() -> None:
-    admission = Admission(1, 10, lambda: Queue(0, 0.0))
+    admission = Admission(1, lambda: Queue(0, 0.0), 10)
     with pytest.raises(RuntimeError), admission.one():
         raise RuntimeError
     with admission.one():
-        assert admission.num_inside == 1
+        assert admission.num_requests == 1
 
 
 @pytest.mark.parametrize(("waiting", "admitted"), [(9, True), (10, False), (500, False)])
@@ -33,7 +33,7 @@ def test_waiting_clips_count_too(waiting: int, *, admitted: bool) -> None:
     with ExitStack() as stack:
         if not admitted:
             stack.enter_context(pytest.raises(Overloaded))
-        with Admission(5, 10, lambda: Queue(waiting, 1.0)).one():
+        with Admission(5, lambda: Queue(waiting, 1.0), 10).one():
             assert admitted
 
 
@@ -42,7 +42,7 @@ def test_waiting_clips_count_too(waiting: int, *, admitted: bool) -> None:
     [(Queue(60, 6.0), 10), (Queue(61, 6.0), 11), (Queue(10, 5000.0), 1), (Queue(10, 0.0), 5), (Queue(10**9, 1.0), 120)],
 )
 def test_retry_after_is_how_long_the_queue_takes(queue: Queue, seconds: int) -> None:
-    with pytest.raises(Overloaded) as caught, Admission(5, 1, lambda: queue).one():
+    with pytest.raises(Overloaded) as caught, Admission(5, lambda: queue, 1).one():
         pass
     assert caught.value.headers["Retry-After"] == str(seconds)
     assert seconds <= MAX_RETRY_AFTER_S

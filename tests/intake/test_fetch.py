@@ -183,7 +183,7 @@ def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_asked() ->
     assert (run.body, run.names.asked) == (BODY, [NAME])
 
 
-def test_each_hop_is_looked_up_and_checked_anew() -> None:
+def test_each_hop_is_looked_up_and_checked_again() -> None:
     answers = {"/clip": redirect("/b"), "/b": redirect("http://other.example:PORT/c"), "/c": FILE}
     run = fetched(answers, names=Names({NAME: [[HERE]], "other.example": [[HERE]]}))
     assert (run.body, run.names.asked) == (BODY, [NAME, NAME, "other.example"])

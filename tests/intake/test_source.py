@@ -172,13 +172,13 @@ def test_a_form_without_a_usable_boundary_is_malformed(tmp_path: Path, boundary:
         "/",
     ],
 )
-def test_another_type_is_unsupported_and_told_what_to_send(tmp_path: Path, media_type: str) -> None:
+def test_another_type_is_unsupported_and_the_detail_says_what_to_send(tmp_path: Path, media_type: str) -> None:
     with pytest.raises(errors.UnsupportedMediaType, match="Content-Type: application/octet-stream"):
         read(tmp_path, chunks(b"abc"), [("content-type", media_type), ("content-length", "3")])
 
 
 @pytest.mark.parametrize("headers", [[], [("content-length", "0")]])
-def test_a_request_with_nothing_in_it_is_told_that_a_video_is_required(tmp_path: Path, headers: Headers) -> None:
+def test_a_request_with_nothing_in_it_lacks_a_video(tmp_path: Path, headers: Headers) -> None:
     with pytest.raises(errors.SourceRequired, match=r"curl -F file=@clip\.mp4"):
         read(tmp_path, chunks(b""), headers)
 

@@ -35,6 +35,7 @@ def calibrated(model: store.Model, drift: Drift = DRIFT) -> Calibration:
             videos_sha256=("0" * 64,),
             num_clips=4,
             drift=drift,
+            max_drift=0.1,
             made_by="a test",
             created="2026-01-01",
         )
@@ -45,7 +46,7 @@ def calibrated(model: store.Model, drift: Drift = DRIFT) -> Calibration:
 def test_is_read_back(tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "mine")
     written = calibrated(model)
-    path, read = calibration.read(model, 0.05)
+    path, read = calibration.read(model)
     assert (path.read_text(), read) == ("<net/>", written)
     assert store.names(tmp_path) == ["mine"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]
@@ -55,7 +56,7 @@ def test_a_new_one_takes_the_place_of_the_old(tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "mine")
     calibrated(model)
     (model.directory / calibration.PLACE / "left").touch()
-    assert calibrated(model) == calibration.read(model, 1)[1]
+    assert calibrated(model) == calibration.read(model)[1]
     assert not (model.directory / calibration.PLACE / "left").exists()
 
 
@@ -68,7 +69,7 @@ def test_one_that_fails_leaves_the_old(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="no room"):
         calibration.write(model, full, lambda identity: pytest.fail("never asked"))
-    assert calibration.read(model, 1)
+    assert calibration.read(model)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -92,12 +93,12 @@ def test_one_of_another_model_is_refused(tmp_path: Path, change: dict[str, Any])
     other = store_fakes.model(tmp_path, "other", **change)
     shutil.copytree(tmp_path / "mine" / calibration.PLACE, other.directory / calibration.PLACE)
     with pytest.raises(StoreError, match="belongs to other weights"):
-        calibration.read(other, 1)
+        calibration.read(other)
 
 
 def test_none_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"python -m model_store calibrate VIDEO"):
-        calibration.read(store_fakes.model(tmp_path, "mine"), 1)
+    with pytest.raises(StoreError, match=r"python -m service calibrate VIDEO"):
+        calibration.read(store_fakes.model(tmp_path, "mine"))
 
 
 @pytest.mark.parametrize(
@@ -114,17 +115,13 @@ def test_a_damaged_one_is_refused(tmp_path: Path, name: str, content: str, said:
     calibrated(model)
     (model.directory / calibration.PLACE / name).write_text(content)
     with pytest.raises(StoreError, match=said):
-        calibration.read(model, 1)
+        calibration.read(model)
 
 
 @pytest.mark.parametrize("largest", [0.2, float("nan")])
-def test_one_that_drifts_too_far_is_refused(tmp_path: Path, largest: float) -> None:
-    with pytest.raises(StoreError, match=r"C3D_MAX_DRIFT=0.1"):
+def test_one_that_drifts_too_far_is_refused(largest: float) -> None:
+    with pytest.raises(StoreError, match=r"The bound on the largest is 0\.1\. .* raise the bound with --max-drift"):
         calibration.check_drift(DRIFT.model_copy(update={"relative_l2_max": largest}), 0.1)
-    model = store_fakes.model(tmp_path, "mine")
-    calibrated(model)
-    with pytest.raises(StoreError, match=r"C3D_MAX_DRIFT=0.04"):
-        calibration.read(model, 0.04)
 
 
 def test_drift() -> None:

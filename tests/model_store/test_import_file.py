@@ -26,7 +26,7 @@ def offline(directory: Path) -> tuple[pull.Puller, Manifest, io.StringIO]:
 
 def take(directory: Path, given: import_file.Given) -> store.Model:
     puller, known, _ = offline(directory)
-    return import_file.take(directory, given, puller, known, lambda _: None)
+    return import_file.take(directory, given, puller, known)
 
 
 @pytest.fixture
@@ -97,7 +97,6 @@ def test_487_classes_are_labelled_as_sports1m(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"known_answer": 3}, "Note: zeros give class 3. The Sports-1M weights, which have 487 classes too, give 184."),
         ({"num_classes": 0}, "Note: there is no class layer"),
         ({"mean": "ucf101"}, "Note: the mean is UCF101's cube, with the crop from column 29."),
     ],
@@ -106,14 +105,3 @@ def test_notes(changes: dict[str, object], said: str, tmp_path: Path) -> None:
     assert import_file.notes(store_fakes.model(tmp_path / "plain", "mine", known_answer=184)) == []
     (note,) = import_file.notes(store_fakes.model(tmp_path, "mine", **changes))
     assert note.startswith(said)
-
-
-def test_where_keras_is_missing_nothing_is_proved(tmp_path: Path) -> None:
-    said: list[str] = []
-
-    def run(_: store.Model) -> tuple[int, float]:
-        raise ModuleNotFoundError("No module named 'keras'")
-
-    answer = import_file.answer_where_possible(said.append, run)
-    assert answer(store_fakes.model(tmp_path, "mine")) is None
-    assert said[-1].startswith("Not proved, since the network cannot run here (No module named 'keras').")

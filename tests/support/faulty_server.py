@@ -1,4 +1,4 @@
-"""The service with a network that does what the clips tell it to: python -m tests.support.faulty_server DIRECTORY.
+"""A service whose network does what the clips tell it to: python -m tests.support.faulty_server DIRECTORY WORKER_TIMEOUT_S.
 
 A clip's mean grey is an order, one of those below; any other clip is answered as FakeNetwork does. DIRECTORY holds the named
 pipes ``here`` and ``go``, and the file ``broken`` as long as every batch shall fail.
@@ -49,4 +49,5 @@ class FaultyNetwork(FakeNetwork):
 if __name__ == "__main__":
     settings = Settings()
     request_log.configure(settings)
-    sys.exit(serve(settings, lambda _settings, _progress: FaultyNetwork(Path(sys.argv[1]))))
+    network = FaultyNetwork(Path(sys.argv[1]))
+    sys.exit(serve(settings, lambda _settings, _progress: network, worker_timeout_s=float(sys.argv[2])))

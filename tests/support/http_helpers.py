@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
+from service.answers.json_answer import MAX_JSON_BYTES
 from service.app import create_app
 from service.settings import Settings
 from tests.support.fakes import FakeNetwork
@@ -25,10 +26,13 @@ OCTETS = (("content-type", "application/octet-stream"),)
 GONE: Message = {"type": "http.disconnect"}
 
 
-def fake_app(spool_dir: Path, network: FakeNetwork | None = None, **settings: Any) -> FastAPI:
+def fake_app(
+    spool_dir: Path, network: FakeNetwork | None = None, max_json_bytes: int = MAX_JSON_BYTES, **settings: Any
+) -> FastAPI:
     """The real application with a fake network."""
     loaded: Any = network or FakeNetwork()
-    return create_app(Settings(spool_dir=spool_dir, **settings), load=lambda _settings, _progress: loaded)
+    load = lambda _settings, _progress: loaded  # noqa: E731
+    return create_app(Settings(spool_dir=spool_dir, **settings), load, max_json_bytes=max_json_bytes)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
-from service.api.schemas import ModelOut
 from service.app import create_app
+from service.lifecycle.readiness import ModelOut
 from service.settings import Settings
 from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES
 from tests.support.fakes import FakeNetwork, fake_outputs
@@ -154,7 +154,7 @@ def test_triton_asks_for_many_at_once(triton_client: triton.InferenceServerClien
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_triton_is_told_what_is_wrong(
+def test_triton_gets_the_reason(
     triton_client: triton.InferenceServerClient, given: dict[str, Any], status: str, words: str
 ) -> None:
     with pytest.raises(triton.InferenceServerException) as raised:
@@ -164,7 +164,7 @@ def test_triton_is_told_what_is_wrong(
     assert triton_client.is_server_ready()
 
 
-def test_triton_is_told_so_of_what_is_not_there(triton_client: triton.InferenceServerClient) -> None:
+def test_triton_gets_the_reason_for_an_unknown_path(triton_client: triton.InferenceServerClient) -> None:
     for ask_for in (triton_client.get_model_repository_index, triton_client.get_log_settings):
         with pytest.raises(triton.InferenceServerException, match="nothing at this path"):
             ask_for()
@@ -180,7 +180,7 @@ def test_an_answer_says_what_it_is_of(client: TestClient, path: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert LENGTH not in answer.headers
     assert (content["model_name"], content["model_version"], content["id"]) == ("c3d", "1", "7")
-    assert content["parameters"].keys() == ModelOut.model_fields.keys() - {"calibration_sha256"}
+    assert content["parameters"].keys() == ModelOut.__annotations__.keys() - {"calibration_sha256"}
     assert content["parameters"]["weights_sha256"] == FakeNetwork().card.weights_sha256
     [output] = content["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("fc6", "FP32", [1, 4096])

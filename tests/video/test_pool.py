@@ -30,7 +30,7 @@ def with_decoder(work: Callable[[DecoderPool], Awaitable[Any]], kept: int = 1, m
     """Run ``work`` with a pool that is closed afterwards; all its processes must then be gone."""
 
     async def run() -> Any:
-        decoder = DecoderPool(kept, most, 3 * GIB // 2, timeout_s)
+        decoder = DecoderPool(most, kept, 3 * GIB // 2, timeout_s)
         await decoder.start()
         try:
             return await work(decoder)

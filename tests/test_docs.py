@@ -1,4 +1,4 @@
-"""The README promises nothing that is not there: its commands run, its answer is a real one, its tables are whole."""
+"""README.md and docs/ promise nothing that is not there: commands run, answers are real ones, tables are whole."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from model_store.__main__ import main as model_store_main
-from service.api.schemas import ClassifyAnswer
+from service.__main__ import main as service_main
+from service.answers.answer import ClassifyAnswer
 from service.options import ClassifyOptions, FeaturesOptions
 from tests.conftest import ROOT
 from tests.support.fakes import fake_outputs
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
+from tests.support.pages import PAGES, blocks, rows, section
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS = [line for language, block in BLOCKS if language == "sh" for line in block.splitlines() if line]
+COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
+PROSE = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+README_LINES = 140  # two screens
 
 
 @pytest.fixture(scope="module")
 def example_com(clip_mp4: Path) -> Iterator[int]:
-    """The port of a server on this machine that has the clip: the README's example.com."""
+    """The port of a server on this machine that has the clip: example.com in the docs."""
     handler = partial(SimpleHTTPRequestHandler, directory=str(clip_mp4.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -78,9 +81,8 @@ def recipes(address: str, tmp_path_factory: pytest.TempPathFactory, clip_mp4: Pa
     shutil.copy(clip_mp4, directory / "clip.mp4")
     names: dict[str, Any] = {}
     with contextlib.chdir(directory):
-        for language, block in BLOCKS:
-            if language == "python":
-                exec(block.replace("localhost:8000", address), names)  # noqa: S102 (the README is ours)
+        for block in blocks("python"):
+            exec(block.replace("localhost:8000", address), names)  # noqa: S102 (the docs are ours)
     return names | {"directory": directory}
 
 
@@ -114,7 +116,7 @@ def test_tritonclient_gets_a_row_for_each_clip(recipes: dict[str, Any]) -> None:
 def test_make_commands_are_targets() -> None:
     wanted = {word for command in COMMANDS if command.startswith("make") for word in shlex.split(command)[1:]}
     wanted -= {word for word in wanted if "=" in word}  # variables
-    wanted |= set(re.findall(r"`make (\w+)", README))
+    wanted |= set(re.findall(r"`make (\w+)", PROSE))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert wanted
     assert wanted <= targets
@@ -126,24 +128,32 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
 
 def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = [shlex.split(command)[1:] for command in COMMANDS if command.startswith(".venv/bin/python")]
-    assert {tuple(words[:2]) for words in wanted} == {("-m", "model_store")}
-    for command in {words[2] for words in wanted}:
+    mains = {"model_store": model_store_main, "service": service_main}
+    for _, package, command in {tuple(words[:3]) for words in wanted}:
         with pytest.raises(SystemExit) as ended:
-            model_store_main([command, "--help"])
+            mains[package]([command, "--help"])
         assert ended.value.code == 0
     assert capsys.readouterr().out
 
 
 def test_the_answer_is_a_real_one() -> None:
-    [block] = [block for language, block in BLOCKS if language == "json"]
-    answer = ClassifyAnswer.model_validate_json(block)
-    assert answer.model.weights == "stand-in"
-    assert answer.warnings[0].code == "stand_in_weights"
-    assert json.loads(block).keys() == ClassifyAnswer.model_fields.keys() - {"custom_id", "descriptor", "segments", "clips"}
+    [block] = blocks("json", ROOT / "docs" / "http-api.md")
+    answer = TypeAdapter(ClassifyAnswer).validate_json(block)
+    assert answer["model"]["weights"] == "stand-in"
+    assert answer["warnings"][0]["code"] == "stand_in_weights"
+    assert json.loads(block).keys() == ClassifyAnswer.__annotations__.keys() - {"custom_id", "descriptor", "segments", "clips"}
+
+
+def test_the_readme_shows_a_part_of_that_answer() -> None:
+    [whole] = blocks("json", ROOT / "docs" / "http-api.md")
+    [part] = blocks("json", ROOT / "README.md")
+    answer, shown = json.loads(whole), json.loads(part)
+    assert shown["predictions"] == answer["predictions"][: len(shown["predictions"])]
+    assert {name: answer[name] for name in shown} | {"predictions": shown["predictions"]} == shown
 
 
 def test_options_are_those_of_the_endpoints() -> None:
-    table = README.split("Options go into")[1].split("An answer holds")[0]
+    table = section("http-api", "A video in")
     listed = dict(re.findall(r"^\| `(\w+)` \| ?`?(\w*)`? ?\|", table, flags=re.MULTILINE))
     fields = ClassifyOptions.model_fields | FeaturesOptions.model_fields
     assert listed == {
@@ -159,10 +169,28 @@ def test_options_are_those_of_the_endpoints() -> None:
 def test_warnings_are_all_listed() -> None:
     source = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
     raised = set(re.findall(r'VideoWarning\(\s*"(\w+)"', source))
-    table = README.split("### Warnings")[1].split("### Errors")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == raised
+    assert rows(section("http-api", "Warnings")).keys() - {"code", "---"} == raised
 
 
-def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert target.startswith("https://") or (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            found = page.parent / target if target else page
+            assert found.exists(), target
+            assert not heading or heading in anchors(found), f"{target}#{heading}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page, as GitHub names them in links."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {path.name for path in PAGES[1:]} <= set(re.findall(r"\]\(docs/([\w-]+\.md)", readme))
+
+
+def test_the_readme_is_two_screens() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= README_LINES

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from service.errors import Unauthorized
-from service.http.admission import PROBES, ApiKeys
+from service.http.admission import ApiKeys
+from service.http.endpoints import PROBES
 from tests.support.http_helpers import fake_app, serving
 
 OLD, NEW = "the-old-key-of-us", "the~new/key+of=us!"
-BOTH = ApiKeys((OLD, NEW), probes_too=False)
+BOTH = ApiKeys((OLD, NEW))
 
 
 @pytest.mark.parametrize("header", [f"Bearer {OLD}", f"Bearer {NEW}", f"bearer {NEW}", f"BEARER   {NEW} "])
@@ -35,17 +36,14 @@ def test_nothing_else_does(path: str, header: str) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(PROBES))
-def test_probes_are_open_unless_told_otherwise(path: str) -> None:
+def test_probes_are_always_open(path: str) -> None:
     BOTH.check(path, b"")
-    guarded = ApiKeys((OLD,), probes_too=True)
-    guarded.check(path, f"Bearer {OLD}".encode())
-    with pytest.raises(Unauthorized):
-        guarded.check(path, b"")
+    BOTH.check(path, b"Bearer wrong")
 
 
 def test_without_keys_all_is_open() -> None:
     for header in (b"", b"Bearer", b"Bearer ", b"Bearer anything"):
-        ApiKeys((), probes_too=True).check("/classify", header)
+        ApiKeys(()).check("/classify", header)
 
 
 def test_the_document_says_what_needs_a_key(tmp_path: Path) -> None:

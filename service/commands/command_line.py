@@ -1,0 +1,70 @@
+"""What follows `python -m service`: verify or calibrate, their options, and what they say."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from model_store import store
+from model_store.tensors import StoreError
+from service.settings import Settings
+
+MAX_DRIFT = 0.1  # a descriptor turned by at most 0.1 rad, about 6 degrees
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Add the commands and their options. Without a command, `python -m service` serves."""
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    verifying = commands.add_parser("verify", help="run the network on zeros: compare with the known answer, or record it")
+    verifying.add_argument("--video", type=Path, help="also classify this video, for comparing two installations")
+    calibrating = commands.add_parser("calibrate", help="quantise the network to int8 on videos (OpenVINO), measure its drift")
+    calibrating.add_argument("videos", type=Path, nargs="+", metavar="VIDEO", help="typical of those the service will get")
+    calibrating.add_argument(
+        "--max-drift",
+        type=float,
+        default=MAX_DRIFT,
+        help="largest error of int8 against float32 to accept: relative L2 of a clip's fc6 (default: %(default)s)",
+    )
+    for command in (verifying, calibrating):
+        command.add_argument("--name", default="", help="of the model; default: C3D_MODEL, else the service's choice")
+
+
+def run(options: argparse.Namespace, settings: Settings) -> int:
+    """Run the command given. Returns the exit status: 0 done, 1 it could not be done, and stderr says why."""
+    name = options.name or settings.model
+    try:
+        if options.command == "verify":
+            _verify(settings, name, options.video)
+        else:
+            _calibrate(settings, name, options.videos, options.max_drift)
+    except (StoreError, ImportError) as error:
+        _say(f"{options.command}: {error}")
+    except OSError as error:
+        _say(f"{options.command}: {error.strerror or error}: {error.filename or settings.model_store}.")
+    else:
+        return 0
+    return 1
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _verify(settings: Settings, name: str, video: Path | None) -> None:
+    from service.commands import fingerprint, verify
+    from service.inference.build import build
+
+    model = store.open_model(settings.model_store, name)
+    verify.report(model, print, lambda read: build(read, settings.engine).known_answer())
+    if video:
+        fingerprint.report(build(model, settings.engine), model.labels, video, print)
+
+
+def _calibrate(settings: Settings, name: str, videos: list[Path], max_drift: float) -> None:
+    from service.commands import calibrate
+
+    with store.hold(settings.model_store, _say):
+        made = calibrate.calibrate(store.open_model(settings.model_store, name), videos, max_drift, _say)
+    print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
+    print("The service uses it with C3D_ENGINE=openvino C3D_PRECISION=int8.")

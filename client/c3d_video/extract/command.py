@@ -177,7 +177,7 @@ def _wanted(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any], di
     given = {name: getattr(arguments, name) for name in OF_FEATURES if getattr(arguments, name) is not None}
     options = {**(preset.options if preset else {}), **given}
     about = {**options, "to": to, "name": pattern}
-    about |= {"preset": arguments.preset} if arguments.preset else {}
+    about |= {name: getattr(arguments, name) for name in ("preset", "pca") if getattr(arguments, name)}
     return to, pattern, options, about
 
 

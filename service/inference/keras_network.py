@@ -21,7 +21,8 @@ from model_store import c3d
 from service.inference.engines import ENGINES
 
 if TYPE_CHECKING:
-    from model_store.store import Card, Model
+    from model_store.card import Card
+    from model_store.store import Model
 
 # On a CPU a batch of 8 gains little over 4 and holds the device for more than a second, and 3 clips in one batch take less
 # than in two; a GPU wants more.

@@ -50,6 +50,7 @@ class Card(BaseModel):
     mean: str = Field(description='Which mean cube: "sports1m", "ucf101", "stand-in", or a file\'s name.')
     mean_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     labels: str = Field(description='Which labels: "sports1m", "numbered", or a file\'s name.')
+    labels_sha256: str | None = Field(default=None, description="Of labels.txt; null in cards of before there was one.")
     known_answer: int | None = Field(ge=0, description="The class of a clip of zeros behind the mean subtraction.")
     source: str = Field(description="Where the weights came from.")
     form: str = Field(description='What they were: "seeded", "keras-2-hdf5", "caffe", "pytorch", ...')

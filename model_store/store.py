@@ -68,6 +68,8 @@ class Model:
             self.labels = tuple((directory / LABELS).read_text(encoding="utf-8").splitlines())
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"The model in {directory} is not whole: {error}") from error
+        if self.card.labels_sha256 not in {None, labels_sha256(self.labels)}:
+            raise StoreError(f"{directory / LABELS} was changed after the import. Import the model again, with --labels.")
         check_mean(self.mean)
         check_labels(self.labels, self.card.num_classes)
         if tensor_sha256({MEAN: self.mean}) != self.card.mean_sha256:
@@ -130,7 +132,8 @@ def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32
     beside = Path(tempfile.mkdtemp(dir=store, prefix=NEW))
     try:
         beside.chmod(0o755)  # mkdtemp's 0700 would lock out a service that runs as another user
-        _write_card(beside, card)
+        labels = tuple(labels)
+        _write_card(beside, card.model_copy(update={"labels_sha256": labels_sha256(labels)}))
         np.save(beside / MEAN, mean, allow_pickle=False)
         (beside / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         np.savez(beside / WEIGHTS, allow_pickle=False, **tensors)
@@ -140,6 +143,11 @@ def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Model(store / card.name)
+
+
+def labels_sha256(labels: tuple[str, ...]) -> str:
+    """The card's hash of the labels: of the lines of their file."""
+    return hashlib.sha256("".join(f"{label}\n" for label in labels).encode()).hexdigest()
 
 
 def check_room(directory: Path, needed_bytes: int) -> None:

@@ -150,8 +150,9 @@ async def model_ready(request: Request) -> Response:
 async def infer(request: Request) -> Response:
     """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
 
-    A clip is 16 frames as OpenCV gives them, resized to 171x128 and cropped to 112x112, at row 8 and at the column that
-    GET /info has as `crop_left`. The version may be named: /v2/models/c3d/versions/1/infer.
+    A clip is 16 frames in BGR, as OpenCV gives them, whatever the network was trained on; resized and cropped to 112x112 as GET
+    /info says of the model: `frame_rows`, `frame_columns`, `keep_aspect`, `crop_top`, `crop_left`. No mean is subtracted yet.
+    The version may be named: /v2/models/c3d/versions/1/infer.
     """
     started = time.perf_counter()
     settings: Settings = request.app.state.settings

@@ -89,6 +89,10 @@ def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
     with pytest.raises(store.StoreError, match="conv1/bias holds values that are not finite"):
         write(tmp_path, {**zeros(), "conv1/bias": np.full(64, np.nan, np.float32)})
     assert store.record_answer(model, 2).card.known_answer == 2
+    (model.directory / store.LABELS).write_text("a\nb\nc\n")
+    with pytest.raises(store.StoreError, match=r"labels.txt was changed after the import"):
+        store.open_model(tmp_path)
+    (model.directory / store.LABELS).write_text("class 0\nclass 1\nclass 2\n")
     model = store.open_model(tmp_path)
     for name, tensor in model.tensors():
         np.testing.assert_array_equal(tensor, weights[name])

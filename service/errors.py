@@ -56,6 +56,11 @@ class UrlForbidden(ServiceError):
 
     status, code, title, at = 403, "url_forbidden", "The URL may not be fetched", At.VIDEO
 
+class CrossSiteRequest(ServiceError):
+    """A web page of another site sent the request, and its origin is not in `C3D_CORS_ORIGINS`."""
+
+    status, code, title, at = 403, "cross_site_request", "Not allowed from this web page", At.INFERENCE
+
 class NotFound(ServiceError):
     """There is nothing at this path."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 from collections.abc import Callable
 from types import FrameType
 
@@ -17,6 +18,8 @@ from service.lifecycle.supervisor import WORKER_TIMEOUT_S
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
+
+BACKLOG = 2048  # connections that wait to be accepted, as uvicorn has it
 
 
 class Server(uvicorn.Server):
@@ -37,6 +40,13 @@ class Server(uvicorn.Server):
         self._on_drain()
         log.info("draining: /readyz is 503, requests are served for %g s more", self._drain_delay_s)
         asyncio.get_running_loop().call_later(self._drain_delay_s, super().handle_exit, sig, frame)
+
+
+def _sockets(settings: Settings) -> list[socket.socket] | None:
+    """For ``::`` a socket that serves IPv4 too, which asyncio's own would not; else None: uvicorn makes its own."""
+    if settings.host != "::":
+        return None
+    return [socket.create_server(("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)]
 
 
 def serve(settings: Settings, load: LoadNetwork = load_network, worker_timeout_s: float = WORKER_TIMEOUT_S) -> int:
@@ -64,9 +74,10 @@ def serve(settings: Settings, load: LoadNetwork = load_network, worker_timeout_s
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.drain_timeout_s,
+        timeout_keep_alive=settings.keep_alive_s,
     )
     server = Server(config, settings.drain_delay_s, app.state.readiness.drain)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # once it has stopped, uvicorn raises again what it caught: we ended as told
-    server.run()
+    server.run(_sockets(settings))
     return 1 if refusals or not server.started else 0

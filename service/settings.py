@@ -35,6 +35,11 @@ class Settings(BaseSettings):
     api_key: SecretStr = Field(
         SecretStr(""), description="Keys with commas, one of which requests must carry as a bearer token; empty: none."
     )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|https?://[^/,\s*]+(,https?://[^/,\s*]+)*)?$",
+        description="Origins whose web pages may ask, as https://app.example, with commas; *: any; empty: none but the own.",
+    )
     max_decoders: int = Field(
         64,
         ge=1,
@@ -47,6 +52,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests inside at once; one more is 429 at once.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
+    keep_alive_s: int = Field(
+        75, ge=1, le=3600, description="Seconds an idle connection is kept; more than the proxy in front keeps it (often 60)."
+    )
     upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
     urls: Literal["public", "private", "off"] = Field(
         "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."
@@ -82,6 +90,10 @@ class Settings(BaseSettings):
     def api_keys(self) -> tuple[str, ...]:
         """The keys of ``api_key``."""
         return tuple(filter(None, self.api_key.get_secret_value().split(",")))
+
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of ``cors_origins``."""
+        return tuple(filter(None, self.cors_origins.split(",")))
 
     def lines(self) -> list[str]:
         """``C3D_NAME=value`` for each setting, to be printed at start; of a secret, only that there is one."""

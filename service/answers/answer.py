@@ -34,6 +34,7 @@ def always(name: str) -> Any:
     return with_config(ConfigDict(json_schema_extra=require))
 
 
+VECTOR = "AAAAAClcwj+F61E+"  # the example in the document, 3 numbers as base64: 4096 would fill pages
 Probability = Annotated[np.float32, seen_as(Annotated[float, Field(ge=0, le=1)])]
 Vector = Annotated[
     NDArray[np.float32] | str,
@@ -62,8 +63,14 @@ class SegmentOut(TypedDict):
 
     label: Annotated[str, Field(description="Their label.", examples=["sandboarding"])]
     class_id: Annotated[int, Field(ge=0, description="Its class.", examples=[184])]
-    start_sec: Annotated[float, Field(description="Where the first of them starts.", examples=[0.0])]
-    end_sec: Annotated[float, Field(description="Where the last of them ends.", examples=[2.24])]
+    start_sec: Annotated[
+        float,
+        Field(description="Where they begin: in the middle between the first of them and the clip before it.", examples=[0.0]),
+    ]
+    end_sec: Annotated[
+        float,
+        Field(description="Where they end: in the middle between the last of them and the clip behind it.", examples=[2.24]),
+    ]
     score: Annotated[Probability, Field(description="The mean of the label's probabilities.", examples=[0.7214])]
     peak_score: Annotated[Probability, Field(description="The highest of them.", examples=[0.9127])]
     num_clips: Annotated[int, Field(ge=1, description="How many they are.", examples=[6])]
@@ -94,7 +101,7 @@ class ClipOut(TypedDict):
             Vector,
             Field(
                 description="4096 numbers of this clip, not normalised. On /features, or with include=features.",
-                examples=[[0.0, 1.52, 0.31]],
+                examples=[VECTOR],
             ),
         ]
     ]
@@ -213,7 +220,7 @@ class Outputs(TypedDict, total=False):
         Field(
             description="4096 numbers: the mean over clips of the layer's output, L2-normalised unless normalize=none. "
             "On /features, or with include=features.",
-            examples=[[0.0, 0.0213, 0.0087]],
+            examples=[VECTOR],
         ),
     ]
     segments: Annotated[list[SegmentOut], Field(description="On /classify, with include=segments.")]

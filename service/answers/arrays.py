@@ -14,10 +14,10 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from starlette.responses import FileResponse, Response
 
-from service.answers.answer import ArraysProvenance, Outputs
+from service.answers.answer import ArraysProvenance, Outputs, Provenance
 from service.answers.json_answer import to_json
 from service.answers.pooling import Float32
-from service.answers.result import Result
+from service.answers.result import Result, provenance_headers
 from service.errors import InvalidOption
 from service.intake.source import Source
 from service.intake.spool import SpoolWriter, in_thread
@@ -75,8 +75,7 @@ class NpyWriter:
 
     async def response(self, opened: Opened, summary: Summary) -> Response:
         """The file."""
-        self._result.provenance(opened.info, summary)  # for the log: the file cannot hold it
-        headers = _attachment(self._result, "npy")
+        headers = _headers(self._result, self._result.provenance(opened.info, summary), "npy")
         if self._rows is None:
             pooled = self._result.descriptor() if self._result.options.wants("features") else self._result.probabilities()
             return Response(_npy(pooled), media_type=NPY, headers=headers)
@@ -110,18 +109,19 @@ class NpzWriter:
         """The file."""
         for rows in self._rows.values():
             await rows.finish()
-        small = {name: _npy(array) for name, array in self._small(opened, summary).items()}
+        provenance = self._result.provenance(opened.info, summary)
+        small = {name: _npy(array) for name, array in self._small(provenance).items()}
         self._source.reserve(sum(rows.path.stat().st_size for rows in self._rows.values()) + sum(map(len, small.values())))
         path = self._source.path.with_name("arrays.npz")
         await in_thread(partial(_zip, path, {name: rows.path for name, rows in self._rows.items()}, small))
-        return FileResponse(path, media_type=NPZ, headers=_attachment(self._result, "npz"))
+        return FileResponse(path, media_type=NPZ, headers=_headers(self._result, provenance, "npz"))
 
     async def _keep(self, name: str, row: Float32) -> None:
         if name not in self._rows:
             self._rows[name] = Rows(self._source, f"{name}.npy", len(row))
         await self._rows[name].add(row)
 
-    def _small(self, opened: Opened, summary: Summary) -> dict[str, NDArray[Any]]:
+    def _small(self, rests_on: Provenance) -> dict[str, NDArray[Any]]:
         result = self._result
         ids = [str(result.clip_id(span)) for span in self._spans]
         arrays = {"clip_ids": np.array(ids)} | {name: np.array([getattr(span, name) for span in self._spans]) for name in SPAN}
@@ -134,7 +134,7 @@ class NpzWriter:
             **result.ids(),
             "options": result.options.model_dump(),
             **segments,
-            **result.provenance(opened.info, summary),
+            **rests_on,
         }
         return {**arrays, "provenance": np.array(to_json(provenance).decode())}
 
@@ -155,5 +155,6 @@ def _zip(path: Path, files: Mapping[str, Path], small: Mapping[str, bytes]) -> N
             archive.writestr(f"{name}.npy", content)
 
 
-def _attachment(result: Result, suffix: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{result.video_id}.{suffix}"'}
+def _headers(result: Result, provenance: Provenance, suffix: str) -> dict[str, str]:
+    attachment = {"Content-Disposition": f'attachment; filename="{result.video_id}.{suffix}"'}
+    return attachment | provenance_headers(provenance["model"], provenance["warnings"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from model_store import c3d
 from service.answers.answer import Answer, AnswerWithClips
-from service.answers.result import Result
+from service.answers.result import Result, provenance_headers
 from service.errors import AnswerTooLarge
 from service.pipeline import ClipDone, Opened, Summary
 
@@ -45,10 +46,11 @@ class JsonWriter:
         """The whole answer."""
         result = self._result
         answer: Answer = {**result.ids(), **result.outputs(), **result.provenance(opened.info, summary)}
+        headers = provenance_headers(answer["model"], answer["warnings"])
         if not result.options.wants("clips"):
-            return json_response(answer)
+            return json_response(answer, headers)
         with_clips: AnswerWithClips = {**answer, "clips": self._clips}
-        return json_response(with_clips)
+        return json_response(with_clips, headers)
 
     def _check(self, num_bytes: int) -> None:
         if num_bytes > self._max_bytes:
@@ -63,7 +65,7 @@ def to_json(content: Any) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def json_response(content: Any, status: int = 200) -> Response:
+def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
     """The same as an answer."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-    return Response(body, status, media_type="application/json")
+    return Response(body, headers=headers, media_type="application/json")

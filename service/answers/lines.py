@@ -6,7 +6,7 @@ Nothing is computed ahead of a client that does not read: the next clip is asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -32,9 +32,11 @@ HEARTBEAT_S = 15.0  # proxies close a connection that is silent for 30 to 60 s; 
 class Lines(StreamingResponse):
     """Lines on their way. The work ends at once where the client leaves."""
 
-    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, lines: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
+        """``headers``: beside those of every stream."""
         # The last header has nginx pass each line on as it comes.
-        super().__init__(lines, media_type=NDJSON, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        own = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(lines, media_type=NDJSON, headers={**headers, **own})
         self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

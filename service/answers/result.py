@@ -27,16 +27,18 @@ from service.answers.answer import (
 from service.answers.pooling import Float32, MeanPool, Segments, l2_normalize, top_predictions
 from service.http.request_log import STAGES, RequestRecord
 from service.intake.source import Source
-from service.lifecycle.readiness import Serving
+from service.lifecycle.readiness import ModelOut, Serving
 from service.options import Options
 from service.pipeline import ClipDone, Summary
 from service.video.clips import ClipSpan
 from service.video.messages import VideoInfo, VideoWarning
 
-# What the numbers depend on. Asked for the same, the service gives the same id, so that a database can replace what it has.
-ID_OF_MODEL = ("weights_sha256", "preprocessing", "mean", "precision", "calibration_sha256")  # the last only where it has one
-ID_OF_OPTIONS = ("clip_stride", "tail", "start_sec", "end_sec", "max_clips", "layer", "normalize")
+# The id covers everything that changes numbers, so that a database can replace what it has. These do not change them; whatever
+# else the block `model` and the options hold, now or later, does.
+NAMES_OF_MODEL = frozenset({"name", "weights", "mean", "backend", "version"})  # the hashes say what they name
+FORM_OF_ANSWER = frozenset({"include", "top_k", "score_threshold", "encoding_format", "timeout_s", "custom_id"})
 ID_NAMESPACE = uuid5(NAMESPACE_URL, "urn:c3d-video-inference")
+WEIGHTS_HEADER, WARNINGS_HEADER = "C3D-Weights", "C3D-Warnings"
 DECODER: DecoderOut = {"name": "PyAV", "version": version("av")}  # asked of the package: only decoders load the library
 
 
@@ -111,7 +113,7 @@ class Result:
 
     def warnings(self, of_video: Iterable[VideoWarning]) -> list[WarningOut]:
         """Those of the model and these of the video."""
-        return [{"code": each.code, "message": each.message} for each in (*self.serving.warnings(), *of_video)]
+        return [warning_out(each) for each in (*self.serving.warnings(), *of_video)]
 
     def video(self, info: VideoInfo) -> VideoSaid:
         """What the bytes and their header say. The log gets its part of it."""
@@ -204,6 +206,11 @@ class Result:
         }
 
 
+def warning_out(warning: VideoWarning) -> WarningOut:
+    """A warning as answers have it."""
+    return {"code": warning.code, "message": warning.message}
+
+
 def in_ms(seconds: float) -> float:
     """Milliseconds as answers and the log have them."""
     return round(seconds * 1000, 1)
@@ -211,6 +218,13 @@ def in_ms(seconds: float) -> float:
 
 def video_id(source: Source, model: Mapping[str, object], options: Options) -> UUID:
     """The same for the same bytes, model and options, wherever and whenever it is computed."""
-    of_model = [model[name] for name in ID_OF_MODEL if name in model]
-    of_options = [getattr(options, name) for name in ID_OF_OPTIONS]
-    return uuid5(ID_NAMESPACE, json.dumps([source.sha256, of_model, of_options]))
+    of_model = {name: value for name, value in model.items() if name not in NAMES_OF_MODEL}
+    of_options = options.model_dump(exclude=set(FORM_OF_ANSWER))
+    return uuid5(ID_NAMESPACE, json.dumps([source.sha256, of_model, of_options], sort_keys=True))
+
+
+def provenance_headers(model: ModelOut, warnings: Iterable[WarningOut]) -> dict[str, str]:
+    """What every form of an answer says in its headers: an array has no other place for it."""
+    headers = {WEIGHTS_HEADER: f"{model['weights']}; sha256={model['weights_sha256']}"}
+    codes = ", ".join(dict.fromkeys(each["code"] for each in warnings))
+    return {**headers, WARNINGS_HEADER: codes} if codes else headers

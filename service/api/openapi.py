@@ -65,10 +65,11 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
     video = {"type": "string", "format": "binary", "description": "The video file."}
     named = options.model_json_schema()["properties"]
-    for each in named.values():  # no defaults: generated clients would send them, and contradict the query
-        each.setdefault("examples", [each.pop("default", None)])
-    fields = {"file": video, **named}
-    form = {"type": "object", "required": ["file"], "properties": fields, "additionalProperties": False}
+    for each in named.values():  # no defaults: Swagger UI and generated clients would send them, and contradict the query
+        each.pop("default", None)
+    # The form's options are not listed: Swagger UI would send a sample of each, beside those of the query.
+    text = "The file. Options may be fields beside it, by the names that they have in the query."
+    form = {"type": "object", "required": ["file"], "properties": {"file": video}, "description": text}
     url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
     by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
     raw = {"schema": video, "example": "the bytes of clip.mp4"}
@@ -99,6 +100,7 @@ def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:
                         response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
         lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
+        found["servers"] = [{"url": "."}]  # where this document is, so that a path prefix in front changes nothing
         api_keys.describe(found)
         app.openapi_schema = found
     return app.openapi_schema

@@ -27,7 +27,6 @@ EXPOSITION = "The metrics, in Prometheus's text format."
 NOT_READY = responses(At.READY)
 
 
-@router.head(LIVEZ, include_in_schema=False)
 @router.get(LIVEZ, summary="Is the process alive?", response_model=StatusOut, responses=responses(At.LIVE))
 async def livez(request: Request) -> Response:
     """200 as long as a restart would not help."""
@@ -35,8 +34,6 @@ async def livez(request: Request) -> Response:
     return json_response(StatusOut(status="alive"))
 
 
-@router.head(READYZ, include_in_schema=False)
-@router.head(HEALTH, include_in_schema=False)
 @router.get(READYZ, summary="Can it answer now?", response_model=StatusOut, responses=NOT_READY)
 @router.get(HEALTH, operation_id="health", summary="The same as /readyz", response_model=StatusOut, responses=NOT_READY)
 async def readyz(request: Request) -> Response:

@@ -15,7 +15,7 @@ from service.answers.answer import ClassifyAnswer, FeaturesAnswer
 from service.answers.arrays import NpyWriter, NpzWriter
 from service.answers.json_answer import JsonWriter
 from service.answers.lines import Lines, lines
-from service.answers.result import Result
+from service.answers.result import Result, provenance_headers
 from service.api.openapi import FORMS, body_of, responses
 from service.errors import At, NoClassLayer
 from service.http.disconnect import Deadline, unless_left
@@ -85,7 +85,7 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     """From the request to its answer, whose files live as long as ``lifetime``."""
     started = time.perf_counter()
     state, record = request.app.state, request.state.record
-    form = media_type(request.headers.get("accept"))
+    form = media_type(", ".join(request.headers.getlist("accept")))
     serving: Serving = state.readiness.serving()
     _check_labels(serving, needed=kind.gives == "predictions")
     source = await lifetime.enter_async_context(receive(request, state.spool, state.fetcher))
@@ -98,7 +98,8 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     steps = await lifetime.enter_async_context(aclosing(deadline.steps(serving.pipeline.run(source.path, options))))
     if form == NDJSON:  # what goes wrong before the first line is a problem like any other
         opened = await unless_left(request, _opened(steps))
-        return Lines(lines(result, opened, steps))
+        known = provenance_headers(serving.model, result.warnings(opened.info.warnings()))
+        return Lines(lines(result, opened, steps), known)
     writer: Writer = JsonWriter(result, state.max_json_bytes) if form == JSON else ARRAYS[form](result)
     return await unless_left(request, _written(result, steps, writer))
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from service.errors import Overloaded, Unauthorized
-from service.http.endpoints import PROBES
+from service.http.endpoints import OPEN
 
 MAX_RETRY_AFTER_S = 120  # the queue as it is now says nothing about a later time
 MAX_WAITING_CLIPS = 512  # each of 64 requests reads 8 clips ahead of the network
@@ -57,26 +57,31 @@ SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in
 
 
 class ApiKeys:
-    """``keys``: each of them is valid; without any, everybody may ask. PROBES never need one: load balancers have none."""
+    """``keys``: each of them is valid; without any, everybody may ask. OPEN paths never need one."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
-    def check(self, path: str, authorization: bytes) -> None:
-        """Raises Unauthorized where the path is guarded and the Authorization header holds no key; b"" is none."""
+    def check(self, path: str, authorization: bytes) -> int | None:
+        """The place, from 1, of the key that the Authorization header holds, None for none; b"" is none.
+
+        Raises Unauthorized where the path is guarded and there is none.
+        """
         scheme, _, given = authorization.partition(b" ")
         found = [
             hmac.compare_digest(given.strip(b" "), key) for key in self._keys
         ]  # compare with all: the time taken reveals nothing
         if self._guards(path) and not (any(found) and scheme.lower() == b"bearer"):
             raise Unauthorized("The service asks for a key. Send one as the header 'Authorization: Bearer KEY'.")
+        return found.index(True) + 1 if any(found) and scheme.lower() == b"bearer" else None
 
     def describe(self, document: dict[str, Any]) -> None:
         """Say in an OpenAPI document what needs a key."""
-        document["components"]["securitySchemes"] = {"key": SCHEME}
+        if self._keys:
+            document["components"]["securitySchemes"] = {"key": SCHEME}
         for path, operations in document["paths"].items():
-            for operation in operations.values() if self._guards(path) else ():
-                operation["security"] = [{"key": []}]
+            for operation in operations.values():
+                operation["security"] = [{"key": []}] if self._guards(path) else []
 
     def _guards(self, path: str) -> bool:
-        return bool(self._keys) and path not in PROBES
+        return bool(self._keys) and path not in OPEN

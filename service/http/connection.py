@@ -37,7 +37,10 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come. They do not restart the time for a head."""
-        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")  # RFC 9112, section 2.2: an empty line before a request is ignored
+        if data:
+            super().data_received(data)
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -55,6 +58,10 @@ class Connection(H11Protocol):
         """The system took the rest."""
         super().resume_writing()
         _cancel(self._write_timer)
+
+    def _should_upgrade(self) -> bool:
+        """Whether to speak another protocol: never, and Java's clients offer h2c with every request, so it is not warned of."""
+        return False
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are not HTTP."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -27,10 +28,44 @@ BATCH_CLIPS = (1, 2, 4, 8, 16, 32, 64)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # when each counter was made: Prometheus has no use for it
 
 
+class Tally:
+    """How often something happened, and how many seconds it took in all."""
+
+    def __init__(self) -> None:
+        self.count, self.seconds = 0, 0.0
+
+    def add(self, seconds: float) -> None:
+        """Once more."""
+        self.count += 1
+        self.seconds += seconds
+
+
+class Totals:
+    """What has been run since the start: requests that ended well or not, the stages of those that did, and batches by size."""
+
+    def __init__(self) -> None:
+        self.ok, self.failed = Tally(), Tally()
+        self.stages: dict[str, Tally] = {stage: Tally() for stage in STAGES}
+        self.batches: dict[int, Tally] = {}
+        self.last_batch = 0.0  # in Unix time
+
+    def request_ended(self, code: str, seconds: float, stages: Mapping[str, float]) -> None:
+        """A request for an inference ended."""
+        (self.ok if code == OK else self.failed).add(seconds)
+        for name in stages.keys() & self.stages.keys() if code == OK else ():
+            self.stages[name].add(stages[name])
+
+    def batch_ran(self, size: int, seconds: float) -> None:
+        """A batch ran and has just ended."""
+        self.batches.setdefault(size, Tally()).add(seconds)
+        self.last_batch = time.time()
+
+
 class Metrics:
     """What one application counts. The methods may be called from any thread, take microseconds and raise nothing."""
 
     def __init__(self) -> None:
+        self.totals = Totals()
         self._registry = registry = CollectorRegistry()  # its own, so that several applications fit into one process
         requests = Counter("c3d_requests_total", "Requests that ended, by how.", ("endpoint", "code"), registry=registry)
         refusals = Counter(
@@ -80,6 +115,8 @@ class Metrics:
         ``stages``: seconds by the names in STAGES, for those it came to; other names are not looked at.
         """
         endpoint = _one_of(self._inside, endpoint)
+        if endpoint in INFERENCE:
+            self.totals.request_ended(code, seconds, stages)
         self._inside[endpoint].dec()
         self._requests[endpoint, code if (endpoint, code) in self._requests else OTHER].inc()
         self._durations[endpoint, code == OK].observe(seconds)
@@ -93,6 +130,7 @@ class Metrics:
 
     def batch_ran(self, size: int, seconds: float) -> None:
         """A batch of so many clips ran for so many seconds and has just ended."""
+        self.totals.batch_ran(size, seconds)
         self._batches.inc()
         self._clips.inc(size)
         self._batch_clips.observe(size)

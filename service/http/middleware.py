@@ -11,8 +11,9 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
+from service.errors import BodyTooLarge, CrossSiteRequest, Draining, Internal, ServiceError, UploadTimeout
 from service.http.admission import Admission, ApiKeys
+from service.http.endpoints import served_path
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -39,11 +40,15 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        head = scope["method"] == "HEAD"
+        path = served_path(scope["path"])
+        # A new scope: the server still has to know that a response to HEAD has no body.
+        scope = {**scope, "path": path, "method": "GET" if head else scope["method"]}
         headers = dict(scope["headers"])
         record = _record(scope, headers)
         scope.setdefault("state", {})["record"] = record
         body = _RequestBody(receive, headers, self._settings)
-        response = _Response(send, body, record)
+        response = _Response(send, body, record, head=head)
         self._metrics.request_began(record.endpoint)
         started = time.perf_counter()
         try:
@@ -63,7 +68,7 @@ class RequestMiddleware:
     ) -> None:
         """Whatever happens, send a response, except to a client that has left."""
         try:
-            await self._admit(scope, headers, body, response)
+            await self._admit(scope, headers, body, response, record)
         except ServiceError as error:
             self._metrics.refused(error.code)
             await problem(error, record)(scope, body, response)
@@ -82,22 +87,34 @@ class RequestMiddleware:
                 return
             await problem(Internal.because(error), record)(scope, body, response)
 
-    async def _admit(self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response) -> None:
+    async def _admit(
+        self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord
+    ) -> None:
         """Pass a request with a valid key on to the application, if there is room. Only POST requests need room."""
-        self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
+        record.key = self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
         if scope["method"] != "POST":
             await self._app(scope, body, response)
             return
+        self._check_site(headers)
         body.check()
         with self._admission.one():
             await self._app(scope, body, response)
+
+    def _check_site(self, headers: dict[bytes, bytes]) -> None:
+        """Refuse what a page of another site has the reader's browser send: it would make a service on his machine compute."""
+        allowed = self._settings.allowed_origins()
+        if headers.get(b"sec-fetch-site") != b"cross-site" or "*" in allowed:
+            return
+        if headers.get(b"origin", b"").decode("latin-1") not in allowed:
+            raise CrossSiteRequest("Web pages of this origin may not ask here. The operator can allow it by C3D_CORS_ORIGINS.")
 
 
 def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
     given = headers.get(b"x-request-id", b"")
     request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     trace_id = trace_id_of(headers.get(b"traceparent", b"").decode("latin-1"))
-    return RequestRecord(request_id, scope["method"], scope["path"], trace_id)
+    client = scope["client"][0] if scope.get("client") else None  # behind a trusted proxy uvicorn puts the forwarded one there
+    return RequestRecord(request_id, scope["method"], scope["path"], trace_id, client)
 
 
 class _RequestBody:
@@ -158,8 +175,8 @@ class _Response:
     that nobody reads still counts as a request in progress.
     """
 
-    def __init__(self, send: Send, body: _RequestBody, record: RequestRecord) -> None:
-        self._send, self._body, self._record = send, body, record
+    def __init__(self, send: Send, body: _RequestBody, record: RequestRecord, *, head: bool) -> None:
+        self._send, self._body, self._record, self._head = send, body, record, head
         self._since = time.perf_counter()
         self.started = self.in_lines = False
 
@@ -174,7 +191,9 @@ class _Response:
             if not self._body.whole:
                 ours.append((b"connection", b"close"))  # or the server would wait for the rest of the body for ever
             message = {**message, "headers": [*message.get("headers", []), *ours]}
-        elif not message.get("more_body", False):
+        elif self._head:
+            message = {**message, "body": b""}
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body"}

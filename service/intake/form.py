@@ -29,6 +29,8 @@ class Form:
         self._disposition = b""
         self._field: tuple[str, bytearray] | None = None
         self._ended = False
+        self._delimiter, self._preamble = b"--" + boundary, bytearray(b"\r\n")  # a boundary begins a line
+        self._begun = False
         callbacks = {
             "on_part_begin": self._begin_part,
             "on_header_field": partial(self._collect, 0),
@@ -42,12 +44,27 @@ class Form:
         self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # it wants its own TypedDict
 
     def write(self, data: bytes) -> None:
+        """Take the next bytes of the body. Raises MalformedRequest, and what a part of it is refused for."""
+        if not self._begun:
+            data = self._behind_preamble(data)
         try:
             self._parser.write(data)
         except FormParserError as error:
             raise MalformedRequest("The multipart body is malformed. Let an HTTP library write it.") from error
 
+    def _behind_preamble(self, data: bytes) -> bytes:
+        """From the first boundary on: what precedes it is to be ignored (RFC 2046, section 5.1.1)."""
+        first_line = b"\r\n" + self._delimiter
+        self._preamble += data
+        found = self._preamble.find(first_line)
+        if found < 0:
+            del self._preamble[: -len(first_line)]  # it may have begun in what is kept
+            return b""
+        self._begun = True
+        return bytes(self._preamble[found + 2 :])
+
     def finish(self) -> None:
+        """Raises MalformedRequest where the body is not whole."""
         if not self._ended:
             raise MalformedRequest("The multipart body ends before its closing boundary. Send it again, whole.")
 

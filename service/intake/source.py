@@ -31,6 +31,8 @@ from service.intake.form import Form
 from service.intake.spool import Reserve, Spool, SpoolWriter
 
 MAX_JSON_BYTES = 64 * 1024
+# Types that clients give video files beside video/*.
+RAW = {b"application/octet-stream", b"binary/octet-stream", b"application/mp4", b"application/ogg", b"image/gif"}
 KINDS = {"form": "form", "raw": "raw", "json": "url"}
 FILE_NAME = "video"  # no suffix, no digits: FFmpeg must judge by content, and must not take it for an image sequence
 HOW_TO_SEND = (
@@ -103,16 +105,25 @@ def _disk_full() -> Iterator[None]:
 
 def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
     """What the body is, and a form's boundary. Raises where it can hold no video."""
+    check_not_compressed(request)
     media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
     if media_type == b"multipart/form-data":
         return "form", parameters.get(b"boundary", b"")
-    if media_type.startswith(b"video/") or media_type == b"application/octet-stream":
+    if media_type.startswith(b"video/") or media_type in RAW:
         return "raw", b""
     if media_type == b"application/json":
         return "json", b""
     if not media_type and request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         raise SourceRequired("The request holds no video. " + HOW_TO_SEND)
     raise UnsupportedMediaType(HOW_TO_SEND)
+
+
+def check_not_compressed(request: Request) -> None:
+    """Raises UnsupportedMediaType where the body has a Content-Encoding."""
+    if request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+        error = UnsupportedMediaType("The body is compressed (Content-Encoding). Send it as it is: videos hardly get smaller.")
+        error.headers = {"Accept-Encoding": "identity"}  # RFC 9110, section 12.5.3: what would be accepted
+        raise error
 
 
 async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> list[tuple[str, str]]:
@@ -126,9 +137,9 @@ async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> l
     form.finish()
     if not form.num_files:
         raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
-    if any(name == "url" for name, _ in form.fields):
+    if any(name == "url" and value for name, value in form.fields):
         raise SourceConflict("The form holds a file and a URL. Send one of them.")
-    return form.fields
+    return [(name, value) for name, value in form.fields if name != "url"]
 
 
 async def _small_body(request: Request) -> bytes:
@@ -148,10 +159,11 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
         content = None
     if not isinstance(content, dict):
         raise MalformedRequest('The body is no JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
-    if "url" not in content:
+    if content.get("url") in (None, ""):
         raise SourceRequired('The JSON names no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
     url = content.pop("url")
-    options = [(name, each) for name, value in content.items() for each in (value if isinstance(value, list) else [value])]
+    given = {name: value for name, value in content.items() if value is not None}
+    options = [(name, each) for name, value in given.items() for each in (value if isinstance(value, list) else [value])]
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
         raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
-    return url, [(name, str(value)) for name, value in options]
+    return url.strip(), [(name, str(value)) for name, value in options]

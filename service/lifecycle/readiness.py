@@ -8,9 +8,11 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from model_store.card import Card
 from service.errors import Draining, ServiceError, Warming, WorkerDown
 from service.http.admission import Queue
 from service.pipeline import Pipeline
+from service.settings import VERSION
 from service.video.messages import VideoWarning
 
 STAND_IN_WARNING = VideoWarning(
@@ -29,15 +31,57 @@ class ModelOut(TypedDict):
     preprocessing: Annotated[
         str,
         Field(
-            description="`c3d-sports1m`: crop columns from 29. `c3d-ucf101-mean`: from 30, as many ports do.",
+            description="The preset that the fields below come from: the original's, or a port's by name.",
             examples=["c3d-sports1m"],
         ),
     ]
-    mean: Annotated[str, Field(description="The mean cube that is subtracted.", examples=["sports1m"])]
+    keep_aspect: Annotated[
+        bool, Field(description="Whether frames keep their aspect: the short side becomes frame_rows.", examples=[False])
+    ]
+    frame_rows: Annotated[int, Field(description="Rows that a frame is resized to.", examples=[128])]
+    frame_columns: Annotated[int, Field(description="Columns that a frame is resized to.", examples=[171])]
+    crop_top: Annotated[
+        int, Field(description="Row where the crop of 112x112 starts; central where the aspect is kept.", examples=[8])
+    ]
+    crop_left: Annotated[int, Field(description="Column where the crop starts, likewise.", examples=[29])]
+    color_tags: Annotated[
+        str, Field(description="`honour` a file's colour matrix, or `ignore` it: BT.601 always.", examples=["honour"])
+    ]
+    channel_order: Annotated[str, Field(description="What the network was trained on.", examples=["BGR"])]
+    scale: Annotated[float, Field(description="What grey levels are multiplied by behind the mean.", examples=[1.0])]
+    mean: Annotated[str, Field(description="The mean that is subtracted.", examples=["sports1m"])]
+    mean_sha256: Annotated[str, Field(description="Of the mean that is subtracted.", examples=["3b" * 32])]
+    pool5: Annotated[
+        str, Field(description="`caffe`: padded on the right and bottom only; `symmetric`: all round.", examples=["caffe"])
+    ]
     precision: Annotated[str, Field(description="What the network computed in.", examples=["float32"])]
     backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
     calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
     version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+
+
+def model_out(card: Card, precision: str, backend: str) -> ModelOut:
+    """The block for a network of the model with this card, which computes in ``precision`` on ``backend``."""
+    return {
+        "name": card.name,
+        "weights": card.weights,
+        "weights_sha256": card.weights_sha256,
+        "preprocessing": card.preprocessing,
+        "keep_aspect": card.keep_aspect,
+        "frame_rows": card.frame_rows,
+        "frame_columns": card.frame_columns,
+        "crop_top": card.crop_top,
+        "crop_left": card.crop_left,
+        "color_tags": card.color_tags,
+        "channel_order": card.channel_order,
+        "scale": card.scale,
+        "mean": card.mean,
+        "mean_sha256": card.mean_sha256,
+        "pool5": card.pool5,
+        "precision": precision,
+        "backend": backend,
+        "version": VERSION,
+    }
 
 
 class InfoOut(TypedDict):

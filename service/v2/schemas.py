@@ -1,7 +1,7 @@
 """The JSON objects of the Open Inference Protocol, with the descriptions and examples that become the OpenAPI document.
 
 https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md. Parameters are those of Triton's
-extensions for binary tensors and for timeouts; one that is not known here is refused, any other unknown field is not looked at.
+extensions for binary tensors and for timeouts. An unknown field is ignored, unless it would change the answer.
 """
 
 from __future__ import annotations
@@ -23,15 +23,26 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 BINARY = {"type": "string", "format": "binary", "description": "JSON, and behind it the tensors that it announces."}
 
 
+# Parameters that would change the answer if they were obeyed. All other unknown ones are ignored, as the protocol has it:
+# MLServer's clients always send a content_type, and users of KServe and Triton their own.
+CHANGE_THE_ANSWER = frozenset(
+    {
+        *("sequence_id", "sequence_start", "sequence_end", "priority", "classification"),
+        *("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"),
+    }
+)
+
+
 class _Parameters(BaseModel):
-    model_config = ConfigDict(strict=True, json_schema_extra={"additionalProperties": False})
+    model_config = ConfigDict(strict=True, json_schema_extra={"additionalProperties": True})
 
     @model_validator(mode="before")
     @classmethod
-    def _are_known(cls, value: Any) -> Any:
-        """Not by extra="forbid", which tells of every one of a million."""
-        if isinstance(value, dict) and not value.keys() <= cls.model_fields.keys():
-            raise ValueError(f"The parameters that are known here are {', '.join(cls.model_fields)}")
+    def _ask_for_what_there_is(cls, value: Any) -> Any:
+        given = sorted(name for name in value.keys() & CHANGE_THE_ANSWER if value[name]) if isinstance(value, dict) else []
+        if given:
+            known = ", ".join(cls.model_fields)
+            raise ValueError(f"{given[0]} is not supported. The parameters that are known here are {known}")
         return value
 
 
@@ -153,6 +164,72 @@ class ModelMetadata(TypedDict):
     platform: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
     inputs: Annotated[list[TensorMetadata], Field(description="The clips.")]
     outputs: Annotated[list[TensorMetadata], Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")]
+
+
+class TensorConfig(TypedDict):
+    """A tensor, as Triton's model configuration has it: without the dimension of the batch."""
+
+    name: Annotated[str, Field(description="By which requests name it.", examples=["fc6"])]
+    data_type: Annotated[str, Field(description="Of its elements, in Triton's words.", examples=["TYPE_FP32"])]
+    dims: Annotated[list[int], Field(description="Of one clip.", examples=[[c3d.DESCRIPTOR_SIZE]])]
+
+
+class ModelConfig(TypedDict):
+    """Triton's extension "model_configuration", as far as its tools read it."""
+
+    name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
+    platform: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    backend: Annotated[str, Field(description="The engine.", examples=["tensorflow"])]
+    max_batch_size: Annotated[int, Field(description="Clips that a request may hold.", examples=[891])]
+    input: Annotated[list[TensorConfig], Field(description="The clips.")]
+    output: Annotated[list[TensorConfig], Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")]
+
+
+class Duration(TypedDict):
+    """How often something happened, and how long it took in all."""
+
+    count: Annotated[int, Field(description="How often.", examples=[42])]
+    ns: Annotated[int, Field(description="Nanoseconds in all.", examples=[17_000_000_000])]
+
+
+class InferenceStatistics(TypedDict):
+    """Of requests, whichever endpoint they came to. Stages of one request overlap."""
+
+    success: Duration
+    fail: Duration
+    queue: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+class BatchStatistics(TypedDict):
+    """Of the batches of one size."""
+
+    batch_size: Annotated[int, Field(description="Clips in each.", examples=[4])]
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+
+
+class ModelStatistics(TypedDict):
+    """What the model has done since the service was started."""
+
+    name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
+    version: Annotated[str, Field(description="Always `1`.", examples=["1"])]
+    last_inference: Annotated[int, Field(description="When the last batch ended: milliseconds in Unix time.", examples=[0])]
+    inference_count: Annotated[int, Field(description="Clips that were run.", examples=[168])]
+    execution_count: Annotated[int, Field(description="Batches that were run.", examples=[42])]
+    inference_stats: InferenceStatistics
+    batch_stats: Annotated[list[BatchStatistics], Field(description="By size.")]
+
+
+class Statistics(TypedDict):
+    """Triton's extension "statistics"."""
+
+    model_stats: Annotated[list[ModelStatistics], Field(description="Of the one model.")]
 
 
 class ServerMetadata(TypedDict):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import ClipOutputs
+from model_store.card import PICTURE
 from service.answers.json_answer import json_response
 from service.video.frames import read_video
 from service.video.messages import FrameBlock
@@ -159,7 +160,7 @@ def test_the_video_block_describes_the_bytes_that_were_sent(client: TestClient, 
 def test_the_model_block_names_the_weights_and_how_they_run(client: TestClient, clip_mp4: Path) -> None:
     card = FakeNetwork().card
     model = ask(client, "/features", clip_mp4)["model"]
-    names = ("name", "weights", "weights_sha256", "preprocessing", "mean")
+    names = ("name", "weights", "weights_sha256", *PICTURE)
     assert model.items() >= {name: getattr(card, name) for name in names}.items()
     assert (model["precision"], model["backend"]) == ("float32", "fake 1.0 on cpu")
 

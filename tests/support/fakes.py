@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d, standin
-from model_store.store import Card
-from service.lifecycle.readiness import InfoOut, ModelOut, Serving
+from model_store.card import Card
+from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
 from service.settings import VERSION
 from service.video.frames import read_video
 from service.video.messages import ReadOptions
@@ -45,17 +45,7 @@ def card(**changes: object) -> Card:
 
 def model_block(**changes: Any) -> ModelOut:
     """The block `model` of an answer that was made with the weights of `card`."""
-    of_card = card()
-    block: ModelOut = {
-        "name": of_card.name,
-        "weights": of_card.weights,
-        "weights_sha256": of_card.weights_sha256,
-        "preprocessing": of_card.preprocessing,
-        "mean": of_card.mean,
-        "precision": "float32",
-        "backend": "fake 1.0 on cpu",
-        "version": VERSION,
-    }
+    block = model_out(card(), "float32", "fake 1.0 on cpu")
     block.update(changes)  # type: ignore[typeddict-item]
     return block
 

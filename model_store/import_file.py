@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, importer, store
+from model_store.card import NAME, SPORTS1M, STAND_IN
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
 from model_store.formats import mean
@@ -67,12 +68,12 @@ def name_of(given: Given) -> str:
     Raises StoreError where it cannot be one.
     """
     name = given.name or importer.default_name(given.file)
-    if not given.name and name in {store.SPORTS1M, store.STAND_IN}:
+    if not given.name and name in {SPORTS1M, STAND_IN}:
         name = f"my-{name}"
-    if not store.NAME.fullmatch(name) or name == store.STAND_IN:
+    if not NAME.fullmatch(name) or name == STAND_IN:
         raise StoreError(
             f'"{name}" cannot be a model\'s name: use --name with up to 64 of a-z, 0-9, ".", "_" and "-", beginning with a '
-            f'letter or digit, and not "{store.STAND_IN}".'
+            f'letter or digit, and not "{STAND_IN}".'
         )
     return name
 
@@ -104,7 +105,7 @@ def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) 
         return importer.Labels((), "none")
     if file is not None:
         published = _published(file, known.labels)
-        return importer.Labels(importer.read_labels(file, classes), store.SPORTS1M if published else file.name)
+        return importer.Labels(importer.read_labels(file, classes), SPORTS1M if published else file.name)
     if classes == c3d.NUM_CLASSES:
         try:
             return puller.labels()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, store
-from model_store.card import numbers_of
+from model_store.card import SPORTS1M, Card, numbers_of
 from model_store.download import hashes
 from model_store.formats import layouts, mean
 from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing, describe
@@ -63,14 +63,14 @@ def add(
     """
     form, tensors, preset, beside = layouts.read(file, kernels=origin.kernels)
     classes = num_classes(tensors)
-    claims = origin.name == store.SPORTS1M
+    claims = origin.name == SPORTS1M
     if claims and classes not in {0, c3d.NUM_CLASSES}:
         raise StoreError(f"{file.name} has {classes} classes, Sports-1M {c3d.NUM_CLASSES}: give it another --name.")
     preprocessing = origin.preprocessing or preset or "c3d-sports1m"
     for line in _told(preprocessing, origin.preprocessing, preset, beside):
         say(line)
     means, labels = mean_for(preprocessing), labels_for(classes)
-    card = store.Card(
+    card = Card(
         name=origin.name,
         weights=origin.name,
         weights_sha256=identity(tensors),

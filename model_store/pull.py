@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from model_store import c3d, importer, store
+from model_store.card import SPORTS1M
 from model_store.download.download import Downloader
 from model_store.download.manifest import Manifest, Source
 from model_store.download.web import Web
@@ -45,7 +46,7 @@ class Puller:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
 
         def use(_: Source, path: Path) -> importer.Labels:
-            return importer.Labels(importer.read_labels(path, classes), store.SPORTS1M)
+            return importer.Labels(importer.read_labels(path, classes), SPORTS1M)
 
         return self._first("labels", self._manifest.labels, use)
 
@@ -63,7 +64,7 @@ class Puller:
         cube, names = self.mean(preprocessing), self.labels()
 
         def use(source: Source, path: Path) -> store.Model:
-            origin = importer.Origin(store.SPORTS1M, source.url, source.licence, preprocessing)
+            origin = importer.Origin(SPORTS1M, source.url, source.licence, preprocessing)
             self.say(f"Importing {path.name} ...")
             return importer.add(
                 self._directory, path, origin, lambda _: cube, lambda n: names if n else importer.Labels((), "none"), self.say
@@ -99,10 +100,10 @@ class Puller:
 
 def present(directory: Path, preprocessing: Preprocessing | None) -> store.Model | None:
     """The Sports-1M model in the store, if it is whole and has the preprocessing asked for (None: any); else None."""
-    if store.SPORTS1M not in store.names(directory):
+    if SPORTS1M not in store.names(directory):
         return None
     try:
-        model = store.Model(directory / store.SPORTS1M)
+        model = store.Model(directory / SPORTS1M)
         whole = (model.directory / store.WEIGHTS).stat().st_size > MODEL_BYTES * (model.card.num_classes > 0)
     except (StoreError, FileNotFoundError):
         return None  # damaged: pulled again

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store import c3d
-from model_store.card import NAME, SPORTS1M, STAND_IN, Card
+from model_store.card import SPORTS1M, STAND_IN, Card
 from model_store.tensors import (
     Float32,
     ModelMissing,
@@ -33,17 +33,9 @@ from model_store.tensors import (
     check_labels,
     check_mean,
     check_tensor,
-    identity,
-    num_classes,
     tensor_sha256,
     update,
 )
-
-__all__ = [
-    "NAME", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "NoRoom",
-    "StoreError", "check_labels", "check_mean", "check_tensor", "identity", "names", "num_classes", "open_model", "tensor_sha256",
-    "write",
-]  # fmt: skip
 
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
 NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up

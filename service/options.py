@@ -73,8 +73,12 @@ class Options(BaseModel):
     @field_validator("include", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """``include=a,b`` is ``include=a&include=b``."""
-        return [part for item in value for part in item.split(",") if part] if isinstance(value, list) else value
+        """``include=a,b`` is ``include=a&include=b``. The descriptor's own name means "features"."""
+        if not isinstance(value, list):
+            return value
+        parts = [part for item in value for part in item.split(",") if part]
+        named = ["features" if part == "descriptor" else part for part in parts]
+        return [part for part, given in zip(named, parts, strict=True) if part == given or part != cls.gives]
 
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:

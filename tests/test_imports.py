@@ -107,6 +107,7 @@ def test_no_function_is_long() -> None:
         ("service.video.frames", {"tensorflow", "keras", "fastapi", "starlette", "pydantic"}),
         ("service.settings", {"tensorflow", "keras", "fastapi", "av"}),
         ("service.app", {"tensorflow", "keras", "jax", "torch", "av", "cv2"}),
+        ("model_store.standin", {"pydantic", "fastapi", "keras", "av"}),
         ("model_store.__main__", {"tensorflow", "keras", "fastapi", "av", "cv2"}),
     ],
 )

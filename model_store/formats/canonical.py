@@ -41,7 +41,6 @@ class Order(NamedTuple):
 
 KERAS = Order()
 CAFFE = Order(filters_first=True, outputs_first=True, channel_rows=True)  # and PyTorch
-THEANO = Order(filters_first=True, flipped=True, channel_rows=True)
 
 
 class Found(NamedTuple):

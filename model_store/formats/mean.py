@@ -18,6 +18,7 @@ from model_store import c3d
 from model_store.download.page import Page, is_page
 from model_store.formats import caffe
 from model_store.preprocessing import ChannelOrder
+from model_store.store import MEAN
 from model_store.tensors import Float32, StoreError, check_mean, tensor_sha256
 
 MAX_BYTES = 1 << 27  # the largest cube that exists, in float64, has 8.4 MB
@@ -74,7 +75,7 @@ def identify(made: Float32) -> str | None:
 
 def sha256(made: Float32) -> str:
     """The card's ``mean_sha256``: `tensor_sha256` of the cube under the name that `Model` checks it by."""
-    return tensor_sha256({"mean.npy": made})
+    return tensor_sha256({MEAN: made})
 
 
 def _array(content: bytes) -> NDArray[Any] | None:

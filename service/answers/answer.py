@@ -63,8 +63,14 @@ class SegmentOut(TypedDict):
 
     label: Annotated[str, Field(description="Their label.", examples=["sandboarding"])]
     class_id: Annotated[int, Field(ge=0, description="Its class.", examples=[184])]
-    start_sec: Annotated[float, Field(description="Where the first of them starts.", examples=[0.0])]
-    end_sec: Annotated[float, Field(description="Where the last of them ends.", examples=[2.24])]
+    start_sec: Annotated[
+        float,
+        Field(description="Where they begin: in the middle between the first of them and the clip before it.", examples=[0.0]),
+    ]
+    end_sec: Annotated[
+        float,
+        Field(description="Where they end: in the middle between the last of them and the clip behind it.", examples=[2.24]),
+    ]
     score: Annotated[Probability, Field(description="The mean of the label's probabilities.", examples=[0.7214])]
     peak_score: Annotated[Probability, Field(description="The highest of them.", examples=[0.9127])]
     num_clips: Annotated[int, Field(ge=1, description="How many they are.", examples=[6])]

@@ -62,14 +62,18 @@ class ApiKeys:
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
-    def check(self, path: str, authorization: bytes) -> None:
-        """Raises Unauthorized where the path is guarded and the Authorization header holds no key; b"" is none."""
+    def check(self, path: str, authorization: bytes) -> int | None:
+        """The place, from 1, of the key that the Authorization header holds, None for none; b"" is none.
+
+        Raises Unauthorized where the path is guarded and there is none.
+        """
         scheme, _, given = authorization.partition(b" ")
         found = [
             hmac.compare_digest(given.strip(b" "), key) for key in self._keys
         ]  # compare with all: the time taken reveals nothing
         if self._guards(path) and not (any(found) and scheme.lower() == b"bearer"):
             raise Unauthorized("The service asks for a key. Send one as the header 'Authorization: Bearer KEY'.")
+        return found.index(True) + 1 if any(found) and scheme.lower() == b"bearer" else None
 
     def describe(self, document: dict[str, Any]) -> None:
         """Say in an OpenAPI document what needs a key."""

@@ -68,7 +68,7 @@ class RequestMiddleware:
     ) -> None:
         """Whatever happens, send a response, except to a client that has left."""
         try:
-            await self._admit(scope, headers, body, response)
+            await self._admit(scope, headers, body, response, record)
         except ServiceError as error:
             self._metrics.refused(error.code)
             await problem(error, record)(scope, body, response)
@@ -87,9 +87,11 @@ class RequestMiddleware:
                 return
             await problem(Internal.because(error), record)(scope, body, response)
 
-    async def _admit(self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response) -> None:
+    async def _admit(
+        self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord
+    ) -> None:
         """Pass a request with a valid key on to the application, if there is room. Only POST requests need room."""
-        self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
+        record.key = self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
         if scope["method"] != "POST":
             await self._app(scope, body, response)
             return
@@ -111,7 +113,8 @@ def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
     given = headers.get(b"x-request-id", b"")
     request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     trace_id = trace_id_of(headers.get(b"traceparent", b"").decode("latin-1"))
-    return RequestRecord(request_id, scope["method"], scope["path"], trace_id)
+    client = scope["client"][0] if scope.get("client") else None  # behind a trusted proxy uvicorn puts the forwarded one there
+    return RequestRecord(request_id, scope["method"], scope["path"], trace_id, client)
 
 
 class _RequestBody:

@@ -39,6 +39,8 @@ class RequestRecord:
     method: str
     endpoint: str
     trace_id: str | None = None
+    client: str | None = None  # its address
+    key: int | None = None  # which of the keys it used, counted from 1
     source_kind: Literal["form", "raw", "url", "tensors", "none"] = "none"
     size_bytes: int | None = None  # of the video, or of the body with the clips
     container: str | None = None

@@ -21,7 +21,8 @@ from service.inference.engines import ENGINES
 from service.inference.network import CPU_BATCH_SIZES, GPU_BATCH_SIZES, Network
 
 if TYPE_CHECKING:
-    from model_store.store import Card, Model
+    from model_store.card import Card
+    from model_store.store import Model
 
 
 class KerasNetwork(Network):

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from model_store.store import Card, ModelMissing, StoreError, open_model
+from model_store.card import Card
+from model_store.store import open_model
+from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher

@@ -140,6 +140,11 @@ def test_one_pass_gives_both_answers(client: TestClient, clip_mp4: Path) -> None
             assert np.allclose(mine["descriptor"], others["descriptor"], rtol=1e-5)
 
 
+def test_include_takes_the_name_of_the_field_too(client: TestClient, clip_mp4: Path) -> None:
+    assert len(ask(client, "/classify", clip_mp4, include="descriptor")["descriptor"]) == 4096
+    assert len(ask(client, "/features", clip_mp4, include="descriptor,predictions")["predictions"]) == 5
+
+
 def test_base64_holds_the_same_numbers(client: TestClient, clip_mp4: Path) -> None:
     plain = ask(client, "/features", clip_mp4, include="clips")
     packed = ask(client, "/features", clip_mp4, include="clips", encoding_format="base64")
@@ -166,10 +171,14 @@ def test_segments_are_the_clips_merged_by_their_best_label(client: TestClient, t
             expected.append([])
         expected[-1].append(clip)
     assert len(answer["segments"]) == len(expected)
+    assert answer["segments"][0]["start_sec"] == answer["clips"][0]["start_sec"]
+    assert answer["segments"][-1]["end_sec"] == answer["clips"][-1]["end_sec"]
+    ends = [segment["end_sec"] for segment in answer["segments"][:-1]]
+    assert ends == [segment["start_sec"] for segment in answer["segments"][1:]], "they tile the time"
     for segment, clips in zip(answer["segments"], expected, strict=True):
         scores = [clip["predictions"][0]["score"] for clip in clips]
         assert (segment["label"], segment["class_id"]) == tuple(clips[0]["predictions"][0][key] for key in ("label", "class_id"))
-        assert (segment["start_sec"], segment["end_sec"]) == (clips[0]["start_sec"], clips[-1]["end_sec"])
+        assert clips[0]["start_sec"] <= segment["start_sec"] < segment["end_sec"] <= clips[-1]["end_sec"]
         assert segment["num_clips"] == len(clips)
         assert np.isclose(segment["score"], np.mean(scores), rtol=1e-5)
         assert np.isclose(segment["peak_score"], max(scores), rtol=1e-5)

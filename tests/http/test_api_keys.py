@@ -39,6 +39,12 @@ def test_probes_are_always_open(path: str) -> None:
     BOTH.check(path, b"Bearer wrong")
 
 
+def test_the_place_of_a_key_is_found_so_that_a_rotation_can_be_finished() -> None:
+    keys = ApiKeys((OLD, NEW))
+    assert (keys.check("/info", f"Bearer {OLD}".encode()), keys.check("/info", f"Bearer {NEW}".encode())) == (1, 2)
+    assert keys.check("/livez", b"") is None
+
+
 def test_without_keys_all_is_open() -> None:
     for header in (b"", b"Bearer", b"Bearer ", b"Bearer anything"):
         ApiKeys(()).check("/classify", header)

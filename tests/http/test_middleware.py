@@ -136,6 +136,14 @@ def test_without_a_key_nothing_is_read_but_what_is_drained(headers: list[tuple[s
     assert (waiting.status, waiting.num_received) == (401, 0)
 
 
+def test_the_log_has_the_client_and_the_place_of_its_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    guarded = middleware(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
+    asyncio.run(ask(guarded, headers=[("authorization", "Bearer and-the-one-before-it")]))
+    [record] = [each.request_record for each in caplog.records if hasattr(each, "request_record")]
+    assert (record.fields()["client"], record.fields()["key"]) == ("203.0.113.1", 2)
+
+
 def test_a_valid_key_is_needed_but_for_open_paths() -> None:
     guarded = middleware(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
     for key in ("a-key-of-sixteen", "and-the-one-before-it"):

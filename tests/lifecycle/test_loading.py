@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_store.store import ModelMissing, StoreError
+from model_store.tensors import ModelMissing, StoreError
 from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.http.metrics import Metrics
 from service.lifecycle import loading

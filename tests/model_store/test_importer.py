@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model_store import c3d, importer, store
+from model_store.card import NAME
 from model_store.formats import mean
 from model_store.importer import numbered_labels
 from model_store.tensors import Float32, StoreError, identity
@@ -28,7 +29,7 @@ from tests.support import layout_writers, store_fakes
 )
 def test_default_name(file: str, name: str) -> None:
     assert importer.default_name(Path(file)) == name
-    assert store.NAME.fullmatch(name)
+    assert NAME.fullmatch(name)
 
 
 @pytest.fixture(scope="module")

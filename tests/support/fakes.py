@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d, standin
-from model_store.store import Card
+from model_store.card import Card
 from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
 from service.settings import VERSION
 from service.video.frames import read_video

@@ -14,12 +14,32 @@ from service.api.openapi import responses
 from service.errors import At
 from service.http.endpoints import HEALTH, INFO, LABELS, LIVEZ, METRICS, READYZ, STARTUPZ
 from service.lifecycle.readiness import InfoOut, Readiness
+from service.video.messages import CODECS, CONTAINERS
 
 
 class StatusOut(TypedDict):
     """A probe's answer."""
 
     status: Annotated[str, Field(description="`alive`, `started` or `ready`.", examples=["ready"])]
+
+
+class LimitsOut(TypedDict):
+    """What a request may be, so that a client need not find out by refusals."""
+
+    max_upload_bytes: Annotated[int, Field(description="Of a body, or of the file behind a URL.", examples=[536870912])]
+    max_pixels: Annotated[int, Field(description="Of a frame.", examples=[9437184])]
+    max_video_s: Annotated[float, Field(description="Seconds of a video.", examples=[7200.0])]
+    containers: Annotated[list[str], Field(description="Formats, as FFmpeg names them.", examples=[["mp4", "avi"]])]
+    codecs: Annotated[list[str], Field(description="Codecs, as FFmpeg names them.", examples=[["h264", "hevc"]])]
+    key_needed: Annotated[bool, Field(description="Whether requests must carry a key.", examples=[False])]
+    urls: Annotated[str, Field(description="What may be fetched: `public`, `private` or `off`.", examples=["public"])]
+
+
+class ServiceOut(InfoOut):
+    """What runs here, and what it takes."""
+
+    limits: LimitsOut
+    clips_per_s: Annotated[float, Field(description="Clips run in a second lately; 0 before the first.", examples=[6.4])]
 
 
 router = APIRouter(tags=["service"])
@@ -56,10 +76,21 @@ async def metrics(request: Request) -> Response:
     return Response(body, media_type=content_type)
 
 
-@router.get(INFO, summary="What runs here", response_model=InfoOut, responses=NOT_READY)
+@router.get(INFO, summary="What runs here", response_model=ServiceOut, responses=NOT_READY)
 async def info(request: Request) -> Response:
-    """The card of the model, and how it is run."""
-    return json_response(_readiness(request).serving().info)
+    """The card of the model, how it is run, and the limits of requests."""
+    readiness, settings = _readiness(request), request.app.state.settings
+    limits: LimitsOut = {
+        "max_upload_bytes": settings.max_upload_bytes,
+        "max_pixels": settings.max_pixels,
+        "max_video_s": settings.max_video_s,
+        "containers": CONTAINERS.split(","),
+        "codecs": CODECS.split(","),
+        "key_needed": bool(settings.api_keys()),
+        "urls": settings.urls,
+    }
+    about: ServiceOut = {**readiness.serving().info, "limits": limits, "clips_per_s": round(readiness.queue().clips_per_s, 3)}
+    return json_response(about)
 
 
 @router.get(LABELS, summary="The labels by class", response_model=list[str], responses=NOT_READY)

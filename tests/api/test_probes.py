@@ -112,3 +112,12 @@ def test_a_dead_worker_flips_readiness_but_not_liveness(tmp_path: Path, clip_mp4
         assert until_status(client, 503)["code"] == "worker_down"
         assert client.get("/livez").status_code == 200
     assert list(tmp_path.iterdir()) == []
+
+
+def test_info_tells_the_limits_of_requests(tmp_path: Path) -> None:
+    with serving(fake_app(tmp_path, max_upload_bytes=12_345, max_video_s=60, urls="off")) as client:
+        info = client.get("/info").json()
+    assert info["limits"].items() >= {"max_upload_bytes": 12_345, "max_video_s": 60, "key_needed": False, "urls": "off"}.items()
+    assert {"mp4", "avi"} <= set(info["limits"]["containers"])
+    assert "h264" in info["limits"]["codecs"]
+    assert info["clips_per_s"] >= 0

@@ -20,7 +20,6 @@ from model_store import c3d, standin
 from model_store.store import Model
 from service.inference.batcher import Batcher, Done
 from service.inference.engines import TensorFlow
-from service.inference.keras_network import KerasNetwork
 from service.video.clips import ClipCutter
 from service.video.frames import read_video
 from service.video.messages import FrameBlock
@@ -135,6 +134,8 @@ def test_batch_mates_do_not_matter(network: Any, clips: Uint8) -> None:
 
 def test_serving_traces_nothing(stand_in: Model, clips: Uint8, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests of one clip, sent unevenly, make batches of every size; the engine traced them all beforehand."""
+    from service.inference.keras_network import KerasNetwork
+
     compile_, compiled = TensorFlow.compile, list[Any]()
 
     def compile_and_keep(model: Any) -> Any:

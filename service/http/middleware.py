@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
-from service.http.admission import Admission, ApiKeys
+from service.http.admission import PROBES, Admission, ApiKeys
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -53,8 +53,8 @@ class RequestMiddleware:
             record.code = record.code or OK
             stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
             self._metrics.request_ended(record.endpoint, record.code, record.seconds, stages)
-            if scope["method"] == "POST" or (record.status or 0) >= 400:  # not each probe, many a second
-                record.write(log)
+            if scope["path"] not in PROBES and (scope["method"] == "POST" or (record.status or 0) >= 400):
+                record.write(log)  # probes come many a second, and what they find is written where it happens
 
     async def _answered(
         self, scope: Scope, headers: dict[bytes, bytes], body: _Body, answer: _Answer, record: RequestRecord

@@ -32,20 +32,16 @@ def last_line(error: ServiceError, record: RequestRecord) -> bytes:
 
 
 def problem_fields(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
-    """The problem's fields. It is noted in the request's record, and written to the log with its cause."""
+    """The problem's fields. The request's line in the log has the reason; our own failures have a line with the stack too."""
     record.code = error.code
-    _write_to_log(error, record)
+    cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
+    if isinstance(error, errors.Internal):
+        log.error("%s: %s%s", error.code, error, cause, exc_info=error, extra=record.ids())
+    else:
+        record.reason = f"{error}{cause}"
     content = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
     content |= {"detail": str(error), "request_id": record.request_id}
     return content | ({"error": content["detail"]} if record.is_v2() else {})  # where that protocol looks for it
-
-
-def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
-    """What a client or another server can bring about in one line; what is wrong here with the stack."""
-    ours = isinstance(error, errors.Internal)
-    cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
-    level, stack = (logging.ERROR, error) if ours else (logging.INFO, None)
-    log.log(level, "%s: %s%s", error.code, error, cause, exc_info=stack, extra=record.ids())
 
 
 def install(app: FastAPI) -> None:

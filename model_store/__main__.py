@@ -15,6 +15,7 @@ from pathlib import Path
 from model_store import pull, store
 from model_store.download import manifest
 from model_store.download.web import Web
+from model_store.preprocessing import PRESETS
 from model_store.tensors import StoreError
 
 PACKAGE_STORE = Path(__file__).with_name("files")
@@ -50,15 +51,26 @@ def _parser() -> argparse.ArgumentParser:
     pulling = commands.add_parser("pull", help="download the Sports-1M model; nothing to do where it is already there")
     pulling.add_argument("--source", default="", help="the one source of weights to use, by its name in the manifest")
     pulling.add_argument("--manifest", type=Path, default=manifest.SHIPPED, help="another list of addresses (a mirror's)")
-    importing = commands.add_parser("import", help="take weights from a file: Keras, Caffe, PyTorch or .npz")
+    importing = commands.add_parser(
+        "import", help="take weights from a file: Keras, Caffe, PyTorch, TensorFlow 1, safetensors, NumPy"
+    )
     importing.add_argument("file", type=Path)
-    importing.add_argument("--mean", help='file (binaryproto, .npy, .npy.bz2) or "B,G,R"; default: the preprocessing\'s')
+    importing.add_argument(
+        "--mean", help="file (binaryproto, .npy, .npy.bz2) or three numbers in the channels' order; default: the preprocessing's"
+    )
     importing.add_argument("--labels", type=Path, help="text file, one label a line")
     importing.add_argument("--name", help='name in the store; "sports1m" claims to be just that; default: from the file\'s')
+    importing.add_argument(
+        "--kernels",
+        choices=["plain", "mirrored"],
+        help="whether convolutions are mirrored, as Theano's; default: as the file tells",
+    )
     importing.add_argument("--licence", help="for the model's card")
     for command in (pulling, importing):
         command.add_argument(
-            "--preprocessing", choices=list(store.CROP_LEFT), help="mean cube and crop column; default: c3d-sports1m"
+            "--preprocessing",
+            choices=list(PRESETS),
+            help="whose network and reading of frames; default: by the file's names, else c3d-sports1m",
         )
     commands.add_parser("stand-in", help="make seeded RANDOM weights, to try the service without real ones")
     commands.add_parser("list", help="say what is in the store")
@@ -130,7 +142,7 @@ def _list(directory: Path, options: argparse.Namespace) -> None:
 def _line(model: store.Model) -> str:
     card = model.card
     classes = f"{card.num_classes} classes" if card.num_classes else "descriptors only"
-    mean = f"{card.preprocessing} (mean {card.mean}, columns from {card.crop_left})"
+    mean = f"{card.preprocessing} (mean {card.mean}, {'centre crop' if card.keep_aspect else f'columns from {card.crop_left}'})"
     return f"{card.name}: {card.weights} weights {card.weights_sha256[:12]}, {classes}, {mean}, from {card.form} {card.source}"
 
 

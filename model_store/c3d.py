@@ -7,7 +7,7 @@ Pure data: this file knows no arrays and imports nothing of ours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +68,20 @@ LAYERS = (
     Layer("fc7", "dense", 4096, (4096,), 16_781_312),
     Layer("fc8", "softmax", NUM_CLASSES, (NUM_CLASSES,), 1_995_239),
 )
+
+
+Pool5 = Literal["caffe", "symmetric"]
+
+
+def layers(pool5: Pool5 = "caffe") -> tuple[Layer, ...]:
+    """`LAYERS`, or where pool5 is "symmetric", as PyTorch ports pad it: a row and a column of zeros on both sides.
+
+    Behind both stands a pooling that leaves an odd row or column out, so 9 rows become 4 as 8 do.
+    """
+    if pool5 == "caffe":
+        return LAYERS
+    padded = Layer("zeropad5", "pad", ((0, 0), (1, 1), (1, 1)), (2, 9, 9, 512))
+    return tuple(padded if layer.name == padded.name else layer for layer in LAYERS)
 
 
 def weight_shapes(num_classes: int = NUM_CLASSES) -> dict[str, tuple[int, ...]]:

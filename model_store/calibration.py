@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -15,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from model_store import c3d
+from model_store.card import PICTURE, Card
 from model_store.store import NEW, Model
 from model_store.tensors import StoreError
 
@@ -49,9 +51,7 @@ class Calibration(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`identity` of the graph and of the model it belongs to.")
-    weights_sha256: str = Field(description="Of the model.")
-    mean_sha256: str = Field(description="Of the model.")
-    crop_left: int = Field(description="Of the model.")
+    model: dict[str, JsonValue] = Field(description="What of the model's card the graph was made for: `numbers_of`.")
     videos_sha256: tuple[str, ...] = Field(description="Of the files it was calibrated on.")
     num_clips: int = Field(ge=1, description="Clips it was calibrated on. The drift is that of others, of the same videos.")
     drift: Drift
@@ -75,10 +75,14 @@ def drift(found: c3d.ClipOutputs, expected: c3d.ClipOutputs) -> Drift:
     )
 
 
+def numbers_of(card: Card) -> dict[str, JsonValue]:
+    """What of a card changes a network's numbers."""
+    return {name: getattr(card, name) for name in ("weights_sha256", *PICTURE)}
+
+
 def identity(model: Model, directory: Path) -> str:
     """SHA-256 over what decides the numbers: the graph's two files, and the weights, mean and crop they were made for."""
-    card = model.card
-    digest = hashlib.sha256(f"{card.weights_sha256} {card.mean_sha256} {card.crop_left}".encode())
+    digest = hashlib.sha256(json.dumps(numbers_of(model.card), sort_keys=True).encode())
     for name in (GRAPH, WEIGHTS):
         with (directory / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -121,9 +125,10 @@ def read(model: Model) -> tuple[Path, Calibration]:
         ) from error
     except (OSError, ValidationError) as error:
         raise StoreError(f"The calibration in {directory} cannot be read: {error}. Calibrate again.") from error
-    own = model.card
-    if (card.weights_sha256, card.mean_sha256, card.crop_left) != (own.weights_sha256, own.mean_sha256, own.crop_left):
-        raise StoreError(f"The calibration in {directory} belongs to other weights, mean or crop. Calibrate again.")
+    if card.model != numbers_of(model.card):
+        raise StoreError(
+            f"The calibration in {directory} belongs to other weights, another mean or another preprocessing. Calibrate again."
+        )
     if found != card.sha256:
         raise StoreError(f"The calibration in {directory} is not the one that its card names. Calibrate again.")
     return directory / GRAPH, card

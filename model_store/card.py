@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_store import c3d
+from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing
 
 SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of a model: its directory, so no path and nothing hidden
 
-Preprocessing = Literal["c3d-sports1m", "c3d-ucf101-mean"]
-# Column of the 171 where the crop starts. 29 is the original; 30 is what the Keras and PyTorch ports use together with the
-# mean cube of UCF101 (axon-research/c3d-keras: rows 8..119, columns 30..141).
-CROP_LEFT: dict[Preprocessing, int] = {"c3d-sports1m": c3d.CROP_LEFT, "c3d-ucf101-mean": 30}
+
+# Fields of a card that change an answer's numbers, beside the weights: in the `model` block of every answer and in its id.
+PICTURE = (
+    "preprocessing", "keep_aspect", "frame_rows", "frame_columns", "crop_top", "crop_left", "color_tags", "channel_order",
+    "scale", "mean", "mean_sha256", "pool5",
+)  # fmt: skip
 
 
 class Card(BaseModel):
@@ -28,18 +31,42 @@ class Card(BaseModel):
     weights: str = Field(description='Whose weights: "sports1m", "stand-in", or the name given at import.')
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="`identity` of the tensors, never of a file.")
     num_classes: int = Field(ge=0, description="487 for Sports-1M; 0 where there is no class layer.")
-    preprocessing: Preprocessing = Field(description="Crop column and mean belong to it.")
-    crop_left: int = Field(ge=0, le=c3d.FRAME_SIZE[1] - c3d.CROP_SIZE, description="Column of the 171 where the crop starts.")
-    channel_order: Literal["BGR"] = "BGR"
+    preprocessing: Preprocessing = Field(description="The preset that the numbers below come from.")
+    keep_aspect: bool = Field(
+        default=False, description="Whether frames keep their aspect: the short side becomes frame_rows, the crop is central."
+    )
+    frame_rows: int = Field(default=c3d.FRAME_SIZE[0], ge=c3d.CROP_SIZE, le=1024, description="Rows a frame is resized to.")
+    frame_columns: int = Field(default=c3d.FRAME_SIZE[1], ge=c3d.CROP_SIZE, le=1024, description="Columns, likewise.")
+    crop_top: int = Field(default=c3d.CROP_TOP, ge=0, description="Row of the resized frame where the crop of 112x112 starts.")
+    crop_left: int = Field(ge=0, description="Column of the resized frame where the crop starts.")
+    channel_order: ChannelOrder = Field(
+        default="BGR", description="Of the network that was trained. The service's clips are BGR; RGB weights are turned round."
+    )
+    scale: float = Field(default=1.0, gt=0, description="What grey levels are multiplied by behind the mean.")
+    pool5: c3d.Pool5 = Field(default="caffe", description="caffe: padded on the right and bottom only; symmetric: all round.")
     color_tags: Literal["honour", "ignore"] = Field(
         default="honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
     )
     mean: str = Field(description='Which mean cube: "sports1m", "ucf101", "stand-in", or a file\'s name.')
     mean_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     labels: str = Field(description='Which labels: "sports1m", "numbered", or a file\'s name.')
+    labels_sha256: str | None = Field(default=None, description="Of labels.txt; null in cards of before there was one.")
     known_answer: int | None = Field(ge=0, description="The class of a clip of zeros behind the mean subtraction.")
     source: str = Field(description="Where the weights came from.")
     form: str = Field(description='What they were: "seeded", "keras-2-hdf5", "caffe", "pytorch", ...')
     file_sha256: str | None = Field(default=None, description="Of the file they were read from.")
     licence: str
     created: str = Field(description="ISO 8601 date.")
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop_top + c3d.CROP_SIZE > self.frame_rows or self.crop_left + c3d.CROP_SIZE > self.frame_columns:
+            raise ValueError("the crop of 112x112 does not fit into the frame")
+        return self
+
+
+def numbers_of(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The fields of a `Card` that belong to a preset."""
+    numbers = PRESETS[preprocessing]._asdict()
+    del numbers["mean"]
+    return {"preprocessing": preprocessing, **numbers}

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, importer, store
+from model_store.card import NAME, SPORTS1M, STAND_IN
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
 from model_store.formats import mean
+from model_store.formats.layouts import Kernels
+from model_store.preprocessing import PRESETS, Preprocessing
 from model_store.pull import Puller
 from model_store.tensors import StoreError
 
@@ -21,7 +24,8 @@ class Given(NamedTuple):
     labels: Path | None = None
     name: str | None = None
     licence: str | None = None
-    preprocessing: store.Preprocessing | None = None
+    preprocessing: Preprocessing | None = None
+    kernels: Kernels | None = None
 
 
 def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> store.Model:
@@ -32,15 +36,17 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
     """
     if not given.file.is_file():
         raise StoreError(f"There is no file {given.file}.")
-    preprocessing = given.preprocessing or "c3d-sports1m"
     published = _published(given.file, known.weights)
     licence = given.licence or (published.licence if published else "not stated")
-    origin = importer.Origin(name_of(given), given.file.name, licence, preprocessing)
+    origin = importer.Origin(name_of(given), given.file.name, licence, given.preprocessing, given.kernels)
+
+    def mean_for(preprocessing: Preprocessing) -> importer.Mean:
+        return mean_of(given.mean, preprocessing, puller, known)
 
     def labels_for(classes: int) -> importer.Labels:
         return labels_of(given.labels, classes, puller, known)
 
-    return importer.add(directory, given.file, origin, mean_of(given.mean, preprocessing, puller, known), labels_for)
+    return importer.add(directory, given.file, origin, mean_for, labels_for, puller.say)
 
 
 def notes(model: store.Model) -> list[str]:
@@ -51,7 +57,7 @@ def notes(model: store.Model) -> list[str]:
     if card.mean == "ucf101" and card.preprocessing == "c3d-sports1m":
         said.append(
             f"Note: the mean is UCF101's cube, with the crop from column {card.crop_left}. The ports that use this cube crop "
-            f"from column {store.CROP_LEFT['c3d-ucf101-mean']}: --preprocessing c3d-ucf101-mean does as they do."
+            f"from column {PRESETS['c3d-ucf101-mean'].crop_left}: --preprocessing c3d-ucf101-mean does as they do."
         )
     return said
 
@@ -62,17 +68,17 @@ def name_of(given: Given) -> str:
     Raises StoreError where it cannot be one.
     """
     name = given.name or importer.default_name(given.file)
-    if not given.name and name in {store.SPORTS1M, store.STAND_IN}:
+    if not given.name and name in {SPORTS1M, STAND_IN}:
         name = f"my-{name}"
-    if not store.NAME.fullmatch(name) or name == store.STAND_IN:
+    if not NAME.fullmatch(name) or name == STAND_IN:
         raise StoreError(
             f'"{name}" cannot be a model\'s name: use --name with up to 64 of a-z, 0-9, ".", "_" and "-", beginning with a '
-            f'letter or digit, and not "{store.STAND_IN}".'
+            f'letter or digit, and not "{STAND_IN}".'
         )
     return name
 
 
-def mean_of(given: str | None, preprocessing: store.Preprocessing, puller: Puller, known: Manifest) -> importer.Mean:
+def mean_of(given: str | None, preprocessing: Preprocessing, puller: Puller, known: Manifest) -> importer.Mean:
     """The mean in the file or the three numbers given, else the preprocessing's. Raises StoreError where there is none."""
     if given is None:
         try:
@@ -86,10 +92,11 @@ def mean_of(given: str | None, preprocessing: store.Preprocessing, puller: Pulle
         cube = mean.read(file)
         names = (name for name, sources in known.means.items() if _published(file, sources))
         return importer.Mean(cube, next(names, None) or mean.identify(cube) or file.name)
-    numbers = mean.three_numbers(given)
+    order = PRESETS[preprocessing].channel_order
+    numbers = mean.three_numbers(given, order)
     if numbers is None:
-        raise StoreError(f"--mean {given} is neither a file nor three numbers B,G,R.")
-    return importer.Mean(numbers, given)
+        raise StoreError(f"--mean {given} is neither a file nor three numbers {','.join(order)}.")
+    return importer.Mean(numbers, importer.mean_name(given, order))
 
 
 def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) -> importer.Labels:
@@ -98,7 +105,7 @@ def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) 
         return importer.Labels((), "none")
     if file is not None:
         published = _published(file, known.labels)
-        return importer.Labels(importer.read_labels(file, classes), store.SPORTS1M if published else file.name)
+        return importer.Labels(importer.read_labels(file, classes), SPORTS1M if published else file.name)
     if classes == c3d.NUM_CLASSES:
         try:
             return puller.labels()

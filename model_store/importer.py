@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, store
+from model_store.card import SPORTS1M, Card, numbers_of
 from model_store.download import hashes
 from model_store.formats import layouts, mean
+from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing, describe
 from model_store.tensors import Float32, StoreError, check_labels, identity, num_classes
 
 
@@ -20,7 +22,8 @@ class Origin(NamedTuple):
     name: str  # of the model in the store
     source: str  # address or file name, for the card
     licence: str
-    preprocessing: store.Preprocessing
+    preprocessing: Preprocessing | None  # None: by the names in the file
+    kernels: layouts.Kernels | None = None  # None: as the file tells
 
 
 class Mean(NamedTuple):
@@ -28,6 +31,11 @@ class Mean(NamedTuple):
 
     cube: Float32
     name: str
+
+
+def mean_name(numbers: str, channel_order: ChannelOrder) -> str:
+    """What the card calls a mean of three numbers: them, and the order that they are in."""
+    return f"{numbers} ({channel_order})"
 
 
 class Labels(NamedTuple):
@@ -41,33 +49,37 @@ def add(
     directory: Path,
     file: Path,
     origin: Origin,
-    means: Mean,
+    mean_for: Callable[[Preprocessing], Mean],
     labels_for: Callable[[int], Labels],
+    say: Callable[[str], None],
 ) -> store.Model:
     """Read the weights in ``file`` and write the model into the store at ``directory``.
 
-    ``labels_for`` is asked once it is known how many classes there are. A model called "sports1m" claims to be just that: it
+    ``mean_for`` and ``labels_for`` are asked once the preset and the number of classes are known; ``say`` hears what the file
+    did not tell, and what was left out. A model called "sports1m" claims to be just that: it
     has 487 classes, or none, and the card says which answer it must give. Of other models, `python -m service verify` finds
     out the known answer and records it.
     Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
-    form, tensors = layouts.read(file)
+    form, tensors, preset, beside = layouts.read(file, kernels=origin.kernels)
     classes = num_classes(tensors)
-    claims = origin.name == store.SPORTS1M
+    claims = origin.name == SPORTS1M
     if claims and classes not in {0, c3d.NUM_CLASSES}:
         raise StoreError(f"{file.name} has {classes} classes, Sports-1M {c3d.NUM_CLASSES}: give it another --name.")
-    labels = labels_for(classes)
-    card = store.Card(
+    preprocessing = origin.preprocessing or preset or "c3d-sports1m"
+    for line in _told(preprocessing, origin.preprocessing, preset, beside):
+        say(line)
+    means, labels = mean_for(preprocessing), labels_for(classes)
+    card = Card(
         name=origin.name,
         weights=origin.name,
         weights_sha256=identity(tensors),
         num_classes=classes,
-        preprocessing=origin.preprocessing,
-        crop_left=store.CROP_LEFT[origin.preprocessing],
+        **numbers_of(preprocessing),
         mean=means.name,
         mean_sha256=mean.sha256(means.cube),
         labels=labels.name,
-        known_answer=c3d.KNOWN_ANSWER if claims and classes else None,
+        known_answer=c3d.KNOWN_ANSWER if claims and classes and PRESETS[preprocessing].pool5 == "caffe" else None,
         source=origin.source,
         form=form,
         file_sha256=hashes.of_file(file, "sha256"),
@@ -77,10 +89,46 @@ def add(
     return store.write(directory, card, tensors, means.cube, labels.labels)
 
 
+def _told(
+    chosen: Preprocessing, given: Preprocessing | None, by_names: Preprocessing | None, beside: tuple[str, ...]
+) -> Iterator[str]:
+    """What a user should know of the preset and of what the file held beside weights."""
+    if beside:
+        yield f"Left out, since they are no weights: {', '.join(beside)}."
+    if given is None and by_names is None:
+        yield (
+            f"The file does not tell which project's network it was trained in. Assumed: {chosen}, {describe(chosen)}. "
+            f"If it was another, import it again with --preprocessing: {', '.join(PRESETS)}."
+        )
+    elif given is None:
+        yield (
+            f"The names of its arrays are those of {by_names}: {describe(chosen)}. If only the names are, as with Caffe weights "
+            "that were converted, import it again with --preprocessing c3d-sports1m."
+        )
+    elif by_names not in {None, given}:
+        yield f"The names of its arrays are those of {by_names}; as asked, it is taken as {given}: {describe(given)}."
+
+
 def default_name(file: Path) -> str:
     """A model's name from its file's: lower case, letters, digits, ".", "_" and "-"."""
     name = file.name.lower()
-    for ending in (".h5", ".hdf5", ".weights", ".pth", ".pt", ".pickle", ".npz", ".caffemodel"):
+    for ending in (
+        ".gz",
+        ".zip",
+        ".h5",
+        ".hdf5",
+        ".weights",
+        ".tar",
+        ".pth",
+        ".pt",
+        ".pickle",
+        ".pkl",
+        ".npz",
+        ".npy",
+        ".caffemodel",
+        ".safetensors",
+        ".index",
+    ):
         name = name.removesuffix(ending)
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "imported"
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from model_store import c3d, importer, store
+from model_store.card import SPORTS1M
 from model_store.download.download import Downloader
 from model_store.download.manifest import Manifest, Source
 from model_store.download.web import Web
 from model_store.formats import mean
+from model_store.preprocessing import PRESETS, Preprocessing
 from model_store.tensors import StoreError
 
 DOWNLOADS = ".downloads"  # in the store; kept, so that nothing is fetched twice
-MEANS: dict[store.Preprocessing, str] = {"c3d-sports1m": "sports1m", "c3d-ucf101-mean": "ucf101"}  # manifest's names
 MODEL_BYTES = 4 * c3d.NUM_PARAMETERS  # also about the size of each published file of weights
 
 T = TypeVar("T")
@@ -31,9 +32,13 @@ class Puller:
         """Tell the user."""
         print(line, file=self._out, flush=True)
 
-    def mean(self, preprocessing: store.Preprocessing) -> importer.Mean:
-        """The mean cube that belongs to the preprocessing. Raises StoreError where no source delivers it."""
-        name = MEANS[preprocessing]
+    def mean(self, preprocessing: Preprocessing) -> importer.Mean:
+        """The mean that belongs to the preprocessing. Raises StoreError where it is a cube and no source delivers it."""
+        preset = PRESETS[preprocessing]
+        name = preset.mean
+        numbers = mean.three_numbers(name, preset.channel_order)
+        if numbers is not None:
+            return importer.Mean(numbers, importer.mean_name(name, preset.channel_order))
         sources = self._manifest.means[name]
         return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path), name))
 
@@ -41,11 +46,11 @@ class Puller:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
 
         def use(_: Source, path: Path) -> importer.Labels:
-            return importer.Labels(importer.read_labels(path, classes), store.SPORTS1M)
+            return importer.Labels(importer.read_labels(path, classes), SPORTS1M)
 
         return self._first("labels", self._manifest.labels, use)
 
-    def model(self, preprocessing: store.Preprocessing, only: str = "") -> store.Model:
+    def model(self, preprocessing: Preprocessing, only: str = "") -> store.Model:
         """Fetch all and write the Sports-1M model; ``only`` names the one source of weights to try.
 
         Raises StoreError where something cannot be had: before the weights, if it is not they; OSError.
@@ -59,9 +64,11 @@ class Puller:
         cube, names = self.mean(preprocessing), self.labels()
 
         def use(source: Source, path: Path) -> store.Model:
-            origin = importer.Origin(store.SPORTS1M, source.url, source.licence, preprocessing)
+            origin = importer.Origin(SPORTS1M, source.url, source.licence, preprocessing)
             self.say(f"Importing {path.name} ...")
-            return importer.add(self._directory, path, origin, cube, lambda n: names if n else importer.Labels((), "none"))
+            return importer.add(
+                self._directory, path, origin, lambda _: cube, lambda n: names if n else importer.Labels((), "none"), self.say
+            )
 
         return self._first("weights", sources, use)
 
@@ -91,12 +98,12 @@ class Puller:
         self.say(f"{what}: {source.what}, {size}\n  from {source.url}\n  licence: {source.licence}")
 
 
-def present(directory: Path, preprocessing: store.Preprocessing | None) -> store.Model | None:
+def present(directory: Path, preprocessing: Preprocessing | None) -> store.Model | None:
     """The Sports-1M model in the store, if it is whole and has the preprocessing asked for (None: any); else None."""
-    if store.SPORTS1M not in store.names(directory):
+    if SPORTS1M not in store.names(directory):
         return None
     try:
-        model = store.Model(directory / store.SPORTS1M)
+        model = store.Model(directory / SPORTS1M)
         whole = (model.directory / store.WEIGHTS).stat().st_size > MODEL_BYTES * (model.card.num_classes > 0)
     except (StoreError, FileNotFoundError):
         return None  # damaged: pulled again

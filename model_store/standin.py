@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model_store import c3d
-from model_store.tensors import Float32
+from model_store.tensors import Float32, StoreError, identity, tensor_sha256
 
 if TYPE_CHECKING:
     from model_store import store
@@ -45,14 +45,16 @@ IDENTITY = "90411d89809dcfb8d306ef24db73b4fd92e1d5de87a69052dd53c352752edcba"
 
 def present(directory: Path) -> store.Model | None:
     """The stand-in model, where the store has one with these numbers; its weights are not read."""
-    from model_store import store  # needs pydantic; the numbers below do not, so that bench/gpu.py runs on bare machines
+    # These need pydantic; the numbers below do not, so that bench/gpu.py runs on bare machines.
+    from model_store import store
+    from model_store.card import STAND_IN
 
-    if store.STAND_IN not in store.names(directory):
+    if STAND_IN not in store.names(directory):
         return None
     try:
-        model = store.Model(directory / store.STAND_IN)
-    except store.StoreError:
-        return None  # to be made anew
+        model = store.Model(directory / STAND_IN)
+    except StoreError:
+        return None  # to be made again
     return model if model.card.weights_sha256 == IDENTITY else None
 
 
@@ -88,17 +90,18 @@ def mean() -> Float32:
 def write(directory: Path, labels: tuple[str, ...] | None) -> store.Model:
     """Put the stand-in model into the store; ``labels`` None numbers the classes "class 0" ... "class 486"."""
     from model_store import store
+    from model_store.card import STAND_IN, Card
 
     weights, cube = tensors(), mean()
-    card = store.Card(
-        name=store.STAND_IN,
-        weights=store.STAND_IN,
-        weights_sha256=store.identity(weights),
+    card = Card(
+        name=STAND_IN,
+        weights=STAND_IN,
+        weights_sha256=identity(weights),
         num_classes=c3d.NUM_CLASSES,
         preprocessing="c3d-sports1m",
         crop_left=c3d.CROP_LEFT,
-        mean=store.STAND_IN,
-        mean_sha256=store.tensor_sha256({store.MEAN: cube}),
+        mean=STAND_IN,
+        mean_sha256=tensor_sha256({store.MEAN: cube}),
         labels="sports1m" if labels else "numbered",
         known_answer=KNOWN_ANSWER,
         source=f"python -m model_store stand-in, seed {SEED}",

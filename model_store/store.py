@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store import c3d
-from model_store.card import CROP_LEFT, NAME, SPORTS1M, STAND_IN, Card, Preprocessing
+from model_store.card import SPORTS1M, STAND_IN, Card
 from model_store.tensors import (
     Float32,
     ModelMissing,
@@ -33,17 +33,9 @@ from model_store.tensors import (
     check_labels,
     check_mean,
     check_tensor,
-    identity,
-    num_classes,
     tensor_sha256,
     update,
 )
-
-__all__ = [
-    "CROP_LEFT", "NAME", "SPORTS1M", "STAND_IN", "Card", "Float32", "Model", "ModelMissing", "NoRoom", "Preprocessing",
-    "StoreError", "check_labels", "check_mean", "check_tensor", "identity", "names", "num_classes", "open_model", "tensor_sha256",
-    "write",
-]  # fmt: skip
 
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
 NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up
@@ -68,22 +60,28 @@ class Model:
             self.labels = tuple((directory / LABELS).read_text(encoding="utf-8").splitlines())
         except (OSError, ValueError, EOFError) as error:
             raise StoreError(f"The model in {directory} is not whole: {error}") from error
+        if self.card.labels_sha256 not in {None, labels_sha256(self.labels)}:
+            raise StoreError(f"{directory / LABELS} was changed after the import. Import the model again, with --labels.")
         check_mean(self.mean)
         check_labels(self.labels, self.card.num_classes)
         if tensor_sha256({MEAN: self.mean}) != self.card.mean_sha256:
-            raise StoreError(f"{directory / MEAN} is not the mean that its card names. Make the model anew.")
+            raise StoreError(f"{directory / MEAN} is not the mean that its card names. Make the model again.")
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, weights={self.card.weights!r}, classes={self.card.num_classes})"
 
     def cropped_mean(self) -> Float32:
         """The mean behind the crop, as clips are: float32 (16, 112, 112, 3), frame, row, column, channel."""
-        rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
-        columns = slice(self.card.crop_left, self.card.crop_left + c3d.CROP_SIZE)
+        card = self.card  # where the aspect is kept, the mean is the same everywhere
+        rows = slice(card.crop_top, card.crop_top + c3d.CROP_SIZE)
+        columns = slice(card.crop_left, card.crop_left + c3d.CROP_SIZE)
         return np.ascontiguousarray(self.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
 
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """Each canonical tensor in order, one in memory at a time; hashed on the way.
+
+        They apply to BGR grey levels behind the mean: of a network that was trained on RGB, or on scaled levels, the first
+        convolution is given so that it gives the same for them. So clips, means and engines know one order and one scale.
 
         Raises StoreError where one is missing or misshapen, or the whole is not what the card names.
         """
@@ -95,11 +93,23 @@ class Model:
                     tensor = file[name]
                     check_tensor(name, tensor, shape)
                     update(digest, name, tensor)
-                    yield name, tensor
+                    yield name, self._for_bgr(tensor) if name == "conv1/kernel" else tensor
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{self.directory / WEIGHTS} cannot be read: {error}. Make the model anew.") from error
+            raise StoreError(f"{self.directory / WEIGHTS} cannot be read: {error}. Make the model again.") from error
         if digest.hexdigest() != self.card.weights_sha256:
-            raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. Make the model anew.")
+            raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. Make the model again.")
+
+    def _for_bgr(self, kernel: Float32) -> Float32:
+        """The first kernel (3, 3, 3, 3, 64) for BGR grey levels; zeros behind the mean need no change of it."""
+        kernel = kernel[:, :, :, ::-1] if self.card.channel_order == "RGB" else kernel
+        return np.ascontiguousarray(kernel if self.card.scale == 1 else kernel * np.float32(self.card.scale))
+
+
+def check_mean_fits(card: Card, mean: Float32) -> None:
+    """Raises StoreError where a mean that varies over the picture is given for frames of another size than a cube's."""
+    takes_cube = not card.keep_aspect and (card.frame_rows, card.frame_columns) == c3d.FRAME_SIZE
+    if not takes_cube and np.ptp(mean, axis=(1, 2, 3)).any():
+        raise StoreError(f"Frames of {card.preprocessing} are not 128x171, so no mean cube fits: give three numbers with --mean.")
 
 
 def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32, labels: Iterable[str]) -> Model:
@@ -108,12 +118,14 @@ def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32
     Raises StoreError where the tensors, mean or labels are not those of a C3D or the disk is too full, OSError where it
     refuses.
     """
+    check_mean_fits(card, mean)
     store.mkdir(parents=True, exist_ok=True)
     check_room(store, sum(tensor.nbytes for tensor in tensors.values()) + mean.nbytes)
     beside = Path(tempfile.mkdtemp(dir=store, prefix=NEW))
     try:
         beside.chmod(0o755)  # mkdtemp's 0700 would lock out a service that runs as another user
-        _write_card(beside, card)
+        labels = tuple(labels)
+        _write_card(beside, card.model_copy(update={"labels_sha256": labels_sha256(labels)}))
         np.save(beside / MEAN, mean, allow_pickle=False)
         (beside / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         np.savez(beside / WEIGHTS, allow_pickle=False, **tensors)
@@ -123,6 +135,11 @@ def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Model(store / card.name)
+
+
+def labels_sha256(labels: tuple[str, ...]) -> str:
+    """The card's hash of the labels: of the lines of their file."""
+    return hashlib.sha256("".join(f"{label}\n" for label in labels).encode()).hexdigest()
 
 
 def check_room(directory: Path, needed_bytes: int) -> None:
@@ -144,7 +161,7 @@ def record_answer(model: Model, known_answer: int) -> Model:
     card = Model(model.directory).card
     if card.weights_sha256 != model.card.weights_sha256:
         raise StoreError(f'Another command has replaced "{card.name}". Run this one again.')
-    is_sports1m = (card.num_classes, known_answer) == (c3d.NUM_CLASSES, c3d.KNOWN_ANSWER)
+    is_sports1m = (card.num_classes, known_answer, card.pool5) == (c3d.NUM_CLASSES, c3d.KNOWN_ANSWER, "caffe")
     changes = {"known_answer": known_answer, "weights": SPORTS1M if is_sports1m else card.weights}
     _write_card(model.directory, card.model_copy(update=changes))
     return Model(model.directory)

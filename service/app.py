@@ -7,12 +7,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Lifespan
 
 from service import errors
 from service.answers.json_answer import MAX_JSON_BYTES
+from service.answers.result import WARNINGS_HEADER, WEIGHTS_HEADER
 from service.api import openapi, probes, videos
 from service.http import problems
 from service.http.admission import Admission, ApiKeys
@@ -28,10 +31,21 @@ from service.lifecycle.readiness import Readiness, Serving
 from service.lifecycle.supervisor import WORKER_TIMEOUT_S, Supervisor
 from service.settings import VERSION, Settings
 from service.v2 import routes
+from service.v2.schemas import JSON_LENGTH
 from service.video.pool import DecoderPool
+from service.web import docs
 
 log = logging.getLogger(__name__)
 
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST"],
+    "allow_headers": ["*"],
+    "expose_headers": [
+        *("X-Request-Id", "Server-Timing", "Retry-After", "Content-Disposition", "WWW-Authenticate"),
+        *(WEIGHTS_HEADER, WARNINGS_HEADER, JSON_LENGTH),
+    ],
+    "max_age": 600,  # seconds that a browser may keep the answer to a preflight
+}
 LAST_BATCH_S = 2.0  # for a batch that nobody waits for any more; a thread that takes longer ends with the process
 
 
@@ -44,13 +58,13 @@ def create_app(
     worker_timeout_s: float = WORKER_TIMEOUT_S,
     max_json_bytes: int = MAX_JSON_BYTES,
 ) -> FastAPI:
-    """The application. ``on_refusal`` hears, in a sentence, why a start with these settings can never succeed here.
+    """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here.
 
-    ``on_ready`` hears what is served, once requests can be answered.
+    ``on_ready`` is called with what is served, once requests can be answered.
     """
     readiness = Readiness()
     metrics = Metrics()
-    access = ApiKeys(settings.api_keys())
+    api_keys = ApiKeys(settings.api_keys())
     admission = Admission(settings.max_requests, readiness.queue)
 
     @asynccontextmanager
@@ -78,9 +92,11 @@ def create_app(
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
     app.state.fetcher = Fetcher(fetch_policy(settings))
-    app.add_middleware(RequestMiddleware, settings=settings, access=access, admission=admission, metrics=metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
+    if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
+        app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)
     problems.install(app)
-    app.openapi = lambda: openapi.document(app, access)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi.document(app, api_keys)  # type: ignore[method-assign]
     return app
 
 
@@ -91,11 +107,12 @@ def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
         summary="What C3D (Tran et al., ICCV 2015) sees in a video: its Sports-1M labels, its fc6 descriptor.",
         lifespan=lifespan,
         redirect_slashes=False,  # a redirected upload would be sent twice
+        docs_url=None,  # service.web.docs has its own, without a foreign host
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
-        responses=openapi.responses(errors.Unauthorized),
+        responses=openapi.responses(errors.At.OTHER),
     )
-    for router in (videos.router, routes.router, probes.router):
+    for router in (videos.router, routes.router, probes.router, docs.router):
         app.include_router(router)
     return app
 

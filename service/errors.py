@@ -1,194 +1,261 @@
-"""What can go wrong, as a tree.
+"""What can go wrong: one class for each error, and in it all there is to know of it.
 
-    ServiceError                        what a client is told: status, code, title and a sentence that says what to do
-    |-- MalformedRequest          400
-    |-- Unauthorized              401
-    |-- UrlForbidden              403
-    |-- NotFound                  404
-    |-- MethodNotAllowed          405
-    |-- NotAcceptable             406
-    |-- UploadTimeout             408
-    |-- BodyTooLarge              413
-    |-- AnswerTooLarge            413
-    |-- UnsupportedMediaType      415
-    |-- BadInput                  422   the request was understood, and there is nothing to compute
-    |   |-- SourceRequired
-    |   |-- SourceConflict
-    |   |-- InvalidOption
-    |   |-- EmptyFile
-    |   |-- NoVideoStream
-    |   |-- UndecodableVideo
-    |   |-- VideoTooLarge
-    |   |-- VideoTooLong
-    |   |-- TimeRangeOutsideVideo
-    |   |-- DecoderFailed
-    |   `-- DecodeTimeout
-    |-- Overloaded                429
-    |-- Internal                  500
-    |   `-- NonFiniteOutput
-    |-- NoClassLayer              501
-    |-- UrlFetchFailed            502
-    |-- Unavailable               503   ask again later, or ask another replica
-    |   |-- Warming
-    |   |-- Draining
-    |   |-- WorkerDown
-    |   |-- WeightsMissing
-    |   |-- KnownAnswerWrong
-    |   `-- StartFailed
-    |-- UrlFetchTimeout           504
-    |-- DeadlineExceeded          504
-    `-- DiskFull                  507
+A class has the HTTP status, the stable code, the title, and the requests that it can end (`At`). Its docstring says when that
+happens, which is its row in the documented table of errors. The OpenAPI document, the metrics and the decoder processes find
+the classes by `raised_at` and `BY_CODE`: a new error is a class here, the line that raises it, and a row of the documents.
 
-    PrecisionUnavailable                the start is refused: this device cannot compute so
-
-Every class has its own code; the message is for the client and never holds a path, a stack or a foreign exception's text:
-that is what ``__cause__`` is for, which goes to the log. What is odd about a video but stops no answer is a `video.VideoWarning`.
+The message is for the client and holds no path, no stack and no text of a foreign exception: these are the ``__cause__``,
+which goes to the log. What is odd about a video but stops no answer is a `video.messages.VideoWarning`.
 """
 
 from collections.abc import Iterable, Mapping
+from enum import Flag, auto
 from types import MappingProxyType
 from typing import Any, Self
 
 
-class ServiceError(Exception):
-    """Base of all that a client is told. ``str(error)`` is the problem's detail (RFC 9457)."""
+class At(Flag):
+    """The requests that an error can end."""
 
-    status: int = 500
-    code: str = "internal"
-    title: str = "Internal error"
+    NOTHING = 0  # but a request to a path or with a method that does not exist
+    VIDEO = auto()  # POST /classify and /features
+    TENSORS = auto()  # POST /v2/models/c3d/infer
+    READY = auto()  # readiness, and what describes the model
+    LIVE = auto()  # liveness
+    OTHER = auto()  # everything else
+    INFERENCE = VIDEO | TENSORS
+    NEEDS_MODEL = VIDEO | TENSORS | READY
+    ANY = VIDEO | TENSORS | READY | LIVE | OTHER
+
+
+class ServiceError(Exception):
+    """Base of all errors that a client gets. ``str(error)`` is the problem's detail (RFC 9457)."""
+
+    status: int
+    code: str
+    title: str
+    at: At
     headers: Mapping[str, str] = MappingProxyType({})
 
 
-# A table, hence one empty line between its rows.
+# The classes are the rows of a table, hence one empty line between them.
 # fmt: off
 class MalformedRequest(ServiceError):
-    status, code, title = 400, "malformed_request", "Malformed request"
+    """The body is not what its headers say, or under /v2 not what the protocol and the model want."""
 
+    status, code, title, at = 400, "malformed_request", "Malformed request", At.INFERENCE
 
 class Unauthorized(ServiceError):
-    status, code, title = 401, "unauthorized", "No valid key"
+    """The service asks for a key, `C3D_API_KEY`, and the request carries none of them."""
+
+    status, code, title, at = 401, "unauthorized", "No valid key", At.ANY
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 class UrlForbidden(ServiceError):
-    status, code, title = 403, "url_forbidden", "The URL may not be fetched"
+    """The URL, or one that it redirects to, may not be fetched: its form, port, host or address, or `C3D_URLS` is `off`."""
+
+    status, code, title, at = 403, "url_forbidden", "The URL may not be fetched", At.VIDEO
+
+class CrossSiteRequest(ServiceError):
+    """A web page of another site sent the request, and its origin is not in `C3D_CORS_ORIGINS`."""
+
+    status, code, title, at = 403, "cross_site_request", "Not allowed from this web page", At.INFERENCE
 
 class NotFound(ServiceError):
-    status, code, title = 404, "not_found", "Not found"
+    """There is nothing at this path."""
+
+    status, code, title, at = 404, "not_found", "Not found", At.NOTHING
 
 class MethodNotAllowed(ServiceError):
-    status, code, title = 405, "method_not_allowed", "Method not allowed"
+    """The path does not take this method."""
+
+    status, code, title, at = 405, "method_not_allowed", "Method not allowed", At.NOTHING
 
 class NotAcceptable(ServiceError):
-    status, code, title = 406, "not_acceptable", "No such form of the answer"
+    """The header `Accept` asks for none of the forms of an answer."""
+
+    status, code, title, at = 406, "not_acceptable", "No such form of the answer", At.VIDEO
 
 class UploadTimeout(ServiceError):
-    status, code, title = 408, "upload_timeout", "The upload took too long"
-    headers = MappingProxyType({"Connection": "close"})  # or the rest would be waited for
+    """No byte of the body came for `C3D_UPLOAD_IDLE_S`, or not all of it in 600 s."""
+
+    status, code, title, at = 408, "upload_timeout", "The upload took too long", At.INFERENCE
+    headers = MappingProxyType({"Connection": "close"})  # or the server would wait for the rest of the body
 
 class BodyTooLarge(ServiceError):
-    status, code, title = 413, "body_too_large", "Body too large"
+    """The body, or the file behind the URL, is over `C3D_MAX_UPLOAD_BYTES`."""
+
+    status, code, title, at = 413, "body_too_large", "Body too large", At.INFERENCE
 
 class AnswerTooLarge(ServiceError):
-    status, code, title = 413, "answer_too_large", "The answer is too large for JSON"
+    """As JSON the answer would be over 32 MiB.
+
+    As a stream, as arrays or, under /v2, as binary data it may have any size.
+    """
+
+    status, code, title, at = 413, "answer_too_large", "The answer is too large for JSON", At.INFERENCE
 
 class UnsupportedMediaType(ServiceError):
-    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+    """The body is neither a form nor a raw video; curl's `--data-binary` needs a Content-Type header.
 
-class BadInput(ServiceError):
-    status, code, title = 422, "bad_input", "Bad input"
+    Under /v2: it is compressed.
+    """
 
-class SourceRequired(BadInput):
-    code, title = "source_required", "No video in the request"
+    status, code, title, at = 415, "unsupported_media_type", "Unsupported media type", At.INFERENCE
 
-class SourceConflict(BadInput):
-    code, title = "source_conflict", "More than one video in the request"
+class SourceRequired(ServiceError):
+    """There is no video in the request."""
 
-class InvalidOption(BadInput):
-    code, title = "invalid_option", "Invalid option"
+    status, code, title, at = 422, "source_required", "No video in the request", At.VIDEO
 
-class EmptyFile(BadInput):
-    code, title = "empty_file", "Empty file"
+class SourceConflict(ServiceError):
+    """There is more than one video in the request."""
 
-class NoVideoStream(BadInput):
-    code, title = "no_video_stream", "No video in the file"
+    status, code, title, at = 422, "source_conflict", "More than one video in the request", At.VIDEO
 
-class UndecodableVideo(BadInput):
-    code, title = "undecodable_video", "The file cannot be decoded"
+class InvalidOption(ServiceError):
+    """An option is unknown, out of range, or given twice with different values."""
 
-class VideoTooLarge(BadInput):
-    code, title = "video_too_large", "Too many pixels"
+    status, code, title, at = 422, "invalid_option", "Invalid option", At.VIDEO
 
-class VideoTooLong(BadInput):
-    code, title = "video_too_long", "Too long, or too many frames"
+class EmptyFile(ServiceError):
+    """The file has no bytes."""
 
-class TimeRangeOutsideVideo(BadInput):
-    code, title = "time_range_outside_video", "No frame in the part asked for"
+    status, code, title, at = 422, "empty_file", "Empty file", At.VIDEO
 
-class DecoderFailed(BadInput):
-    code, title = "decoder_failed", "The decoder gave up on this file"
+class NoVideoStream(ServiceError):
+    """The file holds only sound, or a still picture."""
 
-class DecodeTimeout(BadInput):
-    code, title = "decode_timeout", "The decoder got stuck in this file"
+    status, code, title, at = 422, "no_video_stream", "No video in the file", At.VIDEO
+
+class UndecodableVideo(ServiceError):
+    """The file is no video, or not one frame of it decodes."""
+
+    status, code, title, at = 422, "undecodable_video", "The file cannot be decoded", At.VIDEO
+
+class VideoTooLarge(ServiceError):
+    """The video has more pixels than the limit."""
+
+    status, code, title, at = 422, "video_too_large", "Too many pixels", At.VIDEO
+
+class VideoTooLong(ServiceError):
+    """The video has more seconds than the limit, or more frames a second, on and on."""
+
+    status, code, title, at = 422, "video_too_long", "Too long, or too many frames", At.VIDEO
+
+class TimeRangeOutsideVideo(ServiceError):
+    """No frame starts between `start_sec` and `end_sec`."""
+
+    status, code, title, at = 422, "time_range_outside_video", "No frame in the part asked for", At.VIDEO
+
+class DecoderFailed(ServiceError):
+    """The file made the decoder crash or run out of memory."""
+
+    status, code, title, at = 422, "decoder_failed", "The decoder gave up on this file", At.VIDEO
+
+class DecodeTimeout(ServiceError):
+    """The decoder gave no frame for too long."""
+
+    status, code, title, at = 422, "decode_timeout", "The decoder got stuck in this file", At.VIDEO
 
 class Overloaded(ServiceError):
-    status, code, title = 429, "overloaded", "Too much at once"
+    """As many requests or clips wait as the service takes on; `Retry-After` is computed from the queue."""
+
+    status, code, title, at = 429, "overloaded", "Too much at once", At.INFERENCE
 
 class Internal(ServiceError):
-    """The default: 500 internal."""
+    """The fault is in the service; its log has the cause."""
+
+    status, code, title, at = 500, "internal", "Internal error", At.INFERENCE
 
     @classmethod
     def because(cls, cause: Exception) -> Self:
-        """For what nobody foresaw."""
+        """The error for a failure that nobody foresaw."""
         error = cls("Something went wrong here, not in your request. Report it with the request id.")
         error.__cause__ = cause
         return error
 
 class NonFiniteOutput(Internal):
-    code, title = "non_finite_output", "The network gave numbers that are not finite"
+    """The network gave numbers that are not finite."""
+
+    status, code, title, at = 500, "non_finite_output", "The network gave numbers that are not finite", At.INFERENCE
 
 class NoClassLayer(ServiceError):
-    status, code, title = 501, "no_class_layer", "The loaded weights have no class layer"
+    """The request asks for labels, and the weights give descriptors only."""
+
+    status, code, title, at = 501, "no_class_layer", "The loaded weights have no class layer", At.VIDEO
 
 class UrlFetchFailed(ServiceError):
-    status, code, title = 502, "url_fetch_failed", "The URL could not be fetched"
+    """The URL's host was not found, refused, broke off, or answered with an error or a web page."""
 
-class Unavailable(ServiceError):
-    status, code, title = 503, "unavailable", "Unavailable"
+    status, code, title, at = 502, "url_fetch_failed", "The URL could not be fetched", At.VIDEO
 
-class Warming(Unavailable):
-    code, title = "warming", "The network is warming up"
+class Warming(ServiceError):
+    """The network is being loaded."""
+
+    status, code, title, at = 503, "warming", "The network is warming up", At.NEEDS_MODEL
     headers = MappingProxyType({"Retry-After": "5"})
 
-class Draining(Unavailable):
-    code, title = "draining", "The service is shutting down"
+class Draining(ServiceError):
+    """The service is shutting down."""
+
+    status, code, title, at = 503, "draining", "The service is shutting down", At.NEEDS_MODEL
     headers = MappingProxyType({"Retry-After": "1"})
 
-class WorkerDown(Unavailable):
-    code, title = "worker_down", "The worker is down"
+class WorkerDown(ServiceError):
+    """The thread that runs the network has stopped, or the network fails again and again."""
 
-class WeightsMissing(Unavailable):
-    code, title = "weights_missing", "There are no weights"
+    status, code, title, at = 503, "worker_down", "The worker is down", At.NEEDS_MODEL | At.LIVE
 
-class KnownAnswerWrong(Unavailable):
-    code, title = "known_answer_wrong", "The weights give a wrong answer"
+class WeightsMissing(ServiceError):
+    """The model store is empty."""
 
-class StartFailed(Unavailable):
-    code, title = "start_failed", "The network could not be loaded"
+    status, code, title, at = 503, "weights_missing", "There are no weights", At.NEEDS_MODEL
+
+class KnownAnswerWrong(ServiceError):
+    """The weights see the wrong class in zeros: they are not what they claim to be."""
+
+    status, code, title, at = 503, "known_answer_wrong", "The weights give a wrong answer", At.NEEDS_MODEL
+
+class StartFailed(ServiceError):
+    """The network could not be loaded; the log says why."""
+
+    status, code, title, at = 503, "start_failed", "The network could not be loaded", At.NEEDS_MODEL
 
 class DeadlineExceeded(ServiceError):
-    status, code, title = 504, "deadline_exceeded", "Not done in time"
+    """JSON was not done within `C3D_REQUEST_TIMEOUT_S`, a stream or arrays had no progress for 60 s, or `timeout_s` passed."""
+
+    status, code, title, at = 504, "deadline_exceeded", "Not done in time", At.INFERENCE
 
 class UrlFetchTimeout(ServiceError):
-    status, code, title = 504, "url_fetch_timeout", "The URL took too long to fetch"
+    """The file did not come within `C3D_URL_TIMEOUT_S`."""
+
+    status, code, title, at = 504, "url_fetch_timeout", "The URL took too long to fetch", At.VIDEO
 
 class DiskFull(ServiceError):
-    status, code, title = 507, "disk_full", "No room for the upload"
+    """The service has no room for the upload."""
+
+    status, code, title, at = 507, "disk_full", "No room for the upload", At.INFERENCE
 
 # fmt: on
 
 
+def _rows(base: type[ServiceError]) -> Iterable[type[ServiceError]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _rows(each)
+
+
+BY_CODE: Mapping[str, type[ServiceError]] = MappingProxyType({each.code: each for each in _rows(ServiceError)})
+
+
+def raised_at(at: At) -> tuple[type[ServiceError], ...]:
+    """The errors that can end these requests."""
+    return tuple(each for each in BY_CODE.values() if each.at & at)
+
+
 class PrecisionUnavailable(Exception):
-    """This device cannot compute in the precision asked for; the message says what can."""
+    """This device cannot compute in the precision asked for; the message says what can. It refuses the start."""
 
 
 def printable(text: str, length: int = 64) -> str:

@@ -37,17 +37,16 @@ class Options(BaseModel):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="Only the part before here: half-open, by the frames' start times.",
-        examples=[12.5],
+        description="Only the part before here, as 12.5: half-open, by the frames' start times.",
     )
     max_clips: int | None = Field(
-        None, ge=1, le=1_000_000, description="At most so many clips, evenly spaced over the part asked for.", examples=[32]
+        None, ge=1, le=1_000_000, description="At most so many clips, as 32, evenly spaced over the part asked for."
     )
     timeout_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds the request may take, if less than the server's.", examples=[30.0]
+        None, gt=0, allow_inf_nan=False, description="Seconds the request may take, as 30, if less than the server's."
     )
     custom_id: str | None = Field(
-        None, max_length=256, description="Your own name for this video; the answer repeats it.", examples=["clip 17"]
+        None, max_length=256, description="Your own name for this video, as `clip 17`; the answer repeats it."
     )
     top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, most probable first.")
     score_threshold: float = Field(0.0, ge=0, le=1, description="Only labels that are at least so probable.")
@@ -62,11 +61,24 @@ class Options(BaseModel):
     include: Sequence[str] = ()
     gives: ClassVar[str]  # what the endpoint is for
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: Any) -> Any:
+        """A known option whose value is empty is not given: HTML forms and Swagger UI send all their fields."""
+        known = cls.model_fields
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if name not in known or value not in ("", None, [""])}
+
     @field_validator("include", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        """``include=a,b`` is ``include=a&include=b``."""
-        return [part for item in value for part in item.split(",")] if isinstance(value, list) else value
+        """``include=a,b`` is ``include=a&include=b``. The descriptor's own name means "features"."""
+        if not isinstance(value, list):
+            return value
+        parts = [part for item in value for part in item.split(",") if part]
+        named = ["features" if part == "descriptor" else part for part in parts]
+        return [part for part, given in zip(named, parts, strict=True) if part == given or part != cls.gives]
 
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
@@ -116,7 +128,9 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     for name, value in given:
         if name == "include":
             values.setdefault(name, []).append(value)
-        elif values.setdefault(name, value) != value:
+        elif name not in values or _is_empty_or_default(kind, name, values[name]):
+            values[name] = value
+        elif values[name] != value and not _is_empty_or_default(kind, name, value):
             raise InvalidOption(f"{printable(name)} was given twice, with different values. Give it once.")
     try:
         options = kind.model_validate(values)
@@ -129,12 +143,23 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     return options
 
 
+def _is_empty_or_default(kind: type[Options], name: str, value: str) -> bool:
+    """Generated clients and Swagger UI send defaults unasked, in the query too: another value beside one is what was meant."""
+    default = kind.model_fields[name].default if name in kind.model_fields else None
+    if isinstance(default, int | float):
+        try:
+            return float(value) == default
+        except ValueError:
+            return not value
+    return value in ("", default)
+
+
 JSON, NDJSON, NPY, NPZ = "application/json", "application/x-ndjson", "application/x-npy", "application/zip"
 
 
-def media_type(accept: str | None) -> str:
-    """One of the four. JSON where the client does not care. Raises NotAcceptable where it wants none of them."""
-    if accept is None:
+def media_type(accept: str) -> str:
+    """One of the four. JSON where ``accept`` is empty. Raises NotAcceptable where the client wants none of them."""
+    if not accept.strip(" ,"):
         return JSON
     try:
         chosen: str = mimeparse.best_match([NPZ, NPY, NDJSON, JSON], accept.lower())  # of equals the last one

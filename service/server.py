@@ -23,6 +23,7 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 HERE = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 (addresses that people call localhost)
+BACKLOG = 2048  # connections that wait to be accepted, as uvicorn has it
 
 
 class Server(uvicorn.Server):
@@ -93,6 +94,7 @@ def serve(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=settings.drain_timeout_s,
+        timeout_keep_alive=settings.keep_alive_s,
     )
     server = Server(config, settings.drain_delay_s, app.state.readiness)
     # uvicorn takes signals while it runs, and raises them again behind that: then they end nothing any more.
@@ -104,8 +106,9 @@ def serve(
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket that listens. What connects before the server runs waits for it. Raises OSError."""
-    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
+    """A socket that listens. ``::`` serves IPv4 too. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
 
 
 def _why_not_bound(error: OSError, settings: Settings) -> str:

@@ -23,7 +23,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
     )
 
-    host: str = Field("127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines, `::` over IPv6 too."
+    )
+        "127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines, `::` over IPv6 too."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one and logs it.")
     model_store: Path = Field(Path("model_store/files"), description="Directory of the models.")
     model: str = Field(
@@ -42,6 +46,12 @@ class Settings(BaseSettings):
         description="Keys with commas between them, each of 16 characters or more. A request must carry one of them as "
         "`Authorization: Bearer KEY`. Empty: none is needed.",
     )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|https?://[^/,\s*]+(,https?://[^/,\s*]+)*)?$",
+        description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: any. "
+        "Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
+    )
     max_decoders: int = Field(
         64,
         ge=1,
@@ -55,6 +65,13 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes. A larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests at once. One more is 429 at once.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
+    keep_alive_s: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="Seconds an idle connection is kept. It has to be longer than the load balancer in front keeps its own: ALB "
+        "and ingress-nginx keep 60 s.",
+    )
     upload_idle_s: float = Field(
         30, gt=0, le=3600, description="Seconds without a byte: of a request's head or body, or of the answer to it."
     )
@@ -102,6 +119,10 @@ class Settings(BaseSettings):
     def api_keys(self) -> tuple[str, ...]:
         """The keys of ``api_key``."""
         return tuple(filter(None, self.api_key.get_secret_value().split(",")))
+
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins of ``cors_origins``."""
+        return tuple(filter(None, self.cors_origins.split(",")))
 
     def lines(self) -> list[str]:
         """``C3D_NAME=value`` for each setting, to be printed; of a secret, only that there is one."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from model_store.store import ModelMissing, StoreError
+from model_store.tensors import ModelMissing, StoreError
 from service.app import create_app, fetch_policy
 from service.errors import KnownAnswerWrong, PrecisionUnavailable
 from service.lifecycle.loading import load_network

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import time
 from collections.abc import Callable
@@ -14,19 +13,14 @@ from model_store.download import hashes
 from model_store.download.manifest import Source, is_source
 from model_store.download.page import MAX_PAGE_BYTES, Page, is_page
 from model_store.download.part import Part
-from model_store.download.progress import Progress
-from model_store.download.web import Response, SourceFailed, Web
+from model_store.download.progress import progress
+from model_store.download.web import Answer, BrokeOffError, SourceFailed, Web
 from model_store.store import check_room
 
-BLOCK_BYTES = 1 << 18
 MAX_BYTES = 4 << 30  # of a file whose size nobody published; the largest that exists has 320 MB
 MAX_BREAKS = 5  # of one source in one run
 SLOW_BYTES_PER_S = 16_384  # a source slower than this ...
 SLOW_S = 30.0  # ... for so long is left for the next: its 305 MiB would take more than five hours
-
-
-class _BrokeOffError(Exception):
-    """The connection ended before the file did."""
 
 
 class Downloader:
@@ -69,7 +63,7 @@ class Downloader:
             before = part.size()
             try:
                 self._receive(source, part)
-            except _BrokeOffError as error:
+            except BrokeOffError as error:
                 if part.size() <= before:
                     raise SourceFailed(f"the download broke off after {part.size():,} bytes: {error}") from error
                 print(f"{source.file}: broke off after {part.size():,} bytes, resuming", file=self._out)
@@ -80,72 +74,65 @@ class Downloader:
     def _receive(self, source: Source, part: Part) -> None:
         if part.is_whole():
             return
-        response = self._open(source.url, part.resume_headers())
-        begun = part.begin(response) if response else None
-        if response is None or begun is None:  # there is no rest, or it is another file's: the server's has changed
-            if response:
-                response.close()
-            response = self._open(source.url, {})
-            begun = part.begin(response) if response else None
-        if response is None or begun is None:
+        answer = self._open(source.url, part.resume_headers())
+        begun = part.begin(answer) if answer else None
+        if answer is None or begun is None:  # there is no rest, or it is another file's: the server's has changed
+            if answer:
+                answer.close()
+            answer = self._open(source.url, {})
+            begun = part.begin(answer) if answer else None
+        if answer is None or begun is None:
             raise SourceFailed("the server does not send the file from its beginning")
         begin, total = begun
-        with contextlib.closing(response):
+        with contextlib.closing(answer):
             if total not in {None, source.size_bytes or total}:
                 part.forget()
                 raise SourceFailed(f"expected {source.size_bytes:,} bytes, and the server offers {total:,}")
             check_room(self.directory, (total or source.size_bytes or 0) - begin)
-            self._copy(source, response, part, total)
+            self._copy(source, answer, part, total)
         if total is not None and part.size() < total:
-            raise _BrokeOffError(f"the connection was closed and {total:,} bytes had been promised")
+            raise BrokeOffError(f"the connection was closed and {total:,} bytes had been promised")
 
-    def _open(self, url: str, headers: dict[str, str]) -> Response | None:
+    def _open(self, url: str, headers: dict[str, str]) -> Answer | None:
         """The answer that holds the file; Google Drive's question before a large file is answered, once."""
-        response = self._web.get(url, headers)
-        page = _page(response)
+        answer = self._web.get(url, headers)
+        page = _page(answer)
         if page and page.confirmed():
-            response = self._web.get(page.confirmed() or url, headers)
-            page = _page(response)
+            answer = self._web.get(page.confirmed() or url, headers)
+            page = _page(answer)
         if page:
             raise SourceFailed(f'expected a file, and a web page came: "{page.title}"')
-        return response
+        return answer
 
-    def _copy(self, source: Source, response: Response, part: Part, total: int | None) -> None:
-        had = have = part.size()
+    def _copy(self, source: Source, answer: Answer, part: Part, total: int | None) -> None:
+        have = part.size()
         most = total or source.size_bytes or MAX_BYTES
-        progress = Progress(self._out, source.file, total, had, self._clock)
-        since, then = self._clock(), had
-        try:
-            with part.path.open("ab") as file:
-                while block := _next(lambda: response.read1(BLOCK_BYTES)):
-                    have += len(block)
-                    if have > most:
-                        raise SourceFailed(f"the server sends more than {most:,} bytes")
-                    file.write(block)
-                    progress.update(have)
-                    seconds = self._clock() - since
-                    if seconds >= SLOW_S:
-                        if have - then < SLOW_BYTES_PER_S * seconds:
-                            raise SourceFailed(f"too slow: {(have - then) / seconds:,.0f} bytes/s over {seconds:.0f} s")
-                        since, then = self._clock(), have
-        finally:
-            progress.end(have)
+        since, then = self._clock(), have
+        with part.path.open("ab") as file, contextlib.closing(progress(self._out, source.file, total, have)) as shown:
+            for block in answer.blocks():
+                have += len(block)
+                if have > most:
+                    raise SourceFailed(f"the server sends more than {most:,} bytes")
+                file.write(block)
+                shown.update(len(block))
+                seconds = self._clock() - since
+                if seconds >= SLOW_S:
+                    if have - then < SLOW_BYTES_PER_S * seconds:
+                        raise SourceFailed(f"too slow: {(have - then) / seconds:,.0f} bytes/s over {seconds:.0f} s")
+                    since, then = self._clock(), have
 
 
-def _page(response: Response | None) -> Page | None:
+def _page(answer: Answer | None) -> Page | None:
     """The web page that came in place of a file, read and closed; None where it is no page."""
-    if response is None or not is_page(response.headers.get_content_type(), _next(lambda: response.peek(64))):
+    if answer is None or not is_page(answer.headers.get("Content-Type", ""), answer.peek()):
         return None
-    with contextlib.closing(response):
-        return Page(_next(lambda: response.read(MAX_PAGE_BYTES)), response.url)
-
-
-def _next(read: Callable[[], bytes]) -> bytes:
-    """What the network gives. Its errors become ours here, so that those of the disk stay what they are."""
-    try:
-        return read()
-    except (OSError, http.client.HTTPException) as error:
-        raise _BrokeOffError(str(error) or type(error).__name__) from error
+    content = b""
+    with contextlib.closing(answer):
+        for block in answer.blocks():
+            content += block
+            if len(content) >= MAX_PAGE_BYTES:
+                break
+    return Page(content, answer.url)
 
 
 def _check(path: Path, source: Source) -> None:

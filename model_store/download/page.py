@@ -11,7 +11,9 @@ MAX_PAGE_BYTES = 1 << 20
 def is_page(content_type: str, beginning: bytes) -> bool:
     """Whether an answer is HTML: by its type, or by its first bytes where the type lies. No weights begin like this."""
     start = beginning.lstrip()[:15].lower()
-    return content_type.lower() in {"text/html", "application/xhtml+xml"} or start.startswith((b"<!doctype html", b"<html"))
+    return content_type.partition(";")[0].strip().lower() in {"text/html", "application/xhtml+xml"} or start.startswith(
+        (b"<!doctype html", b"<html")
+    )
 
 
 class Page(HTMLParser):

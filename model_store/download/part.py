@@ -6,7 +6,7 @@ import http
 import json
 from pathlib import Path
 
-from model_store.download.web import Response
+from model_store.download.web import Answer
 
 
 class Part:
@@ -35,22 +35,22 @@ class Part:
             return {}
         return {"Range": f"bytes={self.size()}-", **({"If-Range": validator} if validator else {})}
 
-    def begin(self, response: Response) -> tuple[int, int | None] | None:
-        """First byte that the response sends, and the size of the whole file where it is known.
+    def begin(self, answer: Answer) -> tuple[int, int | None] | None:
+        """First byte that the answer sends, and the size of the whole file where it is known.
 
-        What is there is thrown away where the response begins at the beginning. None where it continues another file than
-        the one that is there: nothing is changed then, and nothing of the response is of use.
+        What is there is thrown away where the answer begins at the beginning. None where it continues another file than
+        the one that is there: nothing is changed then, and nothing of the answer is of use.
         """
-        validator = response.headers.get("ETag", "")
+        validator = answer.headers.get("ETag", "")
         if not validator or validator.startswith("W/"):  # a weak one may not be used with If-Range
-            validator = response.headers.get("Last-Modified", "")
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            length = response.headers.get("Content-Length", "")
+            validator = answer.headers.get("Last-Modified", "")
+        if answer.status != http.HTTPStatus.PARTIAL_CONTENT:
+            length = answer.headers.get("Content-Length", "")
             total = int(length) if length.isdigit() else None
             self.path.write_bytes(b"")
             self._notes.write_text(json.dumps({"total": total, "validator": validator}), encoding="utf-8")
             return 0, total
-        span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        span, _, whole = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         said = self._said()
         fits = span.split("-")[0] == str(self.size()) and whole == str(said[0]) and validator == said[1]
         return (self.size(), said[0]) if fits else None

@@ -1,29 +1,61 @@
-"""One HTTP request, with an end to its patience: what the standard library's client leaves out for us."""
+"""One HTTP request, with an end to its patience; httpx2 speaks HTTP."""
 
 from __future__ import annotations
 
-import http.client
-import http.cookiejar
+import ssl
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from typing import Any
-from urllib.parse import urlsplit
+from contextlib import suppress
+from http import HTTPStatus
+from itertools import chain
+
+import httpx2
 
 from model_store.tensors import StoreError
 
 CONNECT_S = 3.0  # for each address of a host
 ANSWER_S = 7.0  # from asking for a name until the answer's headers, redirections included
 READ_S = 20.0  # without a byte of the body
-AGENT = "c3d-service-model-store/1"
-
-Response = http.client.HTTPResponse
+# Identity: what is compressed on the way cannot be taken up in the middle.
+HEADERS = {"User-Agent": "c3d-service-model-store/1", "Accept-Encoding": "identity"}
 
 
 class SourceFailed(StoreError):
     """This source does not deliver what it should: the next one may."""
+
+
+class BrokeOffError(Exception):
+    """The connection ended before the file did."""
+
+
+class Answer:
+    """An answer whose body has not been read. Attributes: ``status``, ``url`` (after redirections), ``headers``.
+
+    To be closed, however much of its body was read.
+    """
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.status, self.url, self.headers = response.status_code, str(response.url), response.headers
+        self._response = response
+        self._blocks = response.iter_raw()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._response.close()
+
+    def peek(self) -> bytes:
+        """The body's first block, which `blocks` gives again; empty where there is none. Raises BrokeOffError."""
+        first = next(self.blocks(), b"")
+        self._blocks = chain([first], self._blocks)
+        return first
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body as it comes. Raises BrokeOffError where the connection ends before it."""
+        try:
+            yield from filter(None, self._blocks)
+        except httpx2.HTTPError as error:
+            raise BrokeOffError(str(error) or type(error).__name__) from error
 
 
 class Web:
@@ -31,90 +63,57 @@ class Web:
 
     def __init__(self, answer_s: float = ANSWER_S, read_s: float = READ_S) -> None:
         """``answer_s``: seconds until the headers; ``read_s``: seconds without a byte of the body."""
-        self._answer_s, self._read_s = answer_s, read_s
+        self._answer_s = answer_s
         self._dead: dict[str, str] = {}
-        self._opener = urllib.request.OpenerDirector()  # without the file: and ftp: handlers of build_opener
-        for handler in (
-            urllib.request.ProxyHandler(),
-            urllib.request.UnknownHandler(),
-            _PlainHandler(),
-            _TlsHandler(),
-            urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
-            urllib.request.HTTPRedirectHandler(),
-            urllib.request.HTTPDefaultErrorHandler(),
-            urllib.request.HTTPErrorProcessor(),
-        ):
-            self._opener.add_handler(handler)
+        self._client = httpx2.Client(
+            headers=HEADERS,
+            follow_redirects=True,
+            limits=httpx2.Limits(max_keepalive_connections=0),  # one file a host: nothing is left open for a next one
+            timeout=httpx2.Timeout(read_s, connect=CONNECT_S),
+            verify=ssl.create_default_context(),  # the system's certificates, which a company may have added its own to
+        )
 
-    def get(self, url: str, headers: Mapping[str, str]) -> Response | None:
+    def get(self, url: str, headers: Mapping[str, str]) -> Answer | None:
         """The answer to a GET, its body unread; None for 416, when there is nothing in the range asked for.
 
         Raises SourceFailed where the host cannot be reached in time or answers with an error.
         """
-        host = urlsplit(url).netloc
+        host = httpx2.URL(url).netloc.decode()
         if host in self._dead:
             raise SourceFailed(f"{host} {self._dead[host]}")
-        request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers})  # noqa: S310 - http(s) only, above
         try:
-            response: Response = _within(self._answer_s, lambda: self._opener.open(request, timeout=self._read_s))
-            return response  # noqa: TRY300 - what can fail is one line
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return None
-            raise SourceFailed(f"{host} answered {error.code} {error.reason}") from error
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
-            self._dead[host] = f"cannot be reached: {str(reason) or type(reason).__name__}"
+            request = self._client.build_request("GET", url, headers=dict(headers))
+            response = _within(self._answer_s, lambda: self._client.send(request, stream=True))
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            self._dead[host] = f"cannot be reached: {str(error) or type(error).__name__}"
             raise SourceFailed(f"{host} {self._dead[host]}") from error
+        if response.is_success:
+            return Answer(response)
+        response.close()
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return None
+        raise SourceFailed(f"{host} answered {response.status_code} {response.reason_phrase}")
 
 
-def _within(seconds: float, work: Callable[[], Any]) -> Any:
+def _within(seconds: float, work: Callable[[], httpx2.Response]) -> httpx2.Response:
     """Do the work in a thread that may be left behind: looking up a name has no timeout of its own."""
-    future: Future[Any] = Future()
+    future: Future[httpx2.Response] = Future()
 
     def run() -> None:
         try:
-            result = work()
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            response = work()
+        except Exception as error:  # noqa: BLE001 (raised again by whom it concerns)
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
             return
         if future.set_running_or_notify_cancel():
-            future.set_result(result)
+            future.set_result(response)
         else:
-            result.close()
+            response.close()
 
     threading.Thread(target=run, daemon=True, name="model-store-get").start()
-    try:
+    with suppress(TimeoutError):
         return future.result(timeout=seconds)
-    except TimeoutError:
-        if future.cancel():
-            raise TimeoutError(f"no answer in {seconds:g} s") from None
-        return future.result()  # it came, or failed, in this very moment
-
-
-class _Plain(http.client.HTTPConnection):
-    def connect(self) -> None:
-        """Connect with the short patience, then read with the long one."""
-        self.timeout, reading_s = CONNECT_S, self.timeout
-        super().connect()
-        self.sock.settimeout(reading_s)
-
-
-class _Tls(http.client.HTTPSConnection):
-    def connect(self) -> None:
-        """Likewise, certificates checked."""
-        self.timeout, reading_s = CONNECT_S, self.timeout
-        super().connect()
-        self.sock.settimeout(reading_s)
-
-
-class _PlainHandler(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_Plain, req)
-
-
-class _TlsHandler(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_Tls, req)
+    if future.cancel():
+        raise TimeoutError(f"no answer in {seconds:g} s")
+    return future.result()  # it came, or failed, in this very moment

@@ -1,1 +1,3 @@
-"""A file a form: layouts, canonical, layer_names, keras_hdf5, keras_weights, caffe, pytorch, tensor_pickle, npz, mean."""
+"""One file for each form that weights and means have: layouts, canonical, layer_names, named, keras_hdf5, keras_weights, caffe,
+protobuf, pytorch, tensor_pickle, array_pickle, safetensors, tf_checkpoint, npz, wrapped, mean.
+"""

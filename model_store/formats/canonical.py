@@ -16,7 +16,9 @@ from model_store import c3d
 from model_store.formats.layer_names import canonical
 from model_store.tensors import Float32, StoreError, check_tensor
 
-ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # `c3d.weight_shapes`; tests shrink it
+ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # the tensors of a network with so many classes: `c3d.weight_shapes`
+MAX_ENTRIES = 10_000  # arrays of a file: a training state has three for each of the 22
+BFLOAT16 = np.dtype([("bfloat16", "u2")])  # NumPy has none
 POOL5 = next(layer.output[:3] for layer in c3d.LAYERS if layer.name == "pool5")  # (1, 4, 4): frames, rows, columns
 
 
@@ -32,14 +34,13 @@ class Order(NamedTuple):
     """How a tool lays its axes. All False is canonical."""
 
     filters_first: bool = False  # convolutions (filters, inputs, time, row, column)
-    flipped: bool = False  # convolutions mirrored in time, row and column: true convolution, as Theano computes
+    flipped: bool | None = False  # mirrored in time, row and column: true convolution, as Theano's; None: nothing tells
     outputs_first: bool = False  # dense layers (outputs, inputs)
     channel_rows: bool = False  # the inputs of fc6 in (channel, row, column) order
 
 
 KERAS = Order()
 CAFFE = Order(filters_first=True, outputs_first=True, channel_rows=True)  # and PyTorch
-THEANO = Order(filters_first=True, flipped=True, channel_rows=True)
 
 
 class Found(NamedTuple):
@@ -48,6 +49,16 @@ class Found(NamedTuple):
     form: str
     entries: Mapping[str, Entry]
     order: Order
+    beside: tuple[str, ...] = ()  # names of what the file also holds and an import leaves out
+
+
+def told_by_shapes(entries: Mapping[str, Entry]) -> Order:
+    """The order of arrays that come without a word on it: Keras's, or Caffe's, which may be mirrored or not."""
+    shapes = {canonical(name): entry.shape for name, entry in entries.items()}
+    if shapes.get("conv1/kernel", ())[:3] == (3, 3, 3):
+        return KERAS
+    inputs_outputs = shapes.get("fc6/kernel", ())
+    return Order(filters_first=True, flipped=None, outputs_first=inputs_outputs[:1] < inputs_outputs[1:], channel_rows=True)
 
 
 def tensors(found: Found, shapes_of: ShapesOf = c3d.weight_shapes) -> dict[str, Float32]:
@@ -56,6 +67,14 @@ def tensors(found: Found, shapes_of: ShapesOf = c3d.weight_shapes) -> dict[str, 
     Raises StoreError, naming the layer, where one is missing, unknown, there twice, of another dtype or shape, or not
     finite. Without fc8 the weights are for descriptors only.
     """
+    if len(found.entries) > MAX_ENTRIES:
+        raise StoreError(f"The file holds {len(found.entries):,} arrays: these are not the weights of a C3D.")
+    if found.order.flipped is None:
+        raise StoreError(
+            "The file's convolutions have their filters first, and nothing in it says whether they are mirrored, as Theano's are "
+            "(also Lasagne's, unless flip_filters is off). Import it with --kernels mirrored or --kernels plain; "
+            "`python -m service verify` tells which was right where the known answer is known."
+        )
     entries = _by_canonical_name(found.entries)
     shapes = shapes_of(_num_classes(entries))
     if missing := [name for name in shapes if name not in entries]:
@@ -64,7 +83,7 @@ def tensors(found: Found, shapes_of: ShapesOf = c3d.weight_shapes) -> dict[str, 
     for name, shape in shapes.items():
         own_name, entry = entries[name]
         _check(own_name, entry, _foreign_shape(shape, found.order))
-        made[name] = _moved(name, entry.load().astype(np.float32, copy=False), found.order)
+        made[name] = _moved(name, _float32(entry.load()), found.order)
         check_tensor(own_name, made[name], shape)
     return made
 
@@ -95,10 +114,18 @@ def _foreign_shape(shape: tuple[int, ...], order: Order) -> tuple[int, ...]:
 
 
 def _check(name: str, entry: Entry, shape: tuple[int, ...]) -> None:
-    if entry.dtype.kind != "f" or entry.dtype.itemsize != 4:
-        raise StoreError(f"{name} is {entry.dtype}, not float32. Every published C3D is float32: convert the file first.")
+    if entry.dtype.kind != "f" and entry.dtype.names != BFLOAT16.names:
+        raise StoreError(f"{name} is {entry.dtype}: weights are float32, float64, float16 or bfloat16.")
     if entry.shape != shape:
         raise StoreError(f"{name} has the shape {entry.shape}, not {shape}.")
+
+
+def _float32(array: NDArray[Any]) -> Float32:
+    """The numbers as float32: float16's and bfloat16's exactly, float64's rounded."""
+    if array.dtype.names == BFLOAT16.names:
+        return (array["bfloat16"].astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which `check_tensor` refuses
+        return array.astype(np.float32, copy=False)
 
 
 def _moved(name: str, array: Float32, order: Order) -> Float32:

@@ -16,6 +16,7 @@ import h5py
 
 from model_store.formats.canonical import Entry, Found, Order
 from model_store.formats.layer_names import VARIABLES, WITH_WEIGHTS, canonical
+from model_store.tensors import StoreError
 
 
 def found(file: h5py.File) -> Found | None:
@@ -43,8 +44,15 @@ def _arrays(group: Any) -> Iterator[tuple[str, str, Entry]]:
     """(layer, path of the array in it, the array), in the model's order."""
     for layer in map(_text, group.attrs["layer_names"]):
         for path in map(_text, group[layer].attrs["weight_names"]):
-            array = group[layer][path]
+            array = own(group[layer][path], group.file.filename)
             yield layer, path, Entry(array.shape, array.dtype, partial(array.__getitem__, ()))
+
+
+def own(array: Any, filename: str) -> Any:
+    """The dataset. Raises StoreError where its numbers lie in another file, which HDF5 would open."""
+    if array.file.filename != filename or array.external or array.is_virtual:
+        raise StoreError(f"{array.name} lies in another file, which is not opened: save the weights in one file.")
+    return array
 
 
 def _named(arrays: list[tuple[str, str, Entry]]) -> Mapping[str, Entry]:

@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 
 from model_store.formats.canonical import KERAS, Entry, Found
+from model_store.formats.keras_hdf5 import own
 from model_store.formats.layer_names import WITH_WEIGHTS, canonical
 
 VARIABLES = {"0": "kernel", "1": "bias"}
@@ -35,7 +36,8 @@ def found(file: h5py.File) -> Found | None:
         names = _by_order(groups)
     entries = {}
     for path, node in groups.items():
-        for key, array in node.items():
+        for key in node:
+            array = own(node[key], file.filename)
             name = f"{names[path] or path}/{VARIABLES.get(key, key)}"
             name = name if name not in entries else f"{path}/{key}"
             entries[name] = Entry(array.shape, array.dtype, partial(array.__getitem__, ()))

@@ -5,49 +5,67 @@ from __future__ import annotations
 import pickle
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import h5py
 
 from model_store import c3d
 from model_store.download.page import Page, is_page
-from model_store.formats import caffe, keras_hdf5, keras_weights, npz, pytorch
+from model_store.formats import array_pickle, caffe, keras_hdf5, keras_weights, npz, pytorch, safetensors, tf_checkpoint, wrapped
 from model_store.formats.canonical import Found, ShapesOf, tensors
+from model_store.formats.layer_names import preset_of
+from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError
 
 # What the libraries raise on damaged files. StoreError is none of them: it passes through.
 DAMAGED = (
     OSError, EOFError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
-    pickle.UnpicklingError, struct.error, zipfile.BadZipFile,
+    pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-FORMS = "Keras HDF5, Keras .weights.h5, Caffe (C3D's own), a PyTorch state dict, .npz"
+FORMS = "Keras HDF5, Keras .weights.h5, Caffe, PyTorch, safetensors, TensorFlow 1, .npz, .npy or a pickle of arrays"
+TORCH7 = (
+    "is a Torch 7 file (.t7): load it in Torch 7, or with the package torchfile, and save the layers' arrays with numpy.savez"
+)
 
 
 class Weights(NamedTuple):
-    """What a file held: its form, in a word for the card, and the canonical tensors."""
+    """What a file held: its form, in a word for the card, the canonical tensors, and whose network they seem to be."""
 
     form: str
     tensors: dict[str, Float32]
+    preset: Preprocessing | None
+    beside: tuple[str, ...]  # what was left out: no weights
 
 
-def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes) -> Weights:
+Kernels = Literal["plain", "mirrored"]
+
+
+def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, kernels: Kernels | None = None) -> Weights:
     """Read weights of any form. Not more than one tensor is in memory twice.
 
+    ``kernels``: whether convolutions are mirrored, where the file does not tell, or tells the wrong thing.
     Raises StoreError where the file has no form that is known, is damaged, or does not hold a C3D; OSError where it cannot
     be opened.
     """
     with path.open("rb") as file:
         beginning = file.read(512)
-    if is_page("", beginning):
-        raise StoreError(f'{path.name} is a web page ("{Page(beginning, "").title}"), not weights: download it again.')
+    refuse_by_beginning(path, beginning)
     try:
+        inner = wrapped.member(path) if beginning.startswith((b"\x1f\x8b", b"PK\x03\x04")) else None
+        if inner is not None:
+            with wrapped.unpacked(path, inner) as file_inside:
+                return read(file_inside, shapes_of, kernels)
         with _found(path, beginning) as found:
             if found is None:
                 raise StoreError(f"{path.name} has none of the forms that can be read: {FORMS}.")
-            return Weights(found.form, tensors(found, shapes_of))
+            asked = {"flipped": kernels == "mirrored"} if kernels else {}
+            read_as = found._replace(order=found.order._replace(**asked))
+            preset = preset_of(found.entries, found.beside)
+            return Weights(found.form, tensors(read_as, shapes_of), preset, found.beside)
     except DAMAGED as error:
         raise StoreError(f"{path.name} is damaged ({type(error).__name__}: {error}): get it again.") from error
 
@@ -59,10 +77,37 @@ def _found(path: Path, beginning: bytes) -> Iterator[Found | None]:
             yield keras_hdf5.found(file) or keras_weights.found(file)
     elif beginning.startswith(b"PK\x03\x04"):
         yield _in_zip(path)
-    elif beginning.startswith(b"\x80"):
-        yield pytorch.found_in_pickles(path)
+    elif beginning.startswith(b"\x93NUMPY"):
+        yield array_pickle.found_in_npy(path)
+    elif safetensors.is_safetensors(beginning):
+        yield safetensors.found(path)
+    elif tf_checkpoint.is_table(path):
+        yield tf_checkpoint.found(path)
+    elif beginning.startswith((b"\x80", b"(lp", b"(dp", b"ccollections")):  # the last three: protocol 0, of Python 2
+        yield pytorch.found_in_pickles(path) or array_pickle.found(path)
     else:
         yield caffe.found(path) if beginning else None
+
+
+# What begins so cannot be read, and what to do instead.
+REFUSED = {
+    b"version https://git-lfs": "is a Git LFS pointer, not the file itself: run `git lfs pull` in its repository",
+    b"MATLAB ": "is a MATLAB file: load it with scipy.io.loadmat and save the layers' arrays with numpy.savez",
+    b"\x03\x00\x00\x00": TORCH7, b"\x04\x00\x00\x00": TORCH7, b"4\n1\n": TORCH7, b"3\n1\n": TORCH7,
+}  # fmt: skip
+
+
+def refuse_by_beginning(path: Path, beginning: bytes) -> None:
+    """Raises StoreError for a file that is known not to be readable, with what to do."""
+    if is_page("", beginning):
+        raise StoreError(f'{path.name} is a web page ("{Page(beginning, "").title}"), not weights: download it again.')
+    for start, said in REFUSED.items():
+        if beginning.startswith(start):
+            raise StoreError(f"{path.name} {said}.")
+    if ".data-" in path.name:
+        raise StoreError(f"{path.name} holds a TensorFlow checkpoint's numbers without their names: import its .index file.")
+    if path.suffix == ".meta":
+        raise StoreError(f"{path.name} is a TensorFlow graph without weights: import the checkpoint's .index file.")
 
 
 def _in_zip(path: Path) -> Found | None:

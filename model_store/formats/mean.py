@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from model_store import c3d
 from model_store.download.page import Page, is_page
 from model_store.formats import caffe
+from model_store.preprocessing import ChannelOrder
+from model_store.store import MEAN
 from model_store.tensors import Float32, StoreError, check_mean, tensor_sha256
 
 MAX_BYTES = 1 << 27  # the largest cube that exists, in float64, has 8.4 MB
-FORMS = "a Caffe binaryproto, .npy, .npy.bz2, or three numbers B,G,R"
+FORMS = "a Caffe binaryproto, .npy, .npy.bz2, or three numbers in the channels' order"
 # tensor_sha256({"mean.npy": cube}) of the cube that Keras and PyTorch ports use, from any of its three published files.
 UCF101_SHA256 = "33009179d3b2ccadf3a0caefddf90f5686231c4c95b28eb189b81058ef61dc08"
 
@@ -56,11 +58,12 @@ def cube(array: NDArray[Any]) -> Float32:
     return made
 
 
-def three_numbers(text: str) -> Float32 | None:
-    """The cube from "101.4, 97.7, 90.3" and the like: B, G, R; None where the text is something else."""
+def three_numbers(text: str, channel_order: ChannelOrder = "BGR") -> Float32 | None:
+    """The cube from "101.4, 97.7, 90.3" and the like, in the channels' order; None where the text is something else."""
     words = re.split(r"[\s,;]+", text.strip().strip("[]()"))
     try:
-        return cube(np.array([float(word) for word in words if word], np.float64)) if len(words) == 3 else None
+        numbers = np.array([float(word) for word in words if word], np.float64)
+        return cube(numbers[::-1] if channel_order == "RGB" else numbers) if len(words) == 3 else None
     except ValueError:
         return None
 
@@ -72,7 +75,7 @@ def identify(made: Float32) -> str | None:
 
 def sha256(made: Float32) -> str:
     """The card's ``mean_sha256``: `tensor_sha256` of the cube under the name that `Model` checks it by."""
-    return tensor_sha256({"mean.npy": made})
+    return tensor_sha256({MEAN: made})
 
 
 def _array(content: bytes) -> NDArray[Any] | None:

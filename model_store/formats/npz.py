@@ -11,9 +11,9 @@ from typing import Any
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from model_store.formats.canonical import CAFFE, KERAS, Entry, Found, Order
+from model_store.formats.canonical import Entry, Found, Order, told_by_shapes
 from model_store.formats.layer_names import canonical
-from model_store.tensors import StoreError
+from model_store.formats.named import weights_among
 
 
 def found(path: Path) -> Found | None:
@@ -23,7 +23,8 @@ def found(path: Path) -> Found | None:
         if not members or not all(member.endswith(".npy") for member in members):
             return None
         entries = {name.removesuffix(".npy"): _entry(path, archive, name) for name in members}
-    return Found("npz", entries, _order(entries))
+    entries, beside = weights_among(entries)
+    return Found("npz", entries, _order(entries), beside)
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, member: str) -> Entry:
@@ -39,12 +40,8 @@ def _load(path: Path, member: str) -> NDArray[Any]:
 
 
 def _order(entries: Mapping[str, Entry]) -> Order:
+    """By the shapes, and where they leave it open whether kernels are mirrored, by the tool whose names these are."""
+    order = told_by_shapes(entries)
     own_name = next((name for name in entries if canonical(name) == "conv1/kernel"), "")
-    if not own_name or entries[own_name].shape[:3] == (3, 3, 3):
-        return KERAS
-    if own_name.endswith("weight"):
-        return CAFFE
-    raise StoreError(
-        f"{own_name} has its filters first, {entries[own_name].shape}, and nothing says whether they are mirrored as Theano's "
-        "are. Import the original file; or, where they are not, name the arrays <layer>.weight and <layer>.bias."
-    )
+    plain = own_name.endswith((".weight", "/W"))  # PyTorch's and Chainer's
+    return order._replace(flipped=False) if order.flipped is None and plain else order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,11 +14,13 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from model_store.formats.canonical import CAFFE, Entry, Found
-from model_store.formats.tensor_pickle import Storage, Tensor, load
+from model_store.formats.named import weights_among
+from model_store.formats.tensor_pickle import Storage, Tensor, leaves, load
 from model_store.tensors import StoreError
 
 LEGACY_MAGIC, LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # torch/serialization.py
-NESTED = ("state_dict", "model_state_dict", "model")  # where training scripts put the state dict
+MAX_PICKLE_BYTES = 1 << 26  # of a state dict it has 100 KB; a training log makes it larger
+MAX_STORAGE_BYTES = 1 << 30  # fc6, the largest, has 134 MB
 
 ByteOrder = Literal["<", ">"]
 Numbers = Callable[[Storage], NDArray[Any]]  # reads a storage: its numbers in a row
@@ -26,15 +29,19 @@ Numbers = Callable[[Storage], NDArray[Any]]  # reads a storage: its numbers in a
 def found_in_zip(path: Path) -> Found | None:
     """What the zip archive holds; None where torch.save did not write it."""
     with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise StoreError(
+                f"{path.name} is TorchScript: a program, which is not run here. In PyTorch, save its weights and import them: "
+                "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')."
+            )
         pickled = next((name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"), None)
         if pickled is None:
             return None
         folder = pickled.removesuffix("data.pkl")
         big = f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") == b"big"
         numbers = partial(_from_zip, path, folder, ">" if big else "<")
-        with archive.open(pickled) as file:
-            content = load(file)
-    return Found("pytorch-zip", _entries(content, numbers), CAFFE)
+        content = load(io.BytesIO(_member(archive, pickled, MAX_PICKLE_BYTES)))
+    return _found("pytorch-zip", content, numbers)
 
 
 def found_in_pickles(path: Path) -> Found | None:
@@ -42,21 +49,27 @@ def found_in_pickles(path: Path) -> Found | None:
     with path.open("rb") as file:
         if load(file) != LEGACY_MAGIC or load(file) != LEGACY_PROTOCOL:
             return None
-        byte_order: ByteOrder = "<" if load(file)["little_endian"] else ">"
+        system = load(file)
+        byte_order: ByteOrder = "<" if system.get("little_endian", system.get(b"little_endian")) else ">"
         storages: dict[str, Storage] = {}
         content = load(file, storages)
-        places = _places(file, [str(key) for key in load(file)], storages, byte_order)
-    return Found("pytorch-legacy", _entries(content, partial(_from_row, path, places, byte_order)), CAFFE)
+        places = _places(file, [key.decode() if isinstance(key, bytes) else str(key) for key in load(file)], storages, byte_order)
+    return _found("pytorch-legacy", content, partial(_from_row, path, places, byte_order))
 
 
-def _entries(content: Any, numbers: Numbers) -> Mapping[str, Entry]:
-    state = next((content[key] for key in NESTED if isinstance(content.get(key), dict)), content)
-    entries = {}
-    for name, tensor in state.items():
-        if not isinstance(tensor, Tensor):
-            raise StoreError(f"{name} is no tensor: import a file that holds a state dict, bare or under state_dict.")
-        entries[str(name)] = Entry(tensor.shape, tensor.storage.dtype, partial(_view, tensor, numbers))
-    return entries
+def _found(form: str, content: Any, numbers: Numbers) -> Found:
+    """Raises StoreError where there is no tensor in what was saved."""
+    arrays = {
+        name: Entry(tensor.shape, tensor.storage.dtype, partial(_view, tensor, numbers))
+        for name, tensor in leaves(content)
+        if isinstance(tensor, Tensor)
+    }
+    if not arrays:
+        raise StoreError("The file holds no tensors: import one that torch.save wrote with a model's state_dict.")
+    entries, beside = weights_among(arrays)
+    keys = [str(key) for key in content if isinstance(key, str)] if isinstance(content, dict) else []
+    unused = [key for key in keys if key not in entries and not any(name.startswith(f"{key}.") for name in arrays)]
+    return Found(form, entries, CAFFE, tuple(dict.fromkeys([*beside, *unused])))
 
 
 def _view(tensor: Tensor, numbers: Numbers) -> NDArray[Any]:
@@ -69,7 +82,16 @@ def _view(tensor: Tensor, numbers: Numbers) -> NDArray[Any]:
 
 def _from_zip(path: Path, folder: str, byte_order: ByteOrder, storage: Storage) -> NDArray[Any]:
     with zipfile.ZipFile(path) as archive:
-        return np.frombuffer(archive.read(f"{folder}data/{storage.key}"), storage.dtype.newbyteorder(byte_order))
+        content = _member(archive, f"{folder}data/{storage.key}", MAX_STORAGE_BYTES)
+        return np.frombuffer(content, storage.dtype.newbyteorder(byte_order))
+
+
+def _member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
+    """A member's content. Raises StoreError where it unpacks to more than weights have; zipfile reads no more than it claims."""
+    size = archive.getinfo(name).file_size
+    if size > max_bytes:
+        raise StoreError(f"{name} in the archive unpacks to {size:,} bytes, more than weights have: refused.")
+    return archive.read(name)
 
 
 def _places(file: BinaryIO, keys: list[str], storages: Mapping[str, Storage], byte_order: ByteOrder) -> dict[str, int]:
@@ -80,6 +102,8 @@ def _places(file: BinaryIO, keys: list[str], storages: Mapping[str, Storage], by
         count = int.from_bytes(file.read(8), "little" if byte_order == "<" else "big")
         if count != storages[key].length:
             raise StoreError(f"The numbers of storage {key} are not where they belong: get the file again.")
+        if count * storages[key].dtype.itemsize > MAX_STORAGE_BYTES:
+            raise StoreError(f"Storage {key} claims {count:,} numbers, more than weights have: refused.")
         places[key] = at + 8
         at += 8 + count * storages[key].dtype.itemsize
     return places

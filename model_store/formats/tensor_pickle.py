@@ -1,7 +1,7 @@
-"""The pickles in PyTorch files, read without torch and without running anything.
+"""The pickles that hold weights, read without the libraries that wrote them and without running anything.
 
-A pickle is a program. This one gets to see a handful of names, the containers and tensors of a state dict, each of them
-something of ours that it cannot change. Whatever else it asks for ends the reading.
+A pickle is a program. This one gets to see a handful of names, the containers, tensors and arrays that weights are made of, each
+of them something of ours that it cannot change. Whatever else it names becomes an `Inert`: never imported, never called.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import collections
 import math
 import pickle
-from collections.abc import Callable
+import pickletools
+from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from model_store.tensors import StoreError
+
+MAX_OPCODES = 2_000_000  # a state dict has hundreds, a whole training state with its log tens of thousands
+MAX_VALUES = 1_000_000  # that `leaves` looks at
 
 
 class StorageType(NamedTuple):
@@ -58,6 +62,89 @@ class Function:
         raise AttributeError(name)
 
 
+class _Fixed(type):
+    """The class of `Inert` and of what is made of it: a pickle cannot set its attributes."""
+
+    def __setattr__(cls, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+class Inert(metaclass=_Fixed):
+    """What stands for an object of a class that is not known: it keeps its state, and does nothing."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Inert:
+        """Made of anything, which is forgotten."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "state", None)
+        return made
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    state: Any
+
+    def __setstate__(self, state: Any) -> None:
+        """Called by pickle with the object's attributes."""
+        object.__setattr__(self, "state", state)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Called by pickle for what the object held, were it a dict."""
+
+    def append(self, value: Any) -> None:
+        """Called by pickle for what the object held, were it a list."""
+
+    def extend(self, values: Any) -> None:
+        """Likewise."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Raises AttributeError, always."""
+        raise AttributeError(name)
+
+
+class Dtype:
+    """What stands for a numpy.dtype: its letters, then its byte order."""
+
+    def __init__(self, letters: Any) -> None:
+        self._letters, self._order = _text(letters), "<"
+
+    def __setstate__(self, state: Any) -> None:
+        """Called by pickle with (version, byte order, ...)."""
+        self._order = _text(state[1]).replace("|", "<")
+
+    def made(self) -> np.dtype[Any]:
+        """The numbers' type. Raises TypeError for what are no numbers."""
+        return np.dtype(self._letters).newbyteorder(self._order)  # type: ignore[arg-type]
+
+
+class PickledArray:
+    """What stands for a numpy.ndarray. ``shape``, and ``data``: its bytes, or a list of objects."""
+
+    def __init__(self, *_: Any) -> None:
+        self.shape: tuple[int, ...] = ()
+        self.data: Any = b""
+        self.dtype: Any = None
+        self._fortran = False
+
+    def __setstate__(self, state: Any) -> None:
+        """Called by pickle with (version, shape, dtype, column by column, bytes)."""
+        _, shape, self.dtype, self._fortran, self.data = state
+        if any(type(length) is not int or length < 0 for length in shape):
+            raise pickle.UnpicklingError("an array with impossible axes")
+        self.shape = tuple(shape)
+
+    def numbers(self) -> np.ndarray[Any, Any]:
+        """The array. Raises UnpicklingError where its bytes are not as many as its axes say."""
+        dtype = self.dtype.made()
+        if not isinstance(self.data, bytes) or len(self.data) != math.prod(self.shape) * dtype.itemsize:
+            raise pickle.UnpicklingError("an array without its numbers")
+        return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self._fortran else "C")
+
+
+def _text(value: Any) -> str:
+    """Python 2 pickled text as bytes."""
+    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+
+
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     """torch._utils._rebuild_tensor_v2; what follows (requires_grad, hooks) does not matter here."""
     if not isinstance(storage, Storage) or len(shape) != len(strides):
@@ -68,6 +155,11 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Ten
     if math.prod(shape) and last >= storage.length:
         raise pickle.UnpicklingError("a tensor that reaches beyond its numbers")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
+
+
+def _encoded(text: Any, *_: Any) -> bytes:
+    """_codecs.encode, by which protocol 2 keeps bytes."""
+    return str(text).encode("latin1")
 
 
 DTYPES = {
@@ -81,35 +173,85 @@ ALLOWED: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor"): Function(_tensor),
     ("torch._utils", "_rebuild_parameter"): Function(lambda tensor, *_: tensor),
     **{("torch", name): StorageType(dtype) for name, dtype in DTYPES.items()},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): Function(PickledArray) for core in ("core", "_core")},
+    ("numpy", "dtype"): Function(lambda letters, *_: Dtype(letters)),
+    ("_codecs", "encode"): Function(_encoded),
 }
 
 
 class _Reader(pickle.Unpickler):
     def __init__(self, file: IO[bytes], storages: dict[str, Storage]) -> None:
-        super().__init__(file, encoding="utf-8")
+        super().__init__(file, encoding="bytes")
         self._storages = storages
 
     def find_class(self, module: str, name: str) -> Any:
-        """Called by pickle for every name. Raises StoreError for one that a state dict does not need."""
-        try:
-            return ALLOWED[module, name]
-        except KeyError:
-            raise StoreError(
-                f"The file asks for {module}.{name}, which weights do not need and which might run code: refused. Save "
-                "the bare weights with torch.save(model.state_dict(), ...) and import that."
-            ) from None
+        """Called by pickle for every name. What is not known becomes a class of its own that does nothing."""
+        return ALLOWED.get((module, name)) or _Fixed(name, (Inert,), {})
 
-    def persistent_load(self, pid: Any) -> Storage:
-        """Called by pickle for what lies outside of it: ("storage", type, key, device, count) and, before 1.6, a view."""
-        kind, storage_type, key, _, count, *view = pid
+    def persistent_load(self, pid: Any) -> Any:
+        """Called by pickle for what lies outside of it: ("storage", type, key, device, count) and, before 1.6, a view.
+
+        Also ("module", class, file, source) of a whole module: the class.
+        """
+        kind = _text(pid[0])
+        if kind == "module":
+            return pid[1]
+        _, storage_type, key, _, count, *view = pid
         if kind != "storage" or not isinstance(storage_type, StorageType) or type(count) is not int or any(view):
             raise pickle.UnpicklingError("something else than numbers")
-        return self._storages.setdefault(str(key), Storage(str(key), np.dtype(storage_type.dtype), count))
+        key = _text(key)
+        return self._storages.setdefault(key, Storage(key, np.dtype(storage_type.dtype), count))
 
 
 def load(file: IO[bytes], storages: dict[str, Storage] | None = None) -> Any:
-    """The next pickle in the file: numbers, strings, containers, `Tensor`. What it keeps elsewhere goes into ``storages``.
+    """The next pickle in the file: numbers, strings, containers, `Tensor`, `PickledArray`, `Inert`.
 
-    Raises StoreError where it asks for anything else, and what pickle raises where it is damaged.
+    What it keeps elsewhere goes into ``storages``. Raises StoreError where it is too large, and what pickle raises where it is
+    damaged.
     """
+    _check_size(file)
     return _Reader(file, {} if storages is None else storages).load()
+
+
+def _check_size(file: IO[bytes]) -> None:
+    """Raises StoreError for a pickle that is small on disk and large in memory: too many steps, or a memo with holes."""
+    begin = file.tell()
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+        if count > MAX_OPCODES or ("PUT" in opcode.name and int(argument or 0) > MAX_OPCODES):
+            raise StoreError("The file's pickle is larger than that of any weights: refused.")
+    file.seek(begin)
+
+
+def leaves(content: Any) -> Iterator[tuple[str, Tensor | PickledArray]]:
+    """The tensors and arrays in what `load` gave, and the names that lead to them, with dots.
+
+    A whole module's names are those of its state dict. What contains itself is gone through once.
+    """
+    waiting, seen = [("", content)], set[int]()
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, Tensor) or (isinstance(value, PickledArray) and isinstance(value.data, bytes)):
+            yield name, value
+            continue
+        if id(value) in seen or len(seen) > MAX_VALUES:
+            continue
+        inner = _inner(value)
+        if inner:
+            seen.add(id(value))
+            waiting.extend((_joined(name, key), each) for key, each in reversed(inner))
+
+
+def _inner(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Inert):
+        value = value.state
+    if isinstance(value, PickledArray):
+        value = value.data
+    if isinstance(value, dict):
+        return [(_text(key), each) for key, each in value.items()]
+    return [(str(index), each) for index, each in enumerate(value)] if isinstance(value, list | tuple) else []
+
+
+def _joined(name: str, key: str) -> str:
+    if key in {"_modules", "_parameters", "_buffers"}:
+        return name
+    return f"{name}.{key}" if name else key

@@ -14,14 +14,15 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from starlette.responses import FileResponse, Response
 
-from service.answers.json_answer import Job, to_json
+from service.answers.answer import ArraysProvenance, Outputs, Provenance
+from service.answers.json_answer import to_json
 from service.answers.pooling import Float32
-from service.answers.result import Result
+from service.answers.result import Result, provenance_headers
 from service.errors import InvalidOption
 from service.intake.source import Source
-from service.intake.spool import Sink, in_thread
+from service.intake.spool import SpoolWriter, in_thread
 from service.options import NPY, NPZ
-from service.pipeline import ClipDone, Opened
+from service.pipeline import ClipDone, Opened, Summary
 from service.video.clips import ClipSpan
 
 SPAN = ("start_sec", "end_sec", "start_frame", "end_frame", "num_padded_frames", "num_damaged_frames")
@@ -34,16 +35,16 @@ class Rows:
         self._file, self._width, self._count = source.create(name), width, 0
         self.path = Path(self._file.name)
         self._write_header()
-        self._sink = Sink(self._file, source.reserve)
+        self._writer = SpoolWriter(self._file, source.reserve)
 
     async def add(self, row: Float32) -> None:
         """Take one, float32 (width,)."""
         self._count += 1
-        await self._sink.take(row.astype("<f4", copy=False).tobytes())
+        await self._writer.take(row.astype("<f4", copy=False).tobytes())
 
     async def finish(self) -> None:
         """Write what waits, and the true header."""
-        await self._sink.flush()
+        await self._writer.flush()
         self._file.seek(0)
         self._write_header()
 
@@ -52,12 +53,12 @@ class Rows:
         npy_format.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
-class NpyAnswer:
+class NpyWriter:
     """One array: the video's descriptor or probabilities, float32 (n,); with include=clips its clips', float32 (clips, n)."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, result: Result) -> None:
         """Raises InvalidOption where the answer is to hold more than one."""
-        self._result, self._source = job.result, job.source
+        self._result, self._source = result, result.source
         if set(self._result.options.include) - {"clips"}:
             raise InvalidOption(f"include: an npy file holds one array. Ask for all of them as npz (Accept: {NPZ}).")
         self._rows: Rows | None = None
@@ -72,9 +73,9 @@ class NpyAnswer:
             self._rows = self._rows or Rows(self._source, "clips.npy", len(row))
             await self._rows.add(row)
 
-    async def response(self, found: Mapping[str, Any]) -> Response:
-        """The file. Of ``found`` it can hold nothing."""
-        headers = _attachment(self._result, "npy")
+    async def response(self, opened: Opened, summary: Summary) -> Response:
+        """The file."""
+        headers = _headers(self._result, self._result.provenance(opened.info, summary), "npy")
         if self._rows is None:
             pooled = self._result.descriptor() if self._result.options.wants("features") else self._result.probabilities()
             return Response(_npy(pooled), media_type=NPY, headers=headers)
@@ -85,11 +86,11 @@ class NpyAnswer:
         return self._result.features_of(done) if self._result.options.wants("features") else done.outputs.probabilities
 
 
-class NpzAnswer:
+class NpzWriter:
     """All arrays, of each clip (``clip_...``, and where it lies) and of the video, and ``provenance``, a string of JSON."""
 
-    def __init__(self, job: Job) -> None:
-        self._result, self._source = job.result, job.source
+    def __init__(self, result: Result) -> None:
+        self._result, self._source = result, result.source
         self._rows: dict[str, Rows] = {}
         self._spans: list[ClipSpan] = []
 
@@ -104,22 +105,23 @@ class NpzAnswer:
         if self._result.options.wants("predictions"):
             await self._keep("clip_probabilities", done.outputs.probabilities)
 
-    async def response(self, found: Mapping[str, Any]) -> Response:
-        """The file, given what the answer rests on."""
+    async def response(self, opened: Opened, summary: Summary) -> Response:
+        """The file."""
         for rows in self._rows.values():
             await rows.finish()
-        small = {name: _npy(array) for name, array in self._small(found).items()}
+        provenance = self._result.provenance(opened.info, summary)
+        small = {name: _npy(array) for name, array in self._small(provenance).items()}
         self._source.reserve(sum(rows.path.stat().st_size for rows in self._rows.values()) + sum(map(len, small.values())))
         path = self._source.path.with_name("arrays.npz")
         await in_thread(partial(_zip, path, {name: rows.path for name, rows in self._rows.items()}, small))
-        return FileResponse(path, media_type=NPZ, headers=_attachment(self._result, "npz"))
+        return FileResponse(path, media_type=NPZ, headers=_headers(self._result, provenance, "npz"))
 
     async def _keep(self, name: str, row: Float32) -> None:
         if name not in self._rows:
             self._rows[name] = Rows(self._source, f"{name}.npy", len(row))
         await self._rows[name].add(row)
 
-    def _small(self, found: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    def _small(self, rests_on: Provenance) -> dict[str, NDArray[Any]]:
         result = self._result
         ids = [str(result.clip_id(span)) for span in self._spans]
         arrays = {"clip_ids": np.array(ids)} | {name: np.array([getattr(span, name) for span in self._spans]) for name in SPAN}
@@ -127,8 +129,13 @@ class NpzAnswer:
             arrays["descriptor"] = result.descriptor()
         if result.options.wants("predictions"):
             arrays |= {"probabilities": result.probabilities(), "labels": np.array(result.labels)}
-        segments = {"segments": result.segments()} if result.options.wants("segments") else {}
-        provenance = {**result.ids(), "options": result.options.model_dump(), **segments, **found}
+        segments: Outputs = {"segments": result.segments()} if result.options.wants("segments") else {}
+        provenance: ArraysProvenance = {
+            **result.ids(),
+            "options": result.options.model_dump(),
+            **segments,
+            **rests_on,
+        }
         return {**arrays, "provenance": np.array(to_json(provenance).decode())}
 
 
@@ -148,5 +155,6 @@ def _zip(path: Path, files: Mapping[str, Path], small: Mapping[str, bytes]) -> N
             archive.writestr(f"{name}.npy", content)
 
 
-def _attachment(result: Result, suffix: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{result.video_id}.{suffix}"'}
+def _headers(result: Result, provenance: Provenance, suffix: str) -> dict[str, str]:
+    attachment = {"Content-Disposition": f'attachment; filename="{result.video_id}.{suffix}"'}
+    return attachment | provenance_headers(provenance["model"], provenance["warnings"])

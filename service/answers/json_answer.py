@@ -1,11 +1,8 @@
-"""The answer as the client gets it, in JSON. orjson writes float32 in the shortest digits that read back exactly."""
+"""The answer as one piece of JSON. orjson writes float32 in the shortest digits that read back exactly."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,70 +10,20 @@ import orjson
 from starlette.responses import Response
 
 from model_store import c3d
-from service.answers.result import Result
+from service.answers.answer import Answer, AnswerWithClips
+from service.answers.result import Result, provenance_headers
 from service.errors import AnswerTooLarge
-from service.http.request_log import RequestRecord
-from service.intake.source import Source
-from service.lifecycle.readiness import Serving
 from service.pipeline import ClipDone, Opened, Summary
-from service.video.messages import VideoInfo, VideoWarning
 
-DECODER = {"name": "PyAV", "version": version("av")}  # asked of the package: the library itself is loaded in decoders alone
-HEADER = ("container", "codec", "width", "height", "rotation", "fps", "color_matrix", "duration_sec")  # what a file says
 MAX_JSON_BYTES = 32 * 1024 * 1024  # of one answer: about 700 clips with their vectors; more is better streamed
 MIN_NUMBER_BYTES = 4  # "0.0,"
 
 
-@dataclass
-class Job:
-    """One request from its video's arrival to its answer: what the answer rests on, in the answer's words."""
+class JsonWriter:
+    """Writes clips as they come: in memory they are text, and no more of it than the limit."""
 
-    serving: Serving
-    source: Source
-    result: Result
-    record: RequestRecord
-    started: float  # time.perf_counter, when the request's head was there
-    fetch_s: float
-
-    def beginning(self, opened: Opened) -> dict[str, Any]:
-        """What is known as soon as the video could be opened."""
-        video = self._video(opened.info) | {"num_frames": {"header": opened.info.num_frames_header}}
-        warnings = _listed([*self.serving.warnings(), *opened.info.warnings()])
-        found = {"model": self.serving.model, "video": video, "warnings": warnings}
-        return {**self.result.ids(), "num_clips": opened.num_clips, **found}
-
-    def ending(self, opened: Opened, summary: Summary) -> dict[str, Any]:
-        """The blocks ``model``, ``video``, ``warnings`` and ``timings_ms``; the log gets its part of them."""
-        info, end = opened.info, summary.end
-        assert end is not None  # noqa: S101 (the summary of a video that has passed)
-        counts = {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used}
-        duration = {"duration_sec": end.end_sec} if end.whole else {}
-        video = self._video(info) | {"variable_frame_rate": end.variable_frame_rate, **duration}
-        self.record.stages_ms = self._timings(summary)
-        self.record.num_frames, self.record.num_clips = end.num_frames, self.result.num_clips
-        return {
-            "model": self.serving.model,
-            "video": video | {"num_frames": counts, "decoder": DECODER},
-            "warnings": _listed([*self.serving.warnings(), *summary.warnings]),
-            "timings_ms": self.record.stages_ms,
-        }
-
-    def _video(self, info: VideoInfo) -> dict[str, Any]:
-        self.record.container, self.record.codec = info.container, info.codec
-        said = {name: getattr(info, name) for name in HEADER}
-        return said | {"sha256": self.source.sha256, "size_bytes": self.source.size_bytes}
-
-    def _timings(self, summary: Summary) -> dict[str, float]:
-        busy = {"decode": summary.decode_s, "queue": summary.queue_s, "model": summary.model_s}
-        seconds = {"fetch": self.fetch_s, **busy, "total": time.perf_counter() - self.started}
-        return in_ms(seconds)
-
-
-class JsonAnswer:
-    """The whole answer in one piece. Clips are written as they come: numbers in memory as text, and no more than the limit."""
-
-    def __init__(self, job: Job, max_bytes: int) -> None:
-        self._result, self._max_bytes = job.result, max_bytes
+    def __init__(self, result: Result, max_bytes: int) -> None:
+        self._result, self._max_bytes = result, max_bytes
         self._clips: list[orjson.Fragment] = []
         self._num_bytes = 0
 
@@ -95,10 +42,15 @@ class JsonAnswer:
             self._check(self._num_bytes)
             self._clips.append(orjson.Fragment(entry))
 
-    async def response(self, found: Mapping[str, Any]) -> Response:
-        """The answer, given its other fields."""
-        clips = {"clips": self._clips} if self._result.options.wants("clips") else {}
-        return json_response({**self._result.body(), **clips, **found})
+    async def response(self, opened: Opened, summary: Summary) -> Response:
+        """The whole answer."""
+        result = self._result
+        answer: Answer = {**result.ids(), **result.outputs(), **result.provenance(opened.info, summary)}
+        headers = provenance_headers(answer["model"], answer["warnings"])
+        if not result.options.wants("clips"):
+            return json_response(answer, headers)
+        with_clips: AnswerWithClips = {**answer, "clips": self._clips}
+        return json_response(with_clips, headers)
 
     def _check(self, num_bytes: int) -> None:
         if num_bytes > self._max_bytes:
@@ -108,21 +60,12 @@ class JsonAnswer:
             )
 
 
-def _listed(warnings: Iterable[VideoWarning]) -> list[dict[str, str]]:
-    return [notice._asdict() for notice in warnings]
-
-
-def in_ms(seconds: Mapping[str, float]) -> dict[str, float]:
-    """Milliseconds as answers and the log have them."""
-    return {name: round(value * 1000, 1) for name, value in seconds.items()}
-
-
 def to_json(content: Any) -> bytes:
     """Arrays and NumPy numbers included."""
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def json_response(content: Any, status: int = 200) -> Response:
+def json_response(content: Any, headers: Mapping[str, str] | None = None) -> Response:
     """The same as an answer."""
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-    return Response(body, status, media_type="application/json")
+    return Response(body, headers=headers, media_type="application/json")

@@ -6,41 +6,37 @@ Nothing is computed ahead of a client that does not read: the next clip is asked
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.answers.json_answer import Job, to_json
-from service.errors import DeadlineExceeded, Internal, ServiceError
+from service.answers.answer import ClipLine, HeartbeatLine, SummaryLine, VideoLine
+from service.answers.json_answer import to_json
+from service.answers.result import Result
+from service.errors import Internal, ServiceError
 from service.http.disconnect import unless_left
 from service.http.problems import last_line
 from service.options import NDJSON
 from service.pipeline import ClipDone, Opened, Summary
 
 Step = TypeVar("Step")
+Line = VideoLine | ClipLine | HeartbeatLine | SummaryLine
 
 HEARTBEAT_S = 15.0  # proxies close a connection that is silent for 30 to 60 s; a line twice as often keeps it open
-IDLE_S = 60.0  # without a clip: a batch takes seconds at most, so the queue is longer than any client should wait for
-
-
-class Patience(NamedTuple):
-    """How long a stream may wait, in seconds: in all (None: without a limit), for its next line, and for its next clip."""
-
-    total_s: float | None = None
-    heartbeat_s: float = HEARTBEAT_S
-    idle_s: float = IDLE_S
 
 
 class Lines(StreamingResponse):
     """Lines on their way. The work ends at once where the client leaves."""
 
-    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+    def __init__(self, lines: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
+        """``headers``: beside those of every stream."""
         # The last header has nginx pass each line on as it comes.
-        super().__init__(lines, media_type=NDJSON, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        own = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(lines, media_type=NDJSON, headers={**headers, **own})
         self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,46 +45,58 @@ class Lines(StreamingResponse):
             await unless_left(Request(scope, receive), self.stream_response(send))
 
 
-async def lines(
-    job: Job, opened: Opened, steps: AsyncIterator[Opened | ClipDone | Summary], patience: Patience
-) -> AsyncGenerator[bytes, None]:
+async def lines(result: Result, opened: Opened, steps: AsyncIterator[Opened | ClipDone | Summary]) -> AsyncGenerator[bytes, None]:
     """All lines; ``steps`` go on behind ``opened``. What goes wrong is the last line."""
-    yield _line("video", job.beginning(opened))
+    yield _written(_video_line(result, opened))
     try:
-        async with aclosing(_patiently(steps, patience)) as patient:
-            async for step in patient:
+        async with aclosing(with_heartbeats(steps, HEARTBEAT_S)) as beating:
+            async for step in beating:
                 match step:
                     case ClipDone():
-                        job.result.add(step)
-                        progress = min(1.0, job.result.num_clips / opened.num_clips)
-                        yield _line("clip", {**job.result.clip(step), "progress": round(progress, 4)})
+                        result.add(step)
+                        yield _written(_clip_line(result, opened, step))
                     case Summary():
-                        yield _line("summary", {**job.result.body(), **job.ending(opened, step)})
+                        yield _written(_summary_line(result, opened, step))
                     case None:
-                        yield _line("heartbeat", {})
+                        yield _written(HeartbeatLine(type="heartbeat"))
     except ServiceError as error:
-        yield last_line(error, job.record)
+        yield last_line(error, result.record)
     except Exception as error:  # noqa: BLE001 (the log gets it)
-        yield last_line(Internal.because(error), job.record)
+        yield last_line(Internal.because(error), result.record)
 
 
-def _line(kind: str, content: dict[str, Any]) -> bytes:
-    return to_json({"type": kind, **content}) + b"\n"
+def _video_line(result: Result, opened: Opened) -> VideoLine:
+    return {
+        "type": "video",
+        **result.ids(),
+        "num_clips": opened.num_clips,
+        "model": result.serving.model,
+        "video": {**result.video(opened.info), "num_frames": {"header": opened.info.num_frames_header}},
+        "warnings": result.warnings(opened.info.warnings()),
+    }
 
 
-async def _patiently(steps: AsyncIterator[Step], patience: Patience) -> AsyncGenerator[Step | None, None]:
-    """The steps, and None whenever none has come for a while. Raises DeadlineExceeded."""
-    clock = asyncio.get_running_loop().time
-    end = clock() + (patience.total_s or float("inf"))
+def _clip_line(result: Result, opened: Opened, done: ClipDone) -> ClipLine:
+    progress = min(1.0, result.num_clips / opened.num_clips)
+    return {"type": "clip", **result.clip(done), "progress": round(progress, 4)}
+
+
+def _summary_line(result: Result, opened: Opened, summary: Summary) -> SummaryLine:
+    return {"type": "summary", **result.ids(), **result.outputs(), **result.provenance(opened.info, summary)}
+
+
+def _written(line: Line) -> bytes:
+    return to_json(line) + b"\n"
+
+
+async def with_heartbeats(steps: AsyncIterator[Step], heartbeat_s: float) -> AsyncGenerator[Step | None, None]:
+    """The steps, and None whenever none has come for ``heartbeat_s``."""
     while True:
         coming = asyncio.ensure_future(anext(steps))
-        until = min(end, clock() + patience.idle_s)
         try:
             while not coming.done():
-                await asyncio.wait([coming], timeout=max(0.0, min(patience.heartbeat_s, until - clock())))
+                await asyncio.wait([coming], timeout=heartbeat_s)
                 if not coming.done():
-                    if clock() >= until:
-                        raise _too_late(patience, in_all=until == end)
                     yield None
             step = coming.result()
         except StopAsyncIteration:
@@ -97,9 +105,3 @@ async def _patiently(steps: AsyncIterator[Step], patience: Patience) -> AsyncGen
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
         yield step
-
-
-def _too_late(patience: Patience, *, in_all: bool) -> DeadlineExceeded:
-    if in_all:
-        return DeadlineExceeded(f"The video was not done within {patience.total_s:g} s. Send a shorter part of it.")
-    return DeadlineExceeded(f"No clip was done for {patience.idle_s:g} s. The service has too much to do: try again later.")

@@ -56,7 +56,7 @@ def top_predictions(probabilities: Float32, top_k: int) -> list[Prediction]:
 
 @dataclass
 class Segment:
-    """Neighbouring clips whose most probable class is the same: from the first one's start to the last one's end."""
+    """Neighbouring clips whose most probable class is the same, and the time that they stand for."""
 
     class_id: int
     start_sec: float
@@ -65,21 +65,30 @@ class Segment:
 
 
 class Segments:
-    """Merges clips as they come. One whose best score is below ``score_threshold`` has no class, and parts its neighbours."""
+    """Merges clips as they come. One whose best score is below ``score_threshold`` has no class, and parts its neighbours.
+
+    Segments tile the time: the border between two clips, which may overlap, lies in the middle between them.
+    """
 
     def __init__(self, score_threshold: float) -> None:
         self._threshold = score_threshold
         self._open = False
+        self._last_end_sec: float | None = None
         self.found: list[Segment] = []
 
     def add(self, probabilities: Float32, start_sec: float, end_sec: float) -> None:
         """Take the next clip."""
         [best] = top_predictions(probabilities, 1)
-        is_same = self._open and self.found[-1].class_id == best.class_id
-        self._open = best.score >= self._threshold
-        if not self._open:
+        border_sec = start_sec if self._last_end_sec is None else (self._last_end_sec + start_sec) / 2
+        self._last_end_sec = end_sec
+        has_class = best.score >= self._threshold
+        is_same = self._open and has_class and self.found[-1].class_id == best.class_id
+        if self._open and not is_same:
+            self.found[-1].end_sec = border_sec
+        self._open = has_class
+        if not has_class:
             return
         if not is_same:
-            self.found.append(Segment(best.class_id, start_sec, end_sec, []))
+            self.found.append(Segment(best.class_id, border_sec, end_sec, []))
         self.found[-1].end_sec = end_sec
         self.found[-1].scores.append(best.score)

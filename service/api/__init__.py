@@ -1,1 +1,1 @@
-"""The service's own endpoints: videos (POST /classify, /features), probes, openapi, schemas."""
+"""The service's own endpoints: videos (POST /classify, /features), probes, openapi."""

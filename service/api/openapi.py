@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from service.api.schemas import Line, ProblemOut
-from service.errors import ServiceError
+from service.answers.answer import Line
+from service.errors import At, raised_at
 from service.http.admission import ApiKeys
-from service.http.problems import MEDIA_TYPE, TYPE
+from service.http.problems import MEDIA_TYPE, TYPE, ProblemOut
 from service.options import NDJSON, NPY, NPZ, Options
 
 # The forms of an answer beside JSON.
@@ -49,10 +49,10 @@ FORMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def responses(*classes: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses of these errors: for each status its codes, and the first of them as the example."""
+def responses(at: At) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI responses of what can go wrong there: for each status its codes, and the first of them as the example."""
     found: dict[int | str, dict[str, Any]] = {}
-    for error in sorted(classes, key=lambda error: error.status):
+    for error in sorted(raised_at(at), key=lambda error: error.status):
         entry = found.setdefault(error.status, {"model": ProblemOut, "description": "Problem:"})
         entry["description"] += f" `{error.code}` ({error.title.lower()})."
         example = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
@@ -65,10 +65,11 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
     video = {"type": "string", "format": "binary", "description": "The video file."}
     named = options.model_json_schema()["properties"]
-    for each in named.values():  # no defaults: generated clients would send them, and contradict the query
-        each.setdefault("examples", [each.pop("default", None)])
-    fields = {"file": video, **named}
-    form = {"type": "object", "required": ["file"], "properties": fields, "additionalProperties": False}
+    for each in named.values():  # no defaults: Swagger UI and generated clients would send them, and contradict the query
+        each.pop("default", None)
+    # The form's options are not listed: Swagger UI would send a sample of each, beside those of the query.
+    text = "The file. Options may be fields beside it, by the names that they have in the query."
+    form = {"type": "object", "required": ["file"], "properties": {"file": video}, "description": text}
     url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
     by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
     raw = {"schema": video, "example": "the bytes of clip.mp4"}
@@ -87,7 +88,7 @@ def body_of(options: type[Options]) -> dict[str, Any]:
     }
 
 
-def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
+def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:
     """FastAPI's, with problems under their own media type, the lines of streams, and what needs a key."""
     if not app.openapi_schema:
         found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
@@ -99,6 +100,7 @@ def document(app: FastAPI, access: ApiKeys) -> dict[str, Any]:
                         response["content"] = {MEDIA_TYPE: {key: value for part in parts for key, value in part.items()}}
         lines = TypeAdapter(Line).json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         found["components"]["schemas"] |= lines.pop("$defs") | {"Line": lines}
-        access.describe(found)
+        found["servers"] = [{"url": "."}]  # where this document is, so that a path prefix in front changes nothing
+        api_keys.describe(found)
         app.openapi_schema = found
     return app.openapi_schema

@@ -11,36 +11,39 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service import errors
-from service.answers.arrays import NpyAnswer, NpzAnswer
-from service.answers.json_answer import Job, JsonAnswer
-from service.answers.lines import Lines, Patience, lines
-from service.answers.result import Result, video_id
+from service.answers.answer import ClassifyAnswer, FeaturesAnswer
+from service.answers.arrays import NpyWriter, NpzWriter
+from service.answers.json_answer import JsonWriter
+from service.answers.lines import Lines, lines
+from service.answers.result import Result, provenance_headers
 from service.api.openapi import FORMS, body_of, responses
-from service.api.schemas import ClassifyAnswer, FeaturesAnswer
-from service.errors import NoClassLayer, ServiceError
-from service.http.disconnect import unless_left
+from service.errors import At, NoClassLayer
+from service.http.disconnect import Deadline, unless_left
+from service.http.endpoints import CLASSIFY, FEATURES
 from service.intake.source import receive
 from service.lifecycle.readiness import Serving
-from service.options import JSON, NDJSON, NPY, NPZ, AnyOptions, ClassifyOptions, FeaturesOptions, media_type, read_options
+from service.options import (
+    JSON,
+    NDJSON,
+    NPY,
+    NPZ,
+    AnyOptions,
+    ClassifyOptions,
+    FeaturesOptions,
+    Options,
+    media_type,
+    read_options,
+)
 from service.pipeline import ClipDone, Opened, Summary
+from service.settings import Settings
 
 Steps = AsyncGenerator[Opened | ClipDone | Summary, None]
-Whole = JsonAnswer | NpyAnswer | NpzAnswer
-ARRAYS: dict[str, type[NpyAnswer | NpzAnswer]] = {NPY: NpyAnswer, NPZ: NpzAnswer}
+Writer = JsonWriter | NpyWriter | NpzWriter
+ARRAYS: dict[str, type[NpyWriter | NpzWriter]] = {NPY: NpyWriter, NPZ: NpzWriter}
+
+IDLE_S = 60.0  # without a clip: a batch takes seconds, so the queue is longer than any client should wait for
 
 router = APIRouter(tags=["video"])
-
-VIDEO_ERRORS: tuple[type[ServiceError], ...] = (
-    errors.MalformedRequest, errors.UrlForbidden, errors.NotAcceptable, errors.UploadTimeout, errors.BodyTooLarge,
-    errors.AnswerTooLarge,
-    errors.UnsupportedMediaType, errors.SourceRequired, errors.UrlFetchFailed, errors.UrlFetchTimeout,
-    errors.Overloaded, errors.DeadlineExceeded,
-    errors.SourceConflict, errors.InvalidOption, errors.EmptyFile, errors.NoVideoStream, errors.UndecodableVideo,
-    errors.VideoTooLarge, errors.VideoTooLong,
-    errors.TimeRangeOutsideVideo, errors.DecoderFailed, errors.DecodeTimeout,
-    errors.Internal, errors.NonFiniteOutput, errors.NoClassLayer, errors.Warming, errors.Draining, errors.WorkerDown,
-    errors.WeightsMissing, errors.KnownAnswerWrong, errors.StartFailed, errors.DiskFull,
-)  # fmt: skip
 
 
 async def _lifetime() -> AsyncIterator[AsyncExitStack]:
@@ -53,12 +56,11 @@ Lifetime = Annotated[AsyncExitStack, Depends(_lifetime)]
 
 
 @router.post(
-    "/classify",
+    CLASSIFY,
     summary="The labels of a video",
     description="The top-k of the 487 Sports-1M labels: the mean of the softmax outputs of the video's clips.",
     response_model=ClassifyAnswer,
-    response_model_exclude_none=True,
-    responses=responses(*VIDEO_ERRORS) | FORMS,
+    responses=responses(At.VIDEO) | FORMS,
     openapi_extra=body_of(ClassifyOptions),
 )
 async def classify(request: Request, query: Annotated[ClassifyOptions, Query()], lifetime: Lifetime) -> Response:
@@ -67,12 +69,11 @@ async def classify(request: Request, query: Annotated[ClassifyOptions, Query()],
 
 
 @router.post(
-    "/features",
+    FEATURES,
     summary="The descriptor of a video",
     description="The L2-normalised mean over clips of fc6 after its ReLU: 4096 numbers (paper, section 3.3).",
     response_model=FeaturesAnswer,
-    response_model_exclude_none=True,
-    responses=responses(*VIDEO_ERRORS) | FORMS,
+    responses=responses(At.VIDEO) | FORMS,
     openapi_extra=body_of(FeaturesOptions),
 )
 async def features(request: Request, query: Annotated[FeaturesOptions, Query()], lifetime: Lifetime) -> Response:
@@ -84,7 +85,7 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     """From the request to its answer, whose files live as long as ``lifetime``."""
     started = time.perf_counter()
     state, record = request.app.state, request.state.record
-    form = media_type(request.headers.get("accept"))
+    form = media_type(", ".join(request.headers.getlist("accept")))
     serving: Serving = state.readiness.serving()
     _check_labels(serving, needed=kind.gives == "predictions")
     source = await lifetime.enter_async_context(receive(request, state.spool, state.fetcher))
@@ -92,14 +93,15 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     record.source_kind, record.size_bytes = source.kind, source.size_bytes
     options = read_options(kind, [*request.query_params.multi_items(), *source.fields])
     _check_labels(serving, needed=options.wants("predictions"))
-    result = Result(options, serving.labels, video_id(source, serving.model, options))
-    job = Job(serving, source, result, record, started, fetch_s)
-    steps = await lifetime.enter_async_context(aclosing(serving.pipeline.run(source.path, options)))
-    if form == NDJSON:
-        return await _streamed(request, job, steps)
-    whole: Whole = JsonAnswer(job, state.max_json_bytes) if form == JSON else ARRAYS[form](job)
-    timeout_s = min(state.settings.request_timeout_s, options.timeout_s or math.inf)
-    return await unless_left(request, _collected(job, steps, whole), timeout_s)
+    result = Result(serving, source, options, record, started, fetch_s)
+    deadline = _deadline(form, options, state.settings)
+    steps = await lifetime.enter_async_context(aclosing(deadline.steps(serving.pipeline.run(source.path, options))))
+    if form == NDJSON:  # what goes wrong before the first line is a problem like any other
+        opened = await unless_left(request, _opened(steps))
+        known = provenance_headers(serving.model, result.warnings(opened.info.warnings()))
+        return Lines(lines(result, opened, steps), known)
+    writer: Writer = JsonWriter(result, state.max_json_bytes) if form == JSON else ARRAYS[form](result)
+    return await unless_left(request, _written(result, steps, writer))
 
 
 def _check_labels(serving: Serving, *, needed: bool) -> None:
@@ -107,26 +109,28 @@ def _check_labels(serving: Serving, *, needed: bool) -> None:
         raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Ask POST /features.")
 
 
-async def _collected(job: Job, steps: Steps, whole: Whole) -> Response:
-    """Pass the video into an answer of one piece."""
+def _deadline(form: str, options: Options, settings: Settings) -> Deadline:
+    """From now on. Only JSON, which is kept in memory, has to be done in a time that the server sets."""
+    total_s, advice = options.timeout_s or math.inf, "Give it a larger timeout_s, or ask for a shorter part of the video."
+    if form != JSON:
+        return Deadline(total_s, advice, IDLE_S)
+    if settings.request_timeout_s < total_s:
+        total_s, advice = settings.request_timeout_s, f"Ask for a form without this limit (Accept: {NDJSON}, {NPY} or {NPZ})."
+    return Deadline(total_s, advice)
+
+
+async def _written(result: Result, steps: Steps, writer: Writer) -> Response:
+    """The answer in one piece."""
     opened = await _opened(steps)
-    whole.begin(opened)
+    writer.begin(opened)
     async for step in steps:
         match step:
             case ClipDone():
-                job.result.add(step)
-                await whole.add(step)
+                result.add(step)
+                await writer.add(step)
             case Summary():
-                return await whole.response(job.ending(opened, step))
+                return await writer.response(opened, step)
     raise errors.Internal("The pipeline ended early. Report this with the request id.")
-
-
-async def _streamed(request: Request, job: Job, steps: Steps) -> Response:
-    """Begin an answer that goes on line by line. What goes wrong before the first one is a problem like any other."""
-    settings = request.app.state.settings
-    opened = await unless_left(request, _opened(steps), settings.request_timeout_s)
-    patience = Patience(job.result.options.timeout_s)
-    return Lines(lines(job, opened, steps, patience))
 
 
 async def _opened(steps: Steps) -> Opened:

@@ -22,6 +22,7 @@ from model_store.tensors import StoreError
 from service.errors import ServiceError
 from service.inference.openvino_network import OpenvinoNetwork, graph
 from service.video.inline import clips_of
+from service.video.messages import ReadOptions
 
 Clip = NDArray[np.uint8]
 
@@ -53,9 +54,7 @@ def calibrate(model: Model, videos: Sequence[Path], max_drift: float, say: Calla
     def describe(identity: str) -> calibration.Calibration:
         return calibration.Calibration(
             sha256=identity,
-            weights_sha256=model.card.weights_sha256,
-            mean_sha256=model.card.mean_sha256,
-            crop_left=model.card.crop_left,
+            model=calibration.numbers_of(model.card),
             videos_sha256=tuple(of_file(video, "sha256") for video in used),
             num_clips=len(seen),
             drift=drift,
@@ -89,7 +88,7 @@ def evenly(clips: Iterable[Clip], at_most: int) -> list[Clip]:
 def _clips_of(video: Path, model: Model, used: list[Path], say: Callable[[str], None]) -> list[Clip]:
     """Some clips of the video, evenly spaced, no frame in two of them; none, and a word, where it cannot be read."""
     try:
-        clips = evenly(clips_of(video, model.card.crop_left, stride=c3d.CLIP_LENGTH), MAX_CLIPS_PER_VIDEO)
+        clips = evenly(clips_of(video, ReadOptions.of(model.card), stride=c3d.CLIP_LENGTH), MAX_CLIPS_PER_VIDEO)
     except (ServiceError, OSError) as error:
         say(f"{video} is left out: {error}")
         return []

@@ -14,6 +14,7 @@ from service.answers.pooling import MeanPool, l2_normalize, top_predictions
 from service.errors import ServiceError
 from service.inference.build import LoadedNetwork
 from service.video.inline import clips_of
+from service.video.messages import ReadOptions
 
 TOP_K = 5
 PROJECTIONS = 8  # a wrong mean, crop or layer order changes several of them in the third digit
@@ -27,7 +28,7 @@ def report(network: LoadedNetwork, labels: Sequence[str], video: Path, say: Call
     """
     fc6, probabilities = MeanPool(), MeanPool()
     try:
-        for clip in clips_of(video, network.card.crop_left):
+        for clip in clips_of(video, ReadOptions.of(network.card)):
             outputs = network.run(clip[np.newaxis])
             fc6.add(outputs.fc6[0])
             probabilities.add(outputs.probabilities[0])

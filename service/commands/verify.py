@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model_store import c3d, store
+from model_store.card import SPORTS1M, STAND_IN
 from model_store.formats.canonical import POOL5
 from model_store.tensors import Float32, StoreError
 
@@ -40,16 +41,16 @@ def report(model: store.Model, say: Callable[[str], None], run: Run) -> None:
 def describe(model: store.Model) -> str:
     """What the model's known answer proves, in a sentence or two."""
     card = model.card
-    if card.weights == store.SPORTS1M:
+    if card.weights == SPORTS1M:
         label = model.labels[c3d.KNOWN_ANSWER]
         return f'{card.known_answer} ("{label}") is the known answer of the Sports-1M weights: they were read correctly.'
-    kind = "the stand-in weights: random numbers, not a trained network" if card.weights == store.STAND_IN else card.name
+    kind = "the stand-in weights: random numbers, not a trained network" if card.weights == STAND_IN else card.name
     recorded = f"{card.known_answer} is the recorded answer of {kind}. The answer of the Sports-1M weights is {c3d.KNOWN_ANSWER}."
-    if card.num_classes != c3d.NUM_CLASSES or card.weights == store.STAND_IN:
+    if card.num_classes != c3d.NUM_CLASSES or card.weights == STAND_IN:
         return recorded
     return (
         f"{recorded} These have {c3d.NUM_CLASSES} classes too. If they should be the Sports-1M weights, import them again with "
-        f"--name {store.SPORTS1M}, and run this again to learn what is wrong."
+        f"--name {SPORTS1M}, and run this again to learn what is wrong."
     )
 
 
@@ -78,7 +79,7 @@ def reread(name: str, tensor: Float32, *, flip: bool, channel_rows: bool) -> Flo
 
 
 def _refusal(model: store.Model, found: int, expected: int, run: Run) -> str:
-    what = "the Sports-1M weights" if model.card.weights == store.SPORTS1M else f'the weights of "{model.card.name}"'
+    what = "the Sports-1M weights" if model.card.weights == SPORTS1M else f'the weights of "{model.card.name}"'
     begin = f"Zeros behind the mean give class {found}; {what} give {expected}. "
     for flip, channel_rows, cause in (
         (False, True, "the rows of fc6 are in (channel, row, column) order"),

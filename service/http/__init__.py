@@ -1,1 +1,2 @@
-"""Who comes in and how a refusal reads: connection, middleware, admission, problems, request_log, metrics, disconnect."""
+"""Who comes in and how a refusal reads: connection, middleware, endpoints, admission, problems, request_log, metrics,
+disconnect."""

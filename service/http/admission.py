@@ -1,4 +1,4 @@
-"""How much is taken in at once. The answer to what is too much is given before a byte of its body is read."""
+"""Who may send a request, and how many may run at once. Both are decided before a byte of the body is read."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from service.errors import Overloaded, Unauthorized
+from service.http.endpoints import OPEN
 
-MAX_RETRY_AFTER_S = 120  # no measurement of now says more about a time later than that
+MAX_RETRY_AFTER_S = 120  # the queue as it is now says nothing about a later time
 MAX_WAITING_CLIPS = 512  # each of 64 requests reads 8 clips ahead of the network
 UNKNOWN_RETRY_AFTER_S = 5  # before anything was measured
 
 
 class Queue(NamedTuple):
-    """What is known of the batcher's queue: clips that wait, and how many are run in a second."""
+    """The batcher's queue: how many clips wait, and how many are run in a second lately."""
 
     waiting_clips: int
     clips_per_s: float
 
 
 class Admission:
-    """Counts the requests inside. ``queue`` tells of the batcher's, as it is now."""
+    """Counts the requests in progress. ``queue`` gives the batcher's queue as it is now."""
 
     def __init__(self, max_requests: int, queue: Callable[[], Queue], max_waiting_clips: int = MAX_WAITING_CLIPS) -> None:
         self._max_requests, self._max_waiting_clips, self._queue = max_requests, max_waiting_clips, queue
-        self.num_inside = 0
+        self.num_requests = 0
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """One request is inside. Raises Overloaded, with the seconds after which to try again, where there is no room."""
+        """Count one request while it is in progress. Raises Overloaded, with the seconds to wait, where there is no room."""
         queue = self._queue()
-        if self.num_inside >= self._max_requests or queue.waiting_clips >= self._max_waiting_clips:
-            raise overloaded(queue, self.num_inside)
-        self.num_inside += 1
+        if self.num_requests >= self._max_requests or queue.waiting_clips >= self._max_waiting_clips:
+            raise overloaded(queue, self.num_requests)
+        self.num_requests += 1
         try:
             yield
         finally:
-            self.num_inside -= 1
+            self.num_requests -= 1
 
 
-def overloaded(queue: Queue, num_inside: int) -> Overloaded:
+def overloaded(queue: Queue, num_requests: int) -> Overloaded:
     """The refusal. A request holds at least one clip that is still to be run, waiting or not yet cut."""
-    ahead = max(queue.waiting_clips, num_inside)
+    ahead = max(queue.waiting_clips, num_requests)
     seconds = math.ceil(ahead / queue.clips_per_s) if queue.clips_per_s else UNKNOWN_RETRY_AFTER_S
     seconds = min(max(seconds, 1), MAX_RETRY_AFTER_S)
     error = Overloaded(f"The service has as much to do as it takes on. Try again in {seconds} s, or at another instance.")
@@ -52,29 +53,35 @@ def overloaded(queue: Queue, num_inside: int) -> Overloaded:
     return error
 
 
-PROBES = frozenset({"/livez", "/readyz", "/health", "/startupz", "/metrics", "/v2/health/live", "/v2/health/ready"})
 SCHEME = {"type": "http", "scheme": "bearer", "description": "One of the keys in C3D_API_KEY, where the service has any."}
 
 
 class ApiKeys:
-    """``keys``: each of them opens; without any all is open. PROBES never need one: load balancers ask them without."""
+    """``keys``: each of them is valid; without any, everybody may ask. OPEN paths never need one."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
-    def check(self, path: str, authorization: bytes) -> None:
-        """Raises Unauthorized where the path is guarded and the Authorization header holds no key; b"" is none."""
+    def check(self, path: str, authorization: bytes) -> int | None:
+        """The place, from 1, of the key that the Authorization header holds, None for none; b"" is none.
+
+        Raises Unauthorized where the path is guarded and there is none.
+        """
         scheme, _, given = authorization.partition(b" ")
-        found = [hmac.compare_digest(given.strip(b" "), key) for key in self._keys]  # all: how long it takes tells nothing
+        found = [
+            hmac.compare_digest(given.strip(b" "), key) for key in self._keys
+        ]  # compare with all: the time taken reveals nothing
         if self._guards(path) and not (any(found) and scheme.lower() == b"bearer"):
             raise Unauthorized("The service asks for a key. Send one as the header 'Authorization: Bearer KEY'.")
+        return found.index(True) + 1 if any(found) and scheme.lower() == b"bearer" else None
 
     def describe(self, document: dict[str, Any]) -> None:
         """Say in an OpenAPI document what needs a key."""
-        document["components"]["securitySchemes"] = {"key": SCHEME}
+        if self._keys:
+            document["components"]["securitySchemes"] = {"key": SCHEME}
         for path, operations in document["paths"].items():
-            for operation in operations.values() if self._guards(path) else ():
-                operation["security"] = [{"key": []}]
+            for operation in operations.values():
+                operation["security"] = [{"key": []}] if self._guards(path) else []
 
     def _guards(self, path: str) -> bool:
-        return bool(self._keys) and path not in PROBES
+        return bool(self._keys) and path not in OPEN

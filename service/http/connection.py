@@ -1,4 +1,4 @@
-"""One connection: uvicorn's h11 protocol, with an end for clients that neither send nor take, and its refusals in our words."""
+"""One connection: uvicorn's h11 protocol, which ends clients that neither send nor take, and refuses by problem details."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Connection(H11Protocol):
     """Ends a connection that is slow to send the head of a request, or that takes nothing of an answer.
 
-    uvicorn would wait for ever. The bodies of requests are the door's.
+    uvicorn would wait for ever. Bodies of requests have their deadlines in the middleware.
     """
 
     idle_s = 30.0
@@ -32,12 +32,15 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """A client has come: the time for its first head begins."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(0)  # writing pauses as long as anything is left here that the system did not take
+        transport.set_write_buffer_limits(0)  # writing pauses while anything is left that the system did not take
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
-        """Some bytes have come; dripping ones do not begin the time anew."""
-        super().data_received(data)
+        """Some bytes have come. They do not restart the time for a head."""
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")  # RFC 9112, section 2.2: an empty line before a request is ignored
+        if data:
+            super().data_received(data)
         self._watch_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -56,13 +59,17 @@ class Connection(H11Protocol):
         super().resume_writing()
         _cancel(self._write_timer)
 
+    def _should_upgrade(self) -> bool:
+        """Whether to speak another protocol: never, and Java's clients offer h2c with every request, so it is not warned of."""
+        return False
+
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
+        """Answer bytes that are not HTTP."""
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:  # an answer is on its way already
             self.transport.close()
             return
         record = RequestRecord(uuid.uuid4().hex, "", "")
-        answer = problem(MalformedRequest("That is no HTTP/1.1 request. Send one as RFC 9112 has it."), record)
+        answer = problem(MalformedRequest("This is not an HTTP/1.1 request (RFC 9112)."), record)
         ours = [(b"x-request-id", record.request_id.encode()), (b"connection", b"close")]
         head = h11.Response(status_code=400, headers=[*self.server_state.default_headers, *answer.raw_headers, *ours])
         for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):

@@ -1,4 +1,4 @@
-"""ASGI middleware that every request passes first and every answer last: request id, body limit, the answer of last resort."""
+"""ASGI middleware that every request passes first and every response last: the id, keys, limits and the last-resort error."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, Draining, Internal, ServiceError, UploadTimeout
-from service.http.admission import PROBES, Admission, ApiKeys
+from service.errors import BodyTooLarge, CrossSiteRequest, Draining, Internal, ServiceError, UploadTimeout
+from service.http.admission import Admission, ApiKeys
+from service.http.endpoints import PROBES, served_path
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -21,33 +22,37 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")  # what is taken over from a client; it goes into headers and logs
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")  # the only ids taken over from clients, since they go into headers and logs
 UPLOAD_TIMEOUT_S = 600.0  # for a whole body: 512 MiB at 7 Mbit/s
-DRAIN_BYTES = 64 * 1024 * 1024  # of a refused body read on, so that a client which is still sending sees the answer
+DRAIN_BYTES = 64 * 1024 * 1024  # read of a refused body, so that a client that is still sending sees the response
 DRAIN_S = 10.0
 
 
 class RequestMiddleware:
     """Wraps the application. Sets ``request.state.record``, which is filled on the way and written at the end."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, access: ApiKeys, admission: Admission, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, api_keys: ApiKeys, admission: Admission, metrics: Metrics) -> None:
         self._app, self._settings = app, settings
-        self._access, self._admission, self._metrics = access, admission, metrics
+        self._api_keys, self._admission, self._metrics = api_keys, admission, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        head = scope["method"] == "HEAD"
+        path = served_path(scope["path"])
+        # A new scope: the server still has to know that a response to HEAD has no body.
+        scope = {**scope, "path": path, "method": "GET" if head else scope["method"]}
         headers = dict(scope["headers"])
         record = _record(scope, headers)
         scope.setdefault("state", {})["record"] = record
-        body = _Body(receive, headers, self._settings)
-        answer = _Answer(send, body, record)
+        body = _RequestBody(receive, headers, self._settings)
+        response = _Response(send, body, record, head=head)
         self._metrics.request_began(record.endpoint)
         started = time.perf_counter()
         try:
-            await self._answered(scope, headers, body, answer, record)
+            await self._respond(scope, headers, body, response, record)
         finally:
             record.seconds = time.perf_counter() - started
             record.code = record.code or OK
@@ -56,50 +61,62 @@ class RequestMiddleware:
             if scope["path"] not in PROBES and (scope["method"] == "POST" or (record.status or 0) >= 400):
                 record.write(log)  # probes come many a second, and what they find is written where it happens
 
-    async def _answered(
-        self, scope: Scope, headers: dict[bytes, bytes], body: _Body, answer: _Answer, record: RequestRecord
+    async def _respond(
+        self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord
     ) -> None:
-        """Whatever happens, an answer; but for a client that has left."""
+        """Whatever happens, send a response, except to a client that has left."""
         try:
-            await self._through(scope, headers, body, answer)
+            await self._admit(scope, headers, body, response, record)
         except ServiceError as error:
             self._metrics.refused(error.code)
-            await problem(error, record)(scope, body, answer)
+            await problem(error, record)(scope, body, response)
         except ClientDisconnect:
             record.code = CLIENT_LEFT
-        except asyncio.CancelledError:  # the server's last word in a drain that took too long; it wants no more than an end
+        except asyncio.CancelledError:  # the drain took too long, and the server ends the request
             late = Draining("The service is shutting down. Ask another instance.")
             record.code, body.whole = late.code, True
-            if not answer.started:
-                await problem(late, record)(scope, body, answer)
-            elif answer.in_lines:
-                await answer({"type": "http.response.body", "body": last_line(late, record)})
+            if not response.started:
+                await problem(late, record)(scope, body, response)
+            elif response.in_lines:
+                await response({"type": "http.response.body", "body": last_line(late, record)})
         except Exception as error:
-            if answer.started:
+            if response.started:
                 log.exception("the answer broke off", extra=record.ids())
                 return
-            await problem(Internal.because(error), record)(scope, body, answer)
+            await problem(Internal.because(error), record)(scope, body, response)
 
-    async def _through(self, scope: Scope, headers: dict[bytes, bytes], body: _Body, answer: _Answer) -> None:
-        """Into the application, for who may ask and if there is room; there always is for probes, which are no POST."""
-        self._access.check(scope["path"], headers.get(b"authorization", b""))
+    async def _admit(
+        self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord
+    ) -> None:
+        """Pass a request with a valid key on to the application, if there is room. Only POST requests need room."""
+        record.key = self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
         if scope["method"] != "POST":
-            await self._app(scope, body, answer)
+            await self._app(scope, body, response)
             return
+        self._check_site(headers)
         body.check()
         with self._admission.one():
-            await self._app(scope, body, answer)
+            await self._app(scope, body, response)
+
+    def _check_site(self, headers: dict[bytes, bytes]) -> None:
+        """Refuse what a page of another site has the reader's browser send: it would make a service on his machine compute."""
+        allowed = self._settings.allowed_origins()
+        if headers.get(b"sec-fetch-site") != b"cross-site" or "*" in allowed:
+            return
+        if headers.get(b"origin", b"").decode("latin-1") not in allowed:
+            raise CrossSiteRequest("Web pages of this origin may not ask here. The operator can allow it by C3D_CORS_ORIGINS.")
 
 
 def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
     given = headers.get(b"x-request-id", b"")
     request_id = given.decode() if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     trace_id = trace_id_of(headers.get(b"traceparent", b"").decode("latin-1"))
-    return RequestRecord(request_id, scope["method"], scope["path"], trace_id)
+    client = scope["client"][0] if scope.get("client") else None  # behind a trusted proxy uvicorn puts the forwarded one there
+    return RequestRecord(request_id, scope["method"], scope["path"], trace_id, client)
 
 
-class _Body:
-    """The request's ``receive``: with deadlines and a limit, and knowing whether the body has been read to its end."""
+class _RequestBody:
+    """The request's ``receive``, with deadlines and a limit. It knows whether the body has been read to its end."""
 
     def __init__(self, receive: Receive, headers: dict[bytes, bytes], settings: Settings) -> None:
         self._receive, self._settings = receive, settings
@@ -107,12 +124,12 @@ class _Body:
         self._announced = int(length) if length.isdigit() else 0
         self._received = 0
         self.whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
-        # A client that asked for leave to send its body has not begun to: there is nothing to drain.
+        # A client that waits for "100 Continue" has not sent its body yet, so there is nothing to drain.
         self._unasked = headers.get(b"expect", b"").lower() == b"100-continue"
         self._deadline = asyncio.get_running_loop().time() + UPLOAD_TIMEOUT_S
 
     def check(self) -> None:
-        """Raises BodyTooLarge for what was announced or has come."""
+        """Raises BodyTooLarge where the announced or the received size is over the limit."""
         limit = self._settings.max_upload_bytes
         if max(self._announced, self._received) > limit:
             raise BodyTooLarge(f"The body is over {limit} bytes. Send a shorter or a more compressed video.")
@@ -125,20 +142,20 @@ class _Body:
 
     async def _next(self) -> Message:
         if self.whole:
-            return await self._receive()  # nothing comes but the client's leaving, for which there is no deadline
+            return await self._receive()  # only a disconnect can follow, and it has no deadline
         self._unasked = False
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(self._deadline, loop.time() + self._settings.upload_idle_s)):
                 message = await self._receive()
         except TimeoutError as error:
-            self.whole = True  # as far as we care: it is not waited for any more
+            self.whole = True  # the rest is not waited for
             raise UploadTimeout("The body came too slowly, or not at all. Send it again, over a better connection.") from error
         self.whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def drain(self) -> None:
-        """Read on, within bounds, without keeping anything."""
+        """Read the rest of the body, within bounds, and drop it."""
         left = 0 if self._unasked else DRAIN_BYTES
         try:
             async with asyncio.timeout(DRAIN_S):
@@ -148,16 +165,16 @@ class _Body:
             log.debug("a refused body was still being sent")
 
 
-class _Answer:
-    """The request's ``send``: adds the request id and its times, and ends an early answer only when the body has been drained.
+class _Response:
+    """The request's ``send``. It adds the id and the times, and ends an early response only when the body has been drained.
 
-    The answer itself goes out at once. Were the connection closed behind it with bytes unread, a client that is still
-    sending would see a reset instead. And since what follows an answer waits until the system has taken it, a large answer that
-    nobody reads is a request inside, and counts as one.
+    The response itself goes out at once. If the connection were closed behind it with unread bytes, a client that is still
+    sending would see a reset instead of the response. Since the end waits until the system has taken the response, a large one
+    that nobody reads still counts as a request in progress.
     """
 
-    def __init__(self, send: Send, body: _Body, record: RequestRecord) -> None:
-        self._send, self._body, self._record = send, body, record
+    def __init__(self, send: Send, body: _RequestBody, record: RequestRecord, *, head: bool) -> None:
+        self._send, self._body, self._record, self._head = send, body, record, head
         self._since = time.perf_counter()
         self.started = self.in_lines = False
 
@@ -170,9 +187,11 @@ class _Answer:
             timing = server_timing(self._record.stages_ms or total).encode()
             ours = [(b"x-request-id", self._record.request_id.encode()), (b"server-timing", timing)]
             if not self._body.whole:
-                ours.append((b"connection", b"close"))  # or what is left of the body would be waited for without an end
+                ours.append((b"connection", b"close"))  # or the server would wait for the rest of the body for ever
             message = {**message, "headers": [*message.get("headers", []), *ours]}
-        elif not message.get("more_body", False):
+        elif self._head:
+            message = {**message, "body": b""}
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._body.drain()
             message = {"type": "http.response.body"}

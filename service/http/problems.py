@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Annotated, Literal, NotRequired
 
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 from starlette.exceptions import HTTPException
+from typing_extensions import TypedDict
 
 from service import errors
 from service.errors import ServiceError, invalid_option, printable
@@ -20,6 +22,31 @@ MEDIA_TYPE = "application/problem+json"
 TYPE = "about:blank"  # section 4.2.1: status, code and title say what a type would
 
 
+class ProblemOut(TypedDict):
+    """RFC 9457: what went wrong."""
+
+    type: Annotated[str, Field(description="Always about:blank: the code says what a type would.", examples=["about:blank"])]
+    title: Annotated[str, Field(description="The code in words.", examples=["No video in the file"])]
+    status: Annotated[int, Field(description="The HTTP status.", examples=[422])]
+    code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["no_video_stream"])]
+    detail: Annotated[
+        str, Field(description="What to do about it.", examples=["The file holds no video, only sound or a still picture."])
+    ]
+    request_id: Annotated[
+        str, Field(description="Under which the log holds the cause.", examples=["0f4c2b7de1a94a57a6a2b1d9c3e85f60"])
+    ]
+    error: NotRequired[
+        Annotated[str, Field(description="Under /v2, whose protocol wants it: the detail again.", examples=["Ask again."])]
+    ]
+
+
+class ErrorLine(TypedDict):
+    """The last line of a stream in which something went wrong."""
+
+    type: Annotated[Literal["error"], Field(description="Of the line.", examples=["error"])]
+    error: ProblemOut
+
+
 def problem(error: ServiceError, record: RequestRecord) -> Response:
     """The answer that tells of the error."""
     body = orjson.dumps(problem_fields(error, record), option=orjson.OPT_APPEND_NEWLINE)
@@ -28,10 +55,11 @@ def problem(error: ServiceError, record: RequestRecord) -> Response:
 
 def last_line(error: ServiceError, record: RequestRecord) -> bytes:
     """The same at the end of an answer in lines."""
-    return orjson.dumps({"type": "error", "error": problem_fields(error, record)}, option=orjson.OPT_APPEND_NEWLINE)
+    line: ErrorLine = {"type": "error", "error": problem_fields(error, record)}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def problem_fields(error: ServiceError, record: RequestRecord) -> dict[str, Any]:
+def problem_fields(error: ServiceError, record: RequestRecord) -> ProblemOut:
     """The problem's fields. The request's line in the log has the reason; our own failures have a line with the stack too."""
     record.code = error.code
     cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
@@ -39,9 +67,17 @@ def problem_fields(error: ServiceError, record: RequestRecord) -> dict[str, Any]
         log.error("%s: %s%s", error.code, error, cause, exc_info=error, extra=record.ids())
     else:
         record.reason = f"{error}{cause}"
-    content = {"type": TYPE, "title": error.title, "status": error.status, "code": error.code}
-    content |= {"detail": str(error), "request_id": record.request_id}
-    return content | ({"error": content["detail"]} if record.is_v2() else {})  # where that protocol looks for it
+    content: ProblemOut = {
+        "type": TYPE,
+        "title": error.title,
+        "status": error.status,
+        "code": error.code,
+        "detail": str(error),
+        "request_id": record.request_id,
+    }
+    if record.is_v2():
+        content["error"] = str(error)  # where that protocol looks for it
+    return content
 
 
 def install(app: FastAPI) -> None:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, get_args
 
+from pythonjsonlogger.json import JsonFormatter
+
+from service.http.endpoints import OTHER, V2, endpoint_of
 from service.settings import Settings
 
-OTHER = "other"
-V2_MODEL = "/v2/models/c3d"
-V2_OTHER = "/v2/other"  # below /v2, and none of ours
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# The paths that are written out. All others are a client's text, which may hold anything, secrets included.
-ROUTES = frozenset(
-    {
-        *("/classify", "/features", "/livez", "/readyz", "/health", "/startupz", "/info", "/labels", "/metrics"),
-        *("/docs", "/openapi.json"),
-        *("/v2", "/v2/health/live", "/v2/health/ready", V2_OTHER, V2_MODEL, f"{V2_MODEL}/ready", f"{V2_MODEL}/infer"),
-    }
-)
-STAGES = ("fetch", "decode", "queue", "model")
+Stage = Literal["fetch", "decode", "queue", "model"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 IDS = ("request_id", "trace_id")  # what any line may carry, by logging's ``extra``
 # Whose lines are written from `log_level` on. Other libraries' are from warnings on: below, they write URLs and headers.
 OURS = ("service", "model_store")
@@ -40,13 +32,15 @@ TRACEPARENT = re.compile(
 class RequestRecord:
     """What the log says of one request; filled while it is served. None is what was never known, and is left out.
 
-    ``endpoint`` is given as the request's path: what is none of ours becomes "other", as does a strange method.
+    ``endpoint`` is given as the request's path. An unknown path or method becomes "other".
     """
 
     request_id: str
     method: str
     endpoint: str
     trace_id: str | None = None
+    client: str | None = None  # its address
+    key: int | None = None  # which of the keys it used, counted from 1
     source_kind: Literal["form", "raw", "url", "tensors", "none"] = "none"
     size_bytes: int | None = None  # of the video, or of the body with the clips
     container: str | None = None
@@ -61,12 +55,11 @@ class RequestRecord:
 
     def __post_init__(self) -> None:
         self.method = self.method if self.method in METHODS else OTHER
-        route = self.endpoint.replace(f"{V2_MODEL}/versions/1", V2_MODEL)  # the only one: with or without it, it is the same
-        self.endpoint = route if route in ROUTES else V2_OTHER if route.startswith("/v2/") else OTHER
+        self.endpoint = endpoint_of(self.endpoint)
 
     def is_v2(self) -> bool:
         """Whether the client speaks the Open Inference Protocol."""
-        return self.endpoint.startswith("/v2")
+        return self.endpoint.startswith(V2)
 
     def ids(self) -> dict[str, str]:
         """``extra`` for any other line about this request."""
@@ -85,16 +78,18 @@ class RequestRecord:
         log.info("%s %s %s %s", self.method, self.endpoint, status, self.code or "-", extra={"request_record": self})
 
 
-class JsonLines(logging.Formatter):
-    """A record as one line of JSON, ASCII only: no control character of any script can begin another line."""
+class JsonLines(JsonFormatter):
+    """A record as one line of JSON. It is ASCII only, so that no control character of any script can begin another line."""
 
-    def format(self, record: logging.LogRecord) -> str:
+    def __init__(self) -> None:
+        super().__init__(json_ensure_ascii=True)
+
+    def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """``timestamp``, ``level``, ``logger``, ``message``, the ids or the request's fields, and ``exc`` where there is one."""
-        entry: dict[str, object] = {"timestamp": _timestamp(record), "level": record.levelname, "logger": record.name}
-        entry |= {"message": record.getMessage()} | _extras(record)
+        log_data |= {"timestamp": _timestamp(record), "level": record.levelname, "logger": record.name}
+        log_data |= {"message": record.getMessage()} | _extras(record)
         if trouble := _trouble(self, record):
-            entry["exc"] = trouble
-        return json.dumps(entry)
+            log_data["exc"] = trouble
 
 
 class TextLines(logging.Formatter):
@@ -110,7 +105,7 @@ class TextLines(logging.Formatter):
 def configure(settings: Settings) -> None:
     """Have everything that logs in this process, uvicorn included, write to stderr, in the format and from the level set.
 
-    uvicorn must be told ``log_config=None``, or it takes its lines back.
+    uvicorn needs ``log_config=None``, or it configures its own lines again.
     """
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)

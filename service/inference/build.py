@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
-from model_store.store import Card, Model
+from model_store.card import Card
+from model_store.store import Model
 
 Progress = Callable[[float], None]
 

@@ -21,6 +21,7 @@ from model_store import c3d
 from service.inference.engines import ENGINES
 
 if TYPE_CHECKING:
+    from model_store.card import Card
     from model_store.store import Model
 
 # On a CPU a batch of 8 gains little over 4 and holds the device for more than a second, and 3 clips in one batch take less
@@ -50,7 +51,7 @@ class Network:
         self.batch_sizes = BATCH_SIZES[device]
         self.traces = 0
         self.calibration_sha256: str | None = None
-        self._behind_mean = _layers(model.card.num_classes, "float32" if precision == "tf32" else precision)
+        self._behind_mean = _layers(model.card, "float32" if precision == "tf32" else precision)
         for name, tensor in model.tensors():
             layer, variable = name.split("/")
             getattr(self._behind_mean.get_layer(layer), variable).assign(tensor)
@@ -87,7 +88,7 @@ class Network:
         self.traces += 1
 
 
-def _layers(num_classes: int, dtype: str) -> Any:
+def _layers(card: Card, dtype: str) -> Any:
     """The layer table as a Keras model: mean-subtracted float32 clips in, float32 fc6, fc7 and probabilities out.
 
     Variables begin as zeros: random initial values would cost seconds and be overwritten. fc8 and its softmax stay
@@ -95,7 +96,7 @@ def _layers(num_classes: int, dtype: str) -> Any:
     """
     outputs = {}
     x = clips = keras.Input(c3d.CLIP_SHAPE, dtype="float32", name="clips_minus_mean")
-    for layer in c3d.LAYERS:
+    for layer in c3d.layers(card.pool5):
         common = {"name": layer.name, "dtype": "float32" if layer.kind == "softmax" else dtype}
         dense = {"kernel_initializer": "zeros", "bias_initializer": "zeros", **common}
         match layer.kind:
@@ -109,10 +110,10 @@ def _layers(num_classes: int, dtype: str) -> Any:
                 x = keras.layers.Flatten(**common)(x)
             case "dense":
                 x = keras.layers.Dense(layer.argument, activation="relu", **dense)(x)
-            case "softmax" if num_classes:
-                x = keras.layers.Dense(num_classes, activation="softmax", **dense)(x)
+            case "softmax" if card.num_classes:
+                x = keras.layers.Dense(card.num_classes, activation="softmax", **dense)(x)
         outputs[layer.name] = x
-    names = ("fc6", "fc7", "fc8") if num_classes else ("fc6", "fc7")
+    names = ("fc6", "fc7", "fc8") if card.num_classes else ("fc6", "fc7")
     return keras.Model(clips, [keras.ops.cast(outputs[name], "float32") for name in names], name="c3d_behind_mean")
 
 

@@ -92,7 +92,7 @@ def graph(model: Model) -> Any:
     subtrahend = _named("mean", op.parameter(c3d.CLIP_SHAPE, ov.Type.f32))
     x = op.transpose(op.subtract(op.convert(clips, ov.Type.f32), subtrahend), (0, 4, 1, 2, 3))
     outputs = []
-    for layer in c3d.LAYERS:
+    for layer in c3d.layers(model.card.pool5):
         if layer.kind == "softmax" and not model.card.num_classes:
             break
         x = _layer(layer, x, weights)

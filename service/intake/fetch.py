@@ -35,6 +35,7 @@ REDIRECTS = {301, 302, 303, 307, 308}
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 4  # of a host, tried in turn
 CONNECT_S = 10.0  # for one of them, and as long again for its TLS handshake
+COMPRESSING = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz", "bzip2", "xz", "lzma", "lz4"}
 HTML = {"text/html", "application/xhtml+xml"}
 HEADERS = [("User-Agent", "c3d-service"), ("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Connection", "close")]
 
@@ -131,7 +132,10 @@ class Fetcher:
             raise UrlFetchFailed(f"'{host}' answered with status {status} instead of a file.")
         if headers.get("content-type", "").partition(";")[0].strip().lower() in HTML:
             raise UrlFetchFailed(f"What '{host}' gave is a web page, not a video file. Give the URL of the file itself.")
-        if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        codings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
+        if (
+            codings & COMPRESSING
+        ):  # others, as S3's "aws-chunked" and the "utf-8" of careless uploads, leave the bytes as they are
             raise UrlFetchFailed(f"'{host}' sent the file compressed, which it was asked not to do. Send the file itself.")
         if int(headers.get("content-length", "0")) > self._policy.max_bytes:  # digits: h11 refuses all else
             raise self._too_large()

@@ -51,7 +51,7 @@ class FetchPolicy:
 def joined(base: httpx2.URL, text: str) -> httpx2.URL:
     """The URL, or where a redirect leads from ``base``; without the dot that may end a host, which no certificate has."""
     try:
-        url = base.join(text[: MAX_URL_LENGTH + 1])
+        url = base.join(text.strip()[: MAX_URL_LENGTH + 1])
         if len(str(url)) <= MAX_URL_LENGTH:
             return url.copy_with(host=host_of(url).removesuffix("."))
     except (httpx2.InvalidURL, ValueError):

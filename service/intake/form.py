@@ -1,4 +1,4 @@
-"""A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into a sink, the other fields into a list."""
+"""A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into the spool, the other fields into a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.errors import InvalidOption, MalformedRequest, SourceConflict, SourceRequired, printable
-from service.intake.spool import Sink
+from service.intake.spool import SpoolWriter
 
 MAX_FIELDS = 64  # beside the file
 MAX_FIELD_BYTES = 4096
@@ -17,18 +17,20 @@ FILE_FIELD = "file"
 
 
 class Form:
-    """A multipart/form-data body (RFC 7578) taken apart as it comes: the one file into the sink, the rest into ``fields``."""
+    """A multipart/form-data body (RFC 7578) taken apart as it comes: the one file to ``writer``, the rest into ``fields``."""
 
-    def __init__(self, sink: Sink, boundary: bytes) -> None:
+    def __init__(self, writer: SpoolWriter, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
             raise MalformedRequest("The Content-Type header names no usable boundary. Let your HTTP client set that header.")
-        self._sink = sink
+        self._writer = writer
         self.fields: list[tuple[str, str]] = []
         self.num_files = 0
         self._header = (bytearray(), bytearray())
         self._disposition = b""
         self._field: tuple[str, bytearray] | None = None
         self._ended = False
+        self._delimiter, self._preamble = b"--" + boundary, bytearray(b"\r\n")  # a boundary begins a line
+        self._begun = False
         callbacks = {
             "on_part_begin": self._begin_part,
             "on_header_field": partial(self._collect, 0),
@@ -42,12 +44,27 @@ class Form:
         self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # it wants its own TypedDict
 
     def write(self, data: bytes) -> None:
+        """Take the next bytes of the body. Raises MalformedRequest, and what a part of it is refused for."""
+        if not self._begun:
+            data = self._behind_preamble(data)
         try:
             self._parser.write(data)
         except FormParserError as error:
             raise MalformedRequest("The multipart body is malformed. Let an HTTP library write it.") from error
 
+    def _behind_preamble(self, data: bytes) -> bytes:
+        """From the first boundary on: what precedes it is to be ignored (RFC 2046, section 5.1.1)."""
+        first_line = b"\r\n" + self._delimiter
+        self._preamble += data
+        found = self._preamble.find(first_line)
+        if found < 0:
+            del self._preamble[: -len(first_line)]  # it may have begun in what is kept
+            return b""
+        self._begun = True
+        return bytes(self._preamble[found + 2 :])
+
     def finish(self) -> None:
+        """Raises MalformedRequest where the body is not whole."""
         if not self._ended:
             raise MalformedRequest("The multipart body ends before its closing boundary. Send it again, whole.")
 
@@ -80,7 +97,7 @@ class Form:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._field is None:
-            self._sink.write(data[start:end])
+            self._writer.write(data[start:end])
             return
         self._field[1].extend(data[start:end])
         if len(self._field[1]) > MAX_FIELD_BYTES:

@@ -28,9 +28,11 @@ from service.errors import (
 from service.http.disconnect import unless_left
 from service.intake.fetch import Fetcher
 from service.intake.form import Form
-from service.intake.spool import Reserve, Sink, Spool
+from service.intake.spool import Reserve, Spool, SpoolWriter
 
 MAX_JSON_BYTES = 64 * 1024
+# Types that clients give video files beside video/*.
+RAW = {b"application/octet-stream", b"binary/octet-stream", b"application/mp4", b"application/ogg", b"image/gif"}
 KINDS = {"form": "form", "raw": "raw", "json": "url"}
 FILE_NAME = "video"  # no suffix, no digits: FFmpeg must judge by content, and must not take it for an image sequence
 HOW_TO_SEND = (
@@ -45,7 +47,7 @@ HOW_TO_SEND = (
 class Source:
     """A whole video on disk: its path, ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came.
 
-    Other files of the request are made beside it by `create`, are closed and deleted with it, and their bytes told to
+    Other files of the request are made beside it by `create`, are closed and deleted with it, and take their bytes from
     ``reserve`` before they are written.
     """
 
@@ -73,21 +75,21 @@ async def receive(request: Request, spool: Spool, fetcher: Fetcher) -> AsyncIter
     with _private_directory(spool.path) as directory:
         path = Path(directory) / FILE_NAME
         with _disk_full(), spool.share() as reserve, ExitStack() as files, path.open("xb", buffering=0) as file:
-            sink = Sink(file, reserve)
+            writer = SpoolWriter(file, reserve)
             if kind == "json":
                 url, fields = _url_and_options(await _small_body(request))
-                await unless_left(request, fetcher.fetch(url, sink.take))
+                await unless_left(request, fetcher.fetch(url, writer.take))
             else:
-                fields = await _upload(request, sink, Form(sink, boundary) if kind == "form" else None)
-            await sink.flush()
-            if not sink.size_bytes:
+                fields = await _upload(request, writer, Form(writer, boundary) if kind == "form" else None)
+            await writer.flush()
+            if not writer.size_bytes:
                 raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-            yield Source(path, reserve, files, KINDS[kind], sink.size_bytes, sink.digest.hexdigest(), fields)
+            yield Source(path, reserve, files, KINDS[kind], writer.size_bytes, writer.digest.hexdigest(), fields)
 
 
 def _private_directory(spool_dir: Path) -> tempfile.TemporaryDirectory[str]:
     with _disk_full():
-        spool_dir.mkdir(mode=0o700, exist_ok=True)  # whoever tidies the system's temporary directory may have taken it
+        spool_dir.mkdir(mode=0o700, exist_ok=True)  # a tidier of the system's temporary directory may have removed it
         return tempfile.TemporaryDirectory(dir=spool_dir, prefix="request-")
 
 
@@ -103,10 +105,11 @@ def _disk_full() -> Iterator[None]:
 
 def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
     """What the body is, and a form's boundary. Raises where it can hold no video."""
+    check_not_compressed(request)
     media_type, parameters = parse_options_header(request.headers.get("content-type", ""))
     if media_type == b"multipart/form-data":
         return "form", parameters.get(b"boundary", b"")
-    if media_type.startswith(b"video/") or media_type == b"application/octet-stream":
+    if media_type.startswith(b"video/") or media_type in RAW:
         return "raw", b""
     if media_type == b"application/json":
         return "json", b""
@@ -115,20 +118,28 @@ def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
     raise UnsupportedMediaType(HOW_TO_SEND)
 
 
-async def _upload(request: Request, sink: Sink, form: Form | None) -> list[tuple[str, str]]:
-    """Put the video into the sink; the form's other fields."""
+def check_not_compressed(request: Request) -> None:
+    """Raises UnsupportedMediaType where the body has a Content-Encoding."""
+    if request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+        error = UnsupportedMediaType("The body is compressed (Content-Encoding). Send it as it is: videos hardly get smaller.")
+        error.headers = {"Accept-Encoding": "identity"}  # RFC 9110, section 12.5.3: what would be accepted
+        raise error
+
+
+async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> list[tuple[str, str]]:
+    """Write the video; the form's other fields."""
     async for chunk in request.stream():
         if form:
-            form.write(chunk)  # which gives the file's part of it to the sink
-        await sink.take(b"" if form else chunk)
+            form.write(chunk)  # which writes the part of it that is the file
+        await writer.take(b"" if form else chunk)
     if form is None:
         return []
     form.finish()
     if not form.num_files:
         raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
-    if any(name == "url" for name, _ in form.fields):
+    if any(name == "url" and value for name, value in form.fields):
         raise SourceConflict("The form holds a file and a URL. Send one of them.")
-    return form.fields
+    return [(name, value) for name, value in form.fields if name != "url"]
 
 
 async def _small_body(request: Request) -> bytes:
@@ -148,10 +159,11 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
         content = None
     if not isinstance(content, dict):
         raise MalformedRequest('The body is no JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
-    if "url" not in content:
+    if content.get("url") in (None, ""):
         raise SourceRequired('The JSON names no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
     url = content.pop("url")
-    options = [(name, each) for name, value in content.items() for each in (value if isinstance(value, list) else [value])]
+    given = {name: value for name, value in content.items() if value is not None}
+    options = [(name, each) for name, value in given.items() for each in (value if isinstance(value, list) else [value])]
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
         raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
-    return url, [(name, str(value)) for name, value in options]
+    return url.strip(), [(name, str(value)) for name, value in options]

@@ -21,7 +21,7 @@ from service.errors import DiskFull
 log = logging.getLogger(__name__)
 
 PREFIX = "c3d-spool-"
-Reserve = Callable[[int], None]  # told of bytes that are about to be written; raises DiskFull where they are too many
+Reserve = Callable[[int], None]  # called with the bytes about to be written; raises DiskFull where they are too many
 
 
 class Spool:
@@ -102,10 +102,10 @@ def _sweep(parent: Path) -> None:
 WRITE_BYTES = 1024 * 1024  # collected before a thread writes them: a hop to a thread costs more than a small write
 
 
-class Sink:
+class SpoolWriter:
     """Collects bytes for ``file``, which must stay open until `flush` has returned.
 
-    ``reserve`` is told of bytes before they are written, and may raise.
+    ``reserve`` is called with a number of bytes before they are written, and may raise.
     """
 
     def __init__(self, file: BinaryIO, reserve: Callable[[int], None] = lambda size: None) -> None:

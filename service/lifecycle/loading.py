@@ -9,16 +9,19 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
-from model_store import c3d, calibration
-from model_store.store import SPORTS1M, Card, ModelMissing, StoreError, names, open_model
+from model_store import calibration
+from model_store.card import Card
+from model_store.store import names, open_model
+from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
 from service.inference.build import LoadedNetwork, Progress, build
 from service.lifecycle import native_output
-from service.lifecycle.readiness import Readiness, Serving
+from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
 from service.video.messages import ReadOptions
@@ -41,12 +44,12 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
     model = open_model(settings.model_store, settings.model)
     network = build(model, settings.engine, settings.precision)
     network.warm_up(progress)
-    expected = c3d.KNOWN_ANSWER if model.card.weights == SPORTS1M else model.card.known_answer
+    expected = model.card.known_answer
     answer = network.known_answer()
     if answer is not None and expected is not None and answer[0] != expected:
         raise errors.KnownAnswerWrong(
             f"These weights see class {answer[0]} in a clip of zeros, not {expected}: they were read in a wrong layout or are "
-            "not what they claim to be. Get them anew with `python -m model_store pull`."
+            "not what they claim to be. Run `python -m service verify` to learn why."
         )
     log.debug("%r is ready; zeros give %s", network, answer)
     return network
@@ -147,9 +150,8 @@ async def start(
 
 
 def _reading(settings: Settings, card: Card) -> ReadOptions:
-    return ReadOptions(
-        crop_left=card.crop_left,
-        honour_color_tags=card.color_tags == "honour",
+    return replace(
+        ReadOptions.of(card),
         max_pixels=settings.max_pixels,
         max_video_s=settings.max_video_s,
         max_fps=settings.max_fps,
@@ -157,8 +159,15 @@ def _reading(settings: Settings, card: Card) -> ReadOptions:
 
 
 def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
-    run = {"precision": network.precision, "backend": network.backend, "version": VERSION}
-    run |= {"calibration_sha256": network.calibration_sha256} if network.calibration_sha256 else {}
-    keys = ("name", "weights", "weights_sha256", "preprocessing", "mean")
-    info = {"model": network.card.model_dump(), "batch_sizes": list(network.batch_sizes), **run}
-    return Serving(pipeline, {key: getattr(network.card, key) for key in keys} | run, info, network.labels)
+    card = network.card
+    model = model_out(card, network.precision, network.backend)
+    info: InfoOut = {
+        "model": card.model_dump(),
+        "batch_sizes": list(network.batch_sizes),
+        "precision": network.precision,
+        "backend": network.backend,
+        "version": VERSION,
+    }
+    if network.calibration_sha256:
+        model["calibration_sha256"] = info["calibration_sha256"] = network.calibration_sha256
+    return Serving(pipeline, model, info, network.labels)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from model_store.card import Card
 from service.errors import Draining, ServiceError, Warming, WorkerDown
 from service.http.admission import Queue
 from service.pipeline import Pipeline
+from service.settings import VERSION
 from service.video.messages import VideoWarning
 
 STAND_IN_WARNING = VideoWarning(
@@ -17,13 +22,89 @@ STAND_IN_WARNING = VideoWarning(
 )
 
 
+class ModelOut(TypedDict):
+    """What computed the answer. With the same bytes and this block the numbers can be had again."""
+
+    name: Annotated[str, Field(description="Of the model in the store.", examples=["sports1m"])]
+    weights: Annotated[str, Field(description="`sports1m`, `stand-in` (random numbers), or another name.", examples=["sports1m"])]
+    weights_sha256: Annotated[str, Field(description="Over the tensors, whatever file they came from.", examples=["9f" * 32])]
+    preprocessing: Annotated[
+        str,
+        Field(
+            description="The preset that the fields below come from: the original's, or a port's by name.",
+            examples=["c3d-sports1m"],
+        ),
+    ]
+    keep_aspect: Annotated[
+        bool, Field(description="Whether frames keep their aspect: the short side becomes frame_rows.", examples=[False])
+    ]
+    frame_rows: Annotated[int, Field(description="Rows that a frame is resized to.", examples=[128])]
+    frame_columns: Annotated[int, Field(description="Columns that a frame is resized to.", examples=[171])]
+    crop_top: Annotated[
+        int, Field(description="Row where the crop of 112x112 starts; central where the aspect is kept.", examples=[8])
+    ]
+    crop_left: Annotated[int, Field(description="Column where the crop starts, likewise.", examples=[29])]
+    color_tags: Annotated[
+        str, Field(description="`honour` a file's colour matrix, or `ignore` it: BT.601 always.", examples=["honour"])
+    ]
+    channel_order: Annotated[str, Field(description="What the network was trained on.", examples=["BGR"])]
+    scale: Annotated[float, Field(description="What grey levels are multiplied by behind the mean.", examples=[1.0])]
+    mean: Annotated[str, Field(description="The mean that is subtracted.", examples=["sports1m"])]
+    mean_sha256: Annotated[str, Field(description="Of the mean that is subtracted.", examples=["3b" * 32])]
+    pool5: Annotated[
+        str, Field(description="`caffe`: padded on the right and bottom only; `symmetric`: all round.", examples=["caffe"])
+    ]
+    precision: Annotated[str, Field(description="What the network computed in.", examples=["float32"])]
+    backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
+    version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+
+
+def model_out(card: Card, precision: str, backend: str) -> ModelOut:
+    """The block for a network of the model with this card, which computes in ``precision`` on ``backend``."""
+    return {
+        "name": card.name,
+        "weights": card.weights,
+        "weights_sha256": card.weights_sha256,
+        "preprocessing": card.preprocessing,
+        "keep_aspect": card.keep_aspect,
+        "frame_rows": card.frame_rows,
+        "frame_columns": card.frame_columns,
+        "crop_top": card.crop_top,
+        "crop_left": card.crop_left,
+        "color_tags": card.color_tags,
+        "channel_order": card.channel_order,
+        "scale": card.scale,
+        "mean": card.mean,
+        "mean_sha256": card.mean_sha256,
+        "pool5": card.pool5,
+        "precision": precision,
+        "backend": backend,
+        "version": VERSION,
+    }
+
+
+class InfoOut(TypedDict):
+    """What runs here."""
+
+    model: Annotated[
+        dict[str, Any],
+        Field(description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]),
+    ]
+    backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    precision: Annotated[str, Field(description="What the network computes in.", examples=["float32"])]
+    calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
+    batch_sizes: Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]
+    version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+
+
 @dataclass(frozen=True)
 class Serving:
     """What answers requests: the pipeline, and the model behind it as answers and /info show it."""
 
     pipeline: Pipeline
-    model: dict[str, Any]  # the block of every answer, `schemas.ModelOut`
-    info: dict[str, Any]  # the answer of /info, `schemas.InfoOut`
+    model: ModelOut  # a block of every answer
+    info: InfoOut  # the answer of /info
     labels: tuple[str, ...]  # by class; none where the weights have no class layer
 
     def warnings(self) -> list[VideoWarning]:

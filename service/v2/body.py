@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from model_store import c3d
 from service.errors import BodyTooLarge, MalformedRequest, ServiceError, printable
-from service.v2.schemas import INPUT, InferRequest, InputTensor
+from service.v2.schemas import INPUT, InferAnswer, InferHead, InferRequest, InputTensor, OutputTensor
 
 # Seven clips. Read, hostile JSON takes 45 times its size and holds all threads up for 0.04 s a MiB.
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -93,19 +93,20 @@ def read_large(body: NDArray[np.uint8], length: int | None, available: Collectio
         gc.enable()
 
 
-def write(content: Mapping[str, Any], outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> list[bytes]:
-    """An answer's body in two parts, JSON and what is behind it: ``content`` and the outputs, float32 (n, ...) each."""
-    tensors, behind = [], []
+def write(head: InferHead, outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> tuple[bytes, bytes]:
+    """An answer's body in two parts, JSON and what is behind it: ``head`` and the outputs, float32 (n, ...) each."""
+    tensors: list[OutputTensor] = []
+    behind = []
     for name, array in outputs.items():
-        tensor: dict[str, Any] = {"name": name, "datatype": "FP32", "shape": array.shape}
+        tensor: OutputTensor = {"name": name, "datatype": "FP32", "shape": list(array.shape)}
         if as_binary[name]:
             behind.append(array.astype("<f4", copy=False).tobytes())
             tensor["parameters"] = {"binary_data_size": array.nbytes}
         else:
             tensor["data"] = array.ravel()
         tensors.append(tensor)
-    head = orjson.dumps({**content, "outputs": tensors}, option=orjson.OPT_SERIALIZE_NUMPY)
-    return [head, b"".join(behind)]
+    answer: InferAnswer = {**head, "outputs": tensors}
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), b"".join(behind)
 
 
 def _parsed(text: memoryview) -> InferRequest:

@@ -16,92 +16,143 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from model_store import c3d
-from service import errors
-from service.answers.json_answer import MIN_NUMBER_BYTES, in_ms, json_response
+from service.answers.json_answer import MIN_NUMBER_BYTES, json_response
+from service.answers.result import in_ms, provenance_headers, warning_out
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
-from service.errors import AnswerTooLarge, BodyTooLarge, UnsupportedMediaType
-from service.http.disconnect import unless_left
+from service.errors import AnswerTooLarge, At, BodyTooLarge
+from service.http.disconnect import Deadline, unless_left
+from service.http.endpoints import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
+from service.http.metrics import Tally, Totals
 from service.http.request_log import RequestRecord
+from service.intake.source import check_not_compressed
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings
 from service.v2 import schemas
-from service.v2.body import MAX_JSON_BYTES, Inference, json_length, read, read_large, write
+from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
 from service.v2.schemas import BINARY, INPUT, JSON_LENGTH
 
-router = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
+router = APIRouter(tags=["Open Inference Protocol"])
 model = APIRouter()
 
 NAME, MODEL_VERSION = "c3d", "1"
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
 INLINE_BYTES = 64 * 1024  # of JSON, which takes a tenth of a millisecond; more is read by the one thread that does this
 READER = ThreadPoolExecutor(1, "json")
-
-INFER_ERRORS = (
-    errors.MalformedRequest, errors.UploadTimeout, errors.BodyTooLarge, errors.AnswerTooLarge, errors.UnsupportedMediaType,
-    errors.Overloaded, errors.Internal, errors.NonFiniteOutput, errors.DeadlineExceeded, errors.DiskFull,
-)  # fmt: skip
+TOO_LATE = "Send fewer clips in a request, or give it a larger timeout."
 
 
-@router.get(
-    "/health/live", summary="Is the process alive?", response_model=schemas.LiveOut, responses=responses(errors.WorkerDown)
-)
+@router.get(V2_LIVE, summary="Is the process alive?", response_model=schemas.LiveOut, responses=responses(At.LIVE))
 async def live(request: Request) -> Response:
     """200 as long as a restart would not help."""
     _readiness(request).check_alive()
-    return json_response({"live": True})
+    return json_response(schemas.LiveOut(live=True))
 
 
-@router.get("/health/ready", summary="Can it answer now?", response_model=schemas.ReadyOut, responses=NOT_READY)
+@router.get(V2_READY, summary="Can it answer now?", response_model=schemas.ReadyOut, responses=NOT_READY)
 async def ready(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()
-    return json_response({"ready": True})
+    return json_response(schemas.ReadyOut(ready=True))
 
 
-@router.get("", summary="What the server is", response_model=schemas.ServerMetadata)
+@router.get(V2, summary="What the server is", response_model=schemas.ServerMetadata)
 async def server_metadata(request: Request) -> Response:
     """Name, version, and the extensions of the protocol."""
-    return json_response({"name": "c3d-service", "version": VERSION, "extensions": ["binary_tensor_data"]})
+    about: schemas.ServerMetadata = {"name": "c3d-service", "version": VERSION, "extensions": EXTENSIONS}
+    return json_response(about)
 
 
 @model.get("", summary="What the model takes and gives", response_model=schemas.ModelMetadata, responses=NOT_READY)
 async def model_metadata(request: Request) -> Response:
     """Names, datatypes and shapes of its tensors."""
     serving = _readiness(request).serving()
-    outputs = [{"name": name, "datatype": "FP32", "shape": [-1, size]} for name, size in _outputs(serving).items()]
-    inputs = [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *c3d.CLIP_SHAPE]}]
-    about = {"name": NAME, "versions": [MODEL_VERSION], "platform": serving.model["backend"]}
-    return json_response({**about, "inputs": inputs, "outputs": outputs})
+    about: schemas.ModelMetadata = {
+        "name": NAME,
+        "versions": [MODEL_VERSION],
+        "platform": serving.model["backend"],
+        "inputs": [{"name": INPUT, "datatype": "UINT8", "shape": [-1, *c3d.CLIP_SHAPE]}],
+        "outputs": [{"name": name, "datatype": "FP32", "shape": [-1, size]} for name, size in _outputs(serving).items()],
+    }
+    return json_response(about)
+
+
+@model.get("/config", summary="The model's configuration", response_model=schemas.ModelConfig, responses=NOT_READY)
+async def model_config(request: Request) -> Response:
+    """As Triton's tools ask for it; perf_analyzer begins with it."""
+    serving = _readiness(request).serving()
+    about: schemas.ModelConfig = {
+        "name": NAME,
+        "platform": serving.model["backend"],
+        "backend": serving.model["backend"].partition(" ")[0],
+        "max_batch_size": max(1, request.app.state.settings.max_upload_bytes // CLIP_BYTES),
+        "input": [{"name": INPUT, "data_type": "TYPE_UINT8", "dims": [*c3d.CLIP_SHAPE]}],
+        "output": [{"name": name, "data_type": "TYPE_FP32", "dims": [size]} for name, size in _outputs(serving).items()],
+    }
+    return json_response(about)
+
+
+@model.get("/stats", summary="What the model has done", response_model=schemas.Statistics)
+async def model_stats(request: Request) -> Response:
+    """Counts and times since the start, as Triton's statistics extension has them. There is no cache: its counts stay 0."""
+    totals: Totals = request.app.state.metrics.totals
+    none = _duration(Tally())
+    batches = dict(sorted(totals.batches.items()))
+    stats: schemas.ModelStatistics = {
+        "name": NAME,
+        "version": MODEL_VERSION,
+        "last_inference": int(totals.last_batch * 1000),
+        "inference_count": sum(size * each.count for size, each in batches.items()),
+        "execution_count": sum(each.count for each in batches.values()),
+        "inference_stats": {
+            "success": _duration(totals.ok),
+            "fail": _duration(totals.failed),
+            "queue": _duration(totals.stages["queue"]),
+            "compute_input": _duration(totals.stages["decode"]),
+            "compute_infer": _duration(totals.stages["model"]),
+            "compute_output": none,
+            "cache_hit": none,
+            "cache_miss": none,
+        },
+        "batch_stats": [
+            {"batch_size": size, "compute_input": none, "compute_infer": _duration(each), "compute_output": none}
+            for size, each in batches.items()
+        ],
+    }
+    return json_response(schemas.Statistics(model_stats=[stats]))
+
+
+def _duration(tally: Tally) -> schemas.Duration:
+    return {"count": tally.count, "ns": int(tally.seconds * 1e9)}
 
 
 @model.get("/ready", summary="Can the model answer now?", response_model=schemas.ModelReadyOut, responses=NOT_READY)
 async def model_ready(request: Request) -> Response:
     """The same as /v2/health/ready: there is one model."""
     _readiness(request).check_ready()
-    return json_response({"name": NAME, "ready": True})
+    return json_response(schemas.ModelReadyOut(name=NAME, ready=True))
 
 
 @model.post(
     "/infer",
     summary="The network's outputs for clips",
     response_model=schemas.InferAnswer,
-    response_model_exclude_none=True,
     responses={
         200: {
             "content": {"application/octet-stream": {"schema": BINARY}},
             "description": "JSON, or JSON with binary data behind it.",
         },
-        **responses(*INFER_ERRORS),
-        **NOT_READY,
+        **responses(At.TENSORS),
     },
     openapi_extra=schemas.infer_body(),
 )
 async def infer(request: Request) -> Response:
     """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
 
-    A clip is 16 frames as OpenCV gives them, resized to 171x128 and cropped to 112x112, at row 8 and at the column that
-    GET /info has as `crop_left`. The version may be named: /v2/models/c3d/versions/1/infer.
+    A clip is 16 frames in BGR, as OpenCV gives them, whatever the network was trained on; resized and cropped to 112x112 as GET
+    /info says of the model: `frame_rows`, `frame_columns`, `keep_aspect`, `crop_top`, `crop_left`. No mean is subtracted yet.
+    The version may be named: /v2/models/c3d/versions/1/infer.
     """
     started = time.perf_counter()
     settings: Settings = request.app.state.settings
@@ -114,16 +165,19 @@ async def infer(request: Request) -> Response:
         record.num_clips = len(inference.clips)
         _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), request.app.state.max_json_bytes)
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
-        outputs, summary = await unless_left(request, _run(serving.pipeline, inference), timeout_s)
+        deadline = Deadline(timeout_s, TOO_LATE)
+        outputs, summary = await unless_left(request, deadline.hold(_run(serving.pipeline, inference)))
     seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
-    record.stages_ms = in_ms(seconds)
-    content = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
-    content |= {} if inference.id is None else {"id": inference.id}
-    head, behind = write(content, outputs, inference.outputs)
+    record.stages_ms = {stage: in_ms(each) for stage, each in seconds.items()}
+    about: schemas.InferHead = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
+    if inference.id is not None:
+        about["id"] = inference.id
+    head, behind = write(about, outputs, inference.outputs)
     _check_size(len(head), request.app.state.max_json_bytes)
+    headers = provenance_headers(serving.model, [warning_out(each) for each in serving.warnings()])
     if not behind:
-        return Response(head, media_type="application/json")
-    return Response(head + behind, headers={JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
+        return Response(head, headers=headers, media_type="application/json")
+    return Response(head + behind, headers={**headers, JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
 
 
 @asynccontextmanager
@@ -132,8 +186,7 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
 
     It counts as one of the spool's files, which are in memory as well where that is a tmpfs.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("The body is compressed. Send it as it is: clips hardly get smaller.")
+    check_not_compressed(request)
     if json_length(request.headers.get(JSON_LENGTH)) is None:
         max_bytes = min(max_bytes, MAX_JSON_BYTES)
     too_large = BodyTooLarge(f"The body is over {max_bytes} bytes. Send clips as binary data, in several requests.")
@@ -165,7 +218,8 @@ async def _inference(request: Request, body: NDArray[np.uint8], available: Colle
     async def in_thread() -> Inference:
         return await asyncio.get_running_loop().run_in_executor(READER, read_large, body, length, available)
 
-    return await unless_left(request, in_thread(), request.app.state.settings.request_timeout_s)
+    deadline = Deadline(request.app.state.settings.request_timeout_s, TOO_LATE)
+    return await unless_left(request, deadline.hold(in_thread()))
 
 
 async def _run(pipeline: Pipeline, inference: Inference) -> tuple[dict[str, NDArray[np.float32]], Summary]:
@@ -187,5 +241,5 @@ def _readiness(request: Request) -> Readiness:
     return readiness
 
 
-router.include_router(model, prefix=f"/models/{NAME}")
-router.include_router(model, prefix=f"/models/{NAME}/versions/{MODEL_VERSION}", include_in_schema=False)
+router.include_router(model, prefix=V2_MODEL)
+router.include_router(model, prefix=V2_VERSION, include_in_schema=False)

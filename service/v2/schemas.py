@@ -1,16 +1,21 @@
 """The JSON objects of the Open Inference Protocol, with the descriptions and examples that become the OpenAPI document.
 
 https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md. Parameters are those of Triton's
-extensions for binary tensors and for timeouts; one that is not known here is refused, any other unknown field is not looked at.
+extensions for binary tensors and for timeouts. An unknown field is ignored, unless it would change the answer.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, model_validator
+from typing_extensions import TypedDict
 
 from model_store import c3d
+from service.answers.answer import seen_as
+from service.lifecycle.readiness import ModelOut
 
 INPUT = "clips"
 DIMENSIONS = 1 + len(c3d.CLIP_SHAPE)
@@ -18,15 +23,26 @@ JSON_LENGTH = "Inference-Header-Content-Length"
 BINARY = {"type": "string", "format": "binary", "description": "JSON, and behind it the tensors that it announces."}
 
 
+# Parameters that would change the answer if they were obeyed. All other unknown ones are ignored, as the protocol has it:
+# MLServer's clients always send a content_type, and users of KServe and Triton their own.
+CHANGE_THE_ANSWER = frozenset(
+    {
+        *("sequence_id", "sequence_start", "sequence_end", "priority", "classification"),
+        *("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"),
+    }
+)
+
+
 class _Parameters(BaseModel):
-    model_config = ConfigDict(strict=True, json_schema_extra={"additionalProperties": False})
+    model_config = ConfigDict(strict=True, json_schema_extra={"additionalProperties": True})
 
     @model_validator(mode="before")
     @classmethod
-    def _are_known(cls, value: Any) -> Any:
-        """Not by extra="forbid", which tells of every one of a million."""
-        if isinstance(value, dict) and not value.keys() <= cls.model_fields.keys():
-            raise ValueError(f"The parameters that are known here are {', '.join(cls.model_fields)}")
+    def _ask_for_what_there_is(cls, value: Any) -> Any:
+        given = sorted(name for name in value.keys() & CHANGE_THE_ANSWER if value[name]) if isinstance(value, dict) else []
+        if given:
+            known = ", ".join(cls.model_fields)
+            raise ValueError(f"{given[0]} is not supported. The parameters that are known here are {known}")
         return value
 
 
@@ -95,71 +111,151 @@ class InferRequest(BaseModel):
     )
 
 
-class OutputTensor(BaseModel):
+class BinaryData(TypedDict):
+    """How the tensor comes."""
+
+    binary_data_size: Annotated[int, Field(ge=0, description="Its size in bytes, behind the JSON.", examples=[16384])]
+
+
+class OutputTensor(TypedDict):
     """One output, a row for each clip."""
 
-    name: str = Field(description="As in the model's metadata.", examples=["fc6"])
-    datatype: str = Field(description="Always `FP32`.", examples=["FP32"])
-    shape: list[int] = Field(description="Clips, numbers of each.", examples=[[1, c3d.DESCRIPTOR_SIZE]])
-    parameters: InputParameters | None = Field(None, description="Where it comes as binary data behind the JSON, its size.")
-    data: list[float] | None = Field(None, description="Row by row, where it comes in the JSON.", examples=[[0.0, 1.52, 0.31]])
+    name: Annotated[str, Field(description="As in the model's metadata.", examples=["fc6"])]
+    datatype: Annotated[str, Field(description="Always `FP32`.", examples=["FP32"])]
+    shape: Annotated[list[int], Field(description="Clips, numbers of each.", examples=[[1, c3d.DESCRIPTOR_SIZE]])]
+    parameters: NotRequired[Annotated[BinaryData, Field(description="Where it comes as binary data behind the JSON, its size.")]]
+    data: NotRequired[
+        Annotated[
+            NDArray[np.float32],
+            seen_as(list[float]),
+            Field(description="Row by row, where it comes in the JSON.", examples=[[0.0, 1.52, 0.31]]),
+        ]
+    ]
 
 
-class InferAnswer(BaseModel):
+class InferHead(TypedDict):
+    """What computed the outputs."""
+
+    model_name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
+    model_version: Annotated[str, Field(description="Always `1`.", examples=["1"])]
+    id: NotRequired[Annotated[str, Field(description="As in the request.", examples=["42"])]]
+    parameters: Annotated[ModelOut, Field(description="What computed it, as `model` in other answers.")]
+
+
+class InferAnswer(InferHead):
     """What the network computed of the clips."""
 
-    model_name: str = Field(description="Always `c3d`.", examples=["c3d"])
-    model_version: str = Field(description="Always `1`.", examples=["1"])
-    id: str | None = Field(None, description="As in the request.", examples=["42"])
-    parameters: dict[str, str] = Field(
-        description="What computed it, as `model` in other answers.",
-        examples=[{"name": "sports1m", "weights": "sports1m", "precision": "float32"}],
-    )
-    outputs: list[OutputTensor] = Field(description="In the order in which they were asked for.")
+    outputs: Annotated[list[OutputTensor], Field(description="In the order in which they were asked for.")]
 
 
-class TensorMetadata(BaseModel):
+class TensorMetadata(TypedDict):
     """What a tensor is."""
 
-    name: str = Field(description="By which requests name it.", examples=["fc6"])
-    datatype: str = Field(description="Of its elements, as the protocol names it.", examples=["FP32"])
-    shape: list[int] = Field(description="-1: as many as there are clips.", examples=[[-1, c3d.DESCRIPTOR_SIZE]])
+    name: Annotated[str, Field(description="By which requests name it.", examples=["fc6"])]
+    datatype: Annotated[str, Field(description="Of its elements, as the protocol names it.", examples=["FP32"])]
+    shape: Annotated[list[int], Field(description="-1: as many as there are clips.", examples=[[-1, c3d.DESCRIPTOR_SIZE]])]
 
 
-class ModelMetadata(BaseModel):
+class ModelMetadata(TypedDict):
     """What the model takes and gives."""
 
-    name: str = Field(description="Always `c3d`.", examples=["c3d"])
-    versions: list[str] = Field(description="Always `1`; which weights it has, GET /info says.", examples=[["1"]])
-    platform: str = Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])
-    inputs: list[TensorMetadata] = Field(description="The clips.")
-    outputs: list[TensorMetadata] = Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")
+    name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
+    versions: Annotated[list[str], Field(description="Always `1`; which weights it has, GET /info says.", examples=[["1"]])]
+    platform: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    inputs: Annotated[list[TensorMetadata], Field(description="The clips.")]
+    outputs: Annotated[list[TensorMetadata], Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")]
 
 
-class ServerMetadata(BaseModel):
+class TensorConfig(TypedDict):
+    """A tensor, as Triton's model configuration has it: without the dimension of the batch."""
+
+    name: Annotated[str, Field(description="By which requests name it.", examples=["fc6"])]
+    data_type: Annotated[str, Field(description="Of its elements, in Triton's words.", examples=["TYPE_FP32"])]
+    dims: Annotated[list[int], Field(description="Of one clip.", examples=[[c3d.DESCRIPTOR_SIZE]])]
+
+
+class ModelConfig(TypedDict):
+    """Triton's extension "model_configuration", as far as its tools read it."""
+
+    name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
+    platform: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    backend: Annotated[str, Field(description="The engine.", examples=["tensorflow"])]
+    max_batch_size: Annotated[int, Field(description="Clips that a request may hold.", examples=[891])]
+    input: Annotated[list[TensorConfig], Field(description="The clips.")]
+    output: Annotated[list[TensorConfig], Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")]
+
+
+class Duration(TypedDict):
+    """How often something happened, and how long it took in all."""
+
+    count: Annotated[int, Field(description="How often.", examples=[42])]
+    ns: Annotated[int, Field(description="Nanoseconds in all.", examples=[17_000_000_000])]
+
+
+class InferenceStatistics(TypedDict):
+    """Of requests, whichever endpoint they came to. Stages of one request overlap."""
+
+    success: Duration
+    fail: Duration
+    queue: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+class BatchStatistics(TypedDict):
+    """Of the batches of one size."""
+
+    batch_size: Annotated[int, Field(description="Clips in each.", examples=[4])]
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+
+
+class ModelStatistics(TypedDict):
+    """What the model has done since the service was started."""
+
+    name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
+    version: Annotated[str, Field(description="Always `1`.", examples=["1"])]
+    last_inference: Annotated[int, Field(description="When the last batch ended: milliseconds in Unix time.", examples=[0])]
+    inference_count: Annotated[int, Field(description="Clips that were run.", examples=[168])]
+    execution_count: Annotated[int, Field(description="Batches that were run.", examples=[42])]
+    inference_stats: InferenceStatistics
+    batch_stats: Annotated[list[BatchStatistics], Field(description="By size.")]
+
+
+class Statistics(TypedDict):
+    """Triton's extension "statistics"."""
+
+    model_stats: Annotated[list[ModelStatistics], Field(description="Of the one model.")]
+
+
+class ServerMetadata(TypedDict):
     """What the server is."""
 
-    name: str = Field(description="Of this service.", examples=["c3d-service"])
-    version: str = Field(description="Of this service.", examples=["0.1.0"])
-    extensions: list[str] = Field(description="Of the protocol.", examples=[["binary_tensor_data"]])
+    name: Annotated[str, Field(description="Of this service.", examples=["c3d-service"])]
+    version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+    extensions: Annotated[list[str], Field(description="Of the protocol.", examples=[["binary_tensor_data"]])]
 
 
-class LiveOut(BaseModel):
+class LiveOut(TypedDict):
     """A probe's answer."""
 
-    live: bool = Field(description="Always true: else the answer is a problem.", examples=[True])
+    live: Annotated[bool, Field(description="Always true: else the answer is a problem.", examples=[True])]
 
 
-class ReadyOut(BaseModel):
+class ReadyOut(TypedDict):
     """A probe's answer."""
 
-    ready: bool = Field(description="Always true: else the answer is a problem.", examples=[True])
+    ready: Annotated[bool, Field(description="Always true: else the answer is a problem.", examples=[True])]
 
 
 class ModelReadyOut(ReadyOut):
     """A probe's answer."""
 
-    name: str = Field(description="Always `c3d`.", examples=["c3d"])
+    name: Annotated[str, Field(description="Always `c3d`.", examples=["c3d"])]
 
 
 def infer_body() -> dict[str, Any]:

@@ -30,6 +30,7 @@ from service.video.ring import BLOCK_LENGTH
 
 FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
 REORDERED_SEC = 2.0  # how much later in the file than its successors a packet may come, with B-frames
+MAX_RESIZED_PIXELS = 1 << 20  # where the aspect is kept, a picture of few rows and very many columns becomes larger
 UNDECODABLE = (
     "This is not a video file, or it is of a kind that is not accepted, or its beginning is damaged. Send a whole mp4, mov, "
     "mkv, webm, avi, ts, mpg or gif file."
@@ -245,7 +246,7 @@ class _Reader:
         return self._reading.end_sec is not None and self._clock.last_sec >= self._reading.end_sec
 
     def _finished(self, decoded: VideoFrame) -> NDArray[np.uint8]:
-        """One decoded frame as the network sees it: BGR, upright, 171x128, cropped to uint8 (112, 112, 3).
+        """One decoded frame as the network sees it: BGR, upright, resized, cropped to uint8 (112, 112, 3).
 
         BICUBIC is what OpenCV gives libswscale: it decides how chroma is brought to full size. The resizing is OpenCV's own.
         """
@@ -256,9 +257,11 @@ class _Reader:
         bgr: NDArray[Any] = converted.to_ndarray()
         if rotation := _rotation(decoded):
             bgr = np.ascontiguousarray(np.rot90(bgr, rotation // 90))
-        resized = cv2.resize(bgr, (c3d.FRAME_SIZE[1], c3d.FRAME_SIZE[0]))  # bilinear, as the original
-        left = self._reading.crop_left
-        return np.asarray(resized[c3d.CROP_TOP :, left:][: c3d.CROP_SIZE, : c3d.CROP_SIZE], np.uint8)
+        rows, columns, top, left = self._reading.framing(*bgr.shape[:2])
+        if rows * columns > MAX_RESIZED_PIXELS:
+            raise VideoTooLarge(f"The frames are too long and narrow: resized to {columns}x{rows} they would be too large.")
+        resized = cv2.resize(bgr, (columns, rows))  # bilinear, as the original
+        return np.asarray(resized[top:, left:][: c3d.CROP_SIZE, : c3d.CROP_SIZE], np.uint8)
 
     def _info(self, first: VideoFrame, num_in_range: int) -> VideoInfo:
         container, stream = self._container, self._stream

@@ -14,10 +14,10 @@ from service.video.frames import read_video
 from service.video.messages import FrameBlock, ReadOptions, VideoEnd
 
 
-def clips_of(video: Path, crop_left: int, stride: int = c3d.CLIP_STRIDE) -> Iterator[NDArray[np.uint8]]:
-    """The video's clips, uint8 (16, 112, 112, 3), one after the other: any length passes in constant memory."""
+def clips_of(video: Path, options: ReadOptions, stride: int = c3d.CLIP_STRIDE) -> Iterator[NDArray[np.uint8]]:
+    """The video's clips, uint8 (16, 112, 112, 3) BGR, one after the other: any length passes in constant memory."""
     cutter = ClipCutter(stride)
-    for message in read_video(video, ReadOptions(crop_left=crop_left)):
+    for message in read_video(video, options):
         if isinstance(message, FrameBlock):
             yield from (clip.frames for clip in cutter.add(message))
         elif isinstance(message, VideoEnd):

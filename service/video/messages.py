@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
+
+if TYPE_CHECKING:
+    from model_store.card import Card
 
 FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
 TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off
@@ -39,6 +42,10 @@ class VideoWarning(NamedTuple):
 class ReadOptions:
     """How a file is to be read. Limits are explained in the settings."""
 
+    keep_aspect: bool = False  # these five: see the model's card
+    frame_rows: int = c3d.FRAME_SIZE[0]
+    frame_columns: int = c3d.FRAME_SIZE[1]
+    crop_top: int = c3d.CROP_TOP
     crop_left: int = c3d.CROP_LEFT
     start_sec: float = 0.0
     end_sec: float | None = None  # half-open: a frame that starts then is not read
@@ -48,6 +55,26 @@ class ReadOptions:
     max_pixels: int = 4096 * 2304
     max_video_s: float = 7200.0
     max_fps: float = 240.0
+
+    @classmethod
+    def of(cls, card: Card) -> ReadOptions:
+        """As the model's network was taught to see frames."""
+        return cls(
+            keep_aspect=card.keep_aspect,
+            frame_rows=card.frame_rows,
+            frame_columns=card.frame_columns,
+            crop_top=card.crop_top,
+            crop_left=card.crop_left,
+            honour_color_tags=card.color_tags == "honour",
+        )
+
+    def framing(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Rows and columns that a picture is resized to, and the row and column where the crop of 112x112 begins."""
+        if not self.keep_aspect:
+            return self.frame_rows, self.frame_columns, self.crop_top, self.crop_left
+        scale = self.frame_rows / min(height, width)
+        rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
+        return rows, columns, (rows - c3d.CROP_SIZE) // 2, (columns - c3d.CROP_SIZE) // 2
 
 
 @dataclass(frozen=True)

@@ -41,15 +41,6 @@ class Decoded(NamedTuple):
     seconds: float
 
 
-def _by_code(code: str) -> type[errors.ServiceError]:
-    """The class with this code. Raises KeyError where there is none."""
-    classes, found = [errors.ServiceError], {}
-    while classes:
-        found[classes[-1].code] = classes[-1]
-        classes += classes.pop().__subclasses__()
-    return found[code]
-
-
 class DecoderProcess:
     """A decoder process and the ring it writes into. One video at a time."""
 
@@ -135,7 +126,7 @@ class DecoderProcess:
         self._open = not message.keys() & {"end", "error"}
         if "error" in message:
             self._broken = message["error"] == DecoderFailed.code
-            raise _by_code(message["error"])(message["detail"]) from RuntimeError(message["cause"])
+            raise errors.BY_CODE[message["error"]](message["detail"]) from RuntimeError(message["cause"])
         return message
 
     def _break(self) -> None:

@@ -79,21 +79,21 @@ def test_npy_holds_one_array_and_says_so(client: TestClient, clip_mp4: Path, end
 
 def test_npz_holds_clips_video_and_provenance(client: TestClient, clip_mp4: Path) -> None:
     found = arrays_of(ask(client, "/features", clip_mp4, NPZ, custom_id="mine", clip_stride=4))
-    told = ask(client, "/features", clip_mp4, {}, include="clips", clip_stride=4).json()
+    as_json = ask(client, "/features", clip_mp4, {}, include="clips", clip_stride=4).json()
     assert set(found) == {
         *("clip_features", "clip_ids", "descriptor", "provenance", "start_sec", "end_sec", "start_frame", "end_frame"),
         *("num_padded_frames", "num_damaged_frames"),
     }
     for name in ("start_sec", "end_sec", "start_frame", "end_frame", "num_padded_frames", "num_damaged_frames"):
-        assert found[name].tolist() == [clip[name] for clip in told["clips"]], name
-    assert found["clip_ids"].tolist() == [clip["id"] for clip in told["clips"]]
-    assert np.allclose(found["clip_features"], np.array([clip["descriptor"] for clip in told["clips"]]), rtol=1e-5)
-    assert np.allclose(found["descriptor"], np.array(told["descriptor"]), rtol=1e-5)
+        assert found[name].tolist() == [clip[name] for clip in as_json["clips"]], name
+    assert found["clip_ids"].tolist() == [clip["id"] for clip in as_json["clips"]]
+    assert np.allclose(found["clip_features"], np.array([clip["descriptor"] for clip in as_json["clips"]]), rtol=1e-5)
+    assert np.allclose(found["descriptor"], np.array(as_json["descriptor"]), rtol=1e-5)
     provenance = json.loads(str(found["provenance"]))
-    assert (provenance["id"], provenance["custom_id"], provenance["options"]["clip_stride"]) == (told["id"], "mine", 4)
-    assert provenance["model"] == told["model"]
-    assert provenance["video"] == told["video"]
-    assert provenance["warnings"] == told["warnings"]
+    assert (provenance["id"], provenance["custom_id"], provenance["options"]["clip_stride"]) == (as_json["id"], "mine", 4)
+    assert provenance["model"] == as_json["model"]
+    assert provenance["video"] == as_json["video"]
+    assert provenance["warnings"] == as_json["warnings"]
 
 
 def test_npz_holds_both_answers_where_asked(client: TestClient, clip_mp4: Path) -> None:

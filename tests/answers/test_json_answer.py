@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import ClipOutputs
+from model_store.card import PICTURE
 from service.answers.json_answer import json_response
 from service.video.frames import read_video
 from service.video.messages import FrameBlock
@@ -139,8 +140,8 @@ def test_what_was_done_to_the_videos_end_is_warned_of_and_counted(
     client: TestClient, videos: dict[int, Path], num_frames: int, options: dict[str, Any], used: int, code: str | None
 ) -> None:
     answer = ask(client, "/classify", videos[num_frames], **options)
-    codes = [warning["code"] for warning in answer["warnings"]]
-    assert codes == ["stand_in_weights", *([code] if code else [])]
+    codes = {warning["code"] for warning in answer["warnings"]}
+    assert codes & {"short_video_padded", "tail_frames_dropped"} == ({code} if code else set())
     assert all(set(warning) == {"code", "message"} for warning in answer["warnings"])
     assert answer["video"]["num_frames"] == {"header": num_frames, "decoded": num_frames, "used": used}
 
@@ -159,14 +160,15 @@ def test_the_video_block_describes_the_bytes_that_were_sent(client: TestClient, 
 def test_the_model_block_names_the_weights_and_how_they_run(client: TestClient, clip_mp4: Path) -> None:
     card = FakeNetwork().card
     model = ask(client, "/features", clip_mp4)["model"]
-    names = ("name", "weights", "weights_sha256", "preprocessing", "mean")
+    names = ("name", "weights", "weights_sha256", *PICTURE)
     assert model.items() >= {name: getattr(card, name) for name in names}.items()
     assert (model["precision"], model["backend"]) == ("float32", "fake 1.0 on cpu")
 
 
 def test_real_weights_are_not_warned_of(tmp_path: Path, clip_mp4: Path) -> None:
     with serving(fake_app(tmp_path, FakeNetwork(weights="sports1m", name="sports1m"))) as client:
-        assert ask(client, "/classify", clip_mp4)["warnings"] == []
+        codes = {warning["code"] for warning in ask(client, "/classify", clip_mp4)["warnings"]}
+        assert "stand_in_weights" not in codes
 
 
 def test_timings_are_milliseconds_that_do_not_exceed_the_total(client: TestClient, clip_mp4: Path) -> None:
@@ -181,7 +183,7 @@ def test_the_real_video_has_nineteen_clips_of_sixteen_frames(client: TestClient,
     assert (answer["clips"][0]["start_sec"], answer["clips"][0]["end_sec"]) == (0.0, pytest.approx(0.64))
     assert answer["video"]["num_frames"] == {"header": 164, "decoded": 164, "used": 160}
     codes = {warning["code"] for warning in answer["warnings"]}
-    assert codes == {"stand_in_weights", "tail_frames_dropped", "times_estimated"}
+    assert codes >= {"stand_in_weights", "tail_frames_dropped", "times_estimated"}
 
 
 def test_float32_numbers_are_read_back_exactly() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from starlette.types import Message
 
 from model_store.c3d import ClipOutputs
-from service.answers.lines import Patience, _patiently
-from service.api.schemas import Line
+from service.answers.answer import Line
+from service.answers.lines import with_heartbeats
 from service.pipeline import BATCHES_AHEAD
 from service.video.frames import read_video
 from tests.support.fakes import FakeNetwork
@@ -235,35 +235,37 @@ def test_a_drain_that_takes_too_long_is_the_last_line(tmp_path: Path, clip_mp4: 
     assert not reader.said[-1].get("more_body", False)
 
 
+def test_the_deadline_of_a_stream_holds_before_its_first_line(tmp_path: Path) -> None:
+    network, video = Gated(), write_video(tmp_path / "video.mp4", 400).read_bytes()
+
+    async def read() -> Exchange:
+        app = fake_app(tmp_path / "spool", network, max_decoders=1)
+        async with ready(app):
+            reader, task = await streaming(app, video)  # which keeps the only decoder
+            late = Reader(video)
+            headers = (*OCTETS, *NDJSON.items(), ("content-length", "1"))
+            await ask(app, headers=headers, query="timeout_s=0.1", exchange=late)
+            reader.left.set()
+            network.gate.release(100)
+            await task
+            return late
+
+    late = asyncio.run(read())
+    assert (late.status, late.content["code"]) == (504, "deadline_exceeded")
+
+
 async def slow(*pauses_s: float) -> AsyncGenerator[int, None]:
     for number, pause_s in enumerate(pauses_s):
         await asyncio.sleep(pause_s)
         yield number
 
 
-async def heard(steps: AsyncIterator[int], patience: Patience) -> list[int | str | None]:
-    found: list[int | str | None] = []
-    try:
-        async for step in _patiently(steps, patience):
-            found.append(step)  # noqa: PERF401 (kept when it ends badly)
-    except Exception as error:  # noqa: BLE001 (it is what is looked at)
-        found.append(str(error))
-    return found
+@pytest.mark.parametrize(("pauses_s", "num_heartbeats"), [((1, 14, 1), 0), ((40, 1, 16), 3), ((1, 61), 4)])
+def test_a_heartbeat_leaves_where_nothing_else_comes(pauses_s: tuple[float, ...], num_heartbeats: int) -> None:
+    async def heartbeats() -> int:
+        found = [step async for step in with_heartbeats(slow(*pauses_s), 15)]
+        assert [step for step in found if step is not None] == list(range(len(pauses_s)))
+        return found.count(None)
 
-
-@pytest.mark.parametrize(
-    ("pauses_s", "total_s", "expected"),
-    [
-        ((1, 14, 1), None, [0, 1, 2]),
-        ((40, 1, 16), None, [None, None, 0, 1, None, 2]),
-        ((1, 61), None, [0, None, None, None, "No clip was done for 60 s."]),
-        ((30, 30, 30), 50, [None, 0, None, "The video was not done within 50 s."]),
-    ],
-)
-def test_where_nothing_comes_for_a_while_it_says_so_and_then_gives_up(
-    pauses_s: tuple[float, ...], total_s: float | None, expected: list[Any]
-) -> None:
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        found = runner.run(heard(slow(*pauses_s), Patience(total_s)))
-    assert found[:-1] == expected[:-1]
-    assert str(found[-1]).startswith(str(expected[-1]))
+        assert runner.run(heartbeats()) == num_heartbeats

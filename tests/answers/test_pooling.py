@@ -68,8 +68,8 @@ def test_segments_end_where_the_best_class_changes_or_is_not_probable_enough() -
         row[class_id] = score
         segments.add(row, index, index + 2)
     assert [(each.class_id, each.start_sec, each.end_sec, len(each.scores)) for each in segments.found] == [
-        (1, 0, 3, 2),
-        (2, 2, 4, 1),
-        (2, 4, 6, 1),
+        (1, 0, 2.5, 2),
+        (2, 2.5, 3.5, 1),
+        (2, 4.5, 5.5, 1),
     ]
     assert np.allclose(segments.found[0].scores, [0.6, 0.9])

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from service.answers.result import FORM_OF_ANSWER
+from service.options import ClassifyOptions, FeaturesOptions
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app, serving
 from tests.support.videos import write_video
@@ -43,19 +45,80 @@ def test_the_same_question_gets_the_same_ids_wherever_it_is_asked(client: TestCl
         assert ids(ask(other, "/classify", clip_mp4, include="clips", top_k=2)) == ids(first)
 
 
-@pytest.mark.parametrize(
-    "option", [{"clip_stride": 4}, {"tail": "pad"}, {"end_sec": 1.5}, {"max_clips": 2}, {"layer": "fc7"}, {"normalize": "none"}]
-)
+OTHER_VALUE: dict[str, Any] = {  # of every option that changes numbers
+    "clip_stride": 4,
+    "tail": "pad",
+    "start_sec": 0.5,
+    "end_sec": 1.5,
+    "max_clips": 2,
+    "layer": "fc7",
+    "normalize": "none",
+}
+OTHER_CARD: dict[str, Any] = {  # of everything in a model's card that changes numbers
+    "weights_sha256": "ab" * 32,
+    "mean_sha256": "cd" * 32,
+    "crop_left": 30,
+    "preprocessing": "c3d-ucf101-mean",
+    "color_tags": "ignore",
+}
+
+
+def test_every_option_changes_the_id_or_is_known_not_to() -> None:
+    assert set(FeaturesOptions.model_fields) | set(ClassifyOptions.model_fields) == {*OTHER_VALUE, *FORM_OF_ANSWER}
+
+
+@pytest.mark.parametrize("change", [{name: value} for name, value in OTHER_CARD.items()], ids=list(OTHER_CARD))
+def test_each_thing_of_a_model_that_changes_numbers_changes_the_id(
+    client: TestClient, clip_mp4: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    plain = ask(client, "/features", clip_mp4)
+    with serving(fake_app(tmp_path, FakeNetwork(**change))) as other:
+        changed = ask(other, "/features", clip_mp4)
+    assert changed["id"] != plain["id"]
+    assert {name for name in plain["model"] if plain["model"][name] != changed["model"][name]} == set(change)
+
+
+@pytest.mark.parametrize(("name", "value"), [("precision", "bfloat16"), ("calibration_sha256", "ef" * 32)])
+def test_how_a_network_computes_changes_the_id(client: TestClient, clip_mp4: Path, tmp_path: Path, name: str, value: str) -> None:
+    network = FakeNetwork()
+    setattr(network, name, value)
+    with serving(fake_app(tmp_path, network)) as other:
+        assert ask(other, "/features", clip_mp4)["id"] != ask(client, "/features", clip_mp4)["id"]
+
+
+def test_names_alone_do_not_change_the_id(client: TestClient, clip_mp4: Path, tmp_path: Path) -> None:
+    with serving(fake_app(tmp_path, FakeNetwork(name="mine", weights="mine", mean="mine.npy"))) as other:
+        assert ask(other, "/features", clip_mp4)["id"] == ask(client, "/features", clip_mp4)["id"]
+
+
+@pytest.mark.parametrize("option", [{name: value} for name, value in OTHER_VALUE.items()], ids=list(OTHER_VALUE))
 def test_what_changes_the_numbers_changes_the_ids(client: TestClient, clip_mp4: Path, option: dict[str, Any]) -> None:
     plain, changed = (ask(client, "/features", clip_mp4, include="clips", **each) for each in ({}, option))
     assert not set(ids(plain)) & set(ids(changed))
 
 
-def test_other_bytes_and_other_weights_have_other_ids(client: TestClient, clip_mp4: Path, tmp_path: Path) -> None:
+def test_other_bytes_have_other_ids(client: TestClient, clip_mp4: Path, tmp_path: Path) -> None:
     plain = ask(client, "/features", clip_mp4)["id"]
     assert ask(client, "/features", write_video(tmp_path / "other.mp4", 40, seed=3))["id"] != plain
-    with serving(fake_app(tmp_path, FakeNetwork(weights_sha256="ab" * 32))) as other:
-        assert ask(other, "/features", clip_mp4)["id"] != plain
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-ndjson", "application/x-npy", "application/zip"])
+@pytest.mark.parametrize("weights", ["stand-in", "sports1m"])
+def test_every_form_names_its_weights_and_its_warnings_in_headers(
+    tmp_path: Path, clip_mp4: Path, accept: str, weights: str
+) -> None:
+    network = FakeNetwork(weights=weights)
+    with serving(fake_app(tmp_path, network)) as client:
+        answer = client.post("/features", files={"file": clip_mp4.read_bytes()}, headers={"accept": accept})
+    assert answer.headers["c3d-weights"] == f"{weights}; sha256={network.card.weights_sha256}"
+    assert ("stand_in_weights" in answer.headers.get("c3d-warnings", "").split(", ")) == (weights == "stand-in")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/x-npy", "application/zip"])
+def test_the_headers_have_the_warnings_of_the_video(client: TestClient, tmp_path: Path, accept: str) -> None:
+    video = write_video(tmp_path / "short.mp4", 7)
+    answer = client.post("/features", files={"file": video.read_bytes()}, headers={"accept": accept})
+    assert "short_video_padded" in answer.headers["c3d-warnings"].split(", ")
 
 
 def test_a_custom_id_is_echoed_and_else_absent(client: TestClient, clip_mp4: Path) -> None:
@@ -75,6 +138,11 @@ def test_one_pass_gives_both_answers(client: TestClient, clip_mp4: Path) -> None
         for mine, theirs, others in zip(both["clips"], labels["clips"], vector["clips"], strict=True):
             assert mine["predictions"][0]["class_id"] == theirs["predictions"][0]["class_id"]
             assert np.allclose(mine["descriptor"], others["descriptor"], rtol=1e-5)
+
+
+def test_include_takes_the_name_of_the_field_too(client: TestClient, clip_mp4: Path) -> None:
+    assert len(ask(client, "/classify", clip_mp4, include="descriptor")["descriptor"]) == 4096
+    assert len(ask(client, "/features", clip_mp4, include="descriptor,predictions")["predictions"]) == 5
 
 
 def test_base64_holds_the_same_numbers(client: TestClient, clip_mp4: Path) -> None:
@@ -103,10 +171,14 @@ def test_segments_are_the_clips_merged_by_their_best_label(client: TestClient, t
             expected.append([])
         expected[-1].append(clip)
     assert len(answer["segments"]) == len(expected)
+    assert answer["segments"][0]["start_sec"] == answer["clips"][0]["start_sec"]
+    assert answer["segments"][-1]["end_sec"] == answer["clips"][-1]["end_sec"]
+    ends = [segment["end_sec"] for segment in answer["segments"][:-1]]
+    assert ends == [segment["start_sec"] for segment in answer["segments"][1:]], "they tile the time"
     for segment, clips in zip(answer["segments"], expected, strict=True):
         scores = [clip["predictions"][0]["score"] for clip in clips]
         assert (segment["label"], segment["class_id"]) == tuple(clips[0]["predictions"][0][key] for key in ("label", "class_id"))
-        assert (segment["start_sec"], segment["end_sec"]) == (clips[0]["start_sec"], clips[-1]["end_sec"])
+        assert clips[0]["start_sec"] <= segment["start_sec"] < segment["end_sec"] <= clips[-1]["end_sec"]
         assert segment["num_clips"] == len(clips)
         assert np.isclose(segment["score"], np.mean(scores), rtol=1e-5)
         assert np.isclose(segment["peak_score"], max(scores), rtol=1e-5)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from service import errors
 from service.api.openapi import responses
+from service.errors import At
 from tests.conftest import ROOT
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
@@ -36,8 +36,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400]
 
 
 def test_responses_name_every_code_of_a_status() -> None:
-    found = responses(errors.Warming, errors.Draining, errors.EmptyFile)
-    assert set(found) == {422, 503}
+    found = responses(At.READY)
+    assert set(found) == {401, 503}
     assert "`warming`" in found[503]["description"]
     assert "`draining`" in found[503]["description"]
 

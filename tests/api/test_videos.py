@@ -95,7 +95,6 @@ def test_options_are_the_same_in_the_query_in_the_form_and_in_both(
     [
         ("/classify", "top_k=0"),
         ("/classify", "top_k=488"),
-        ("/classify", "top_k="),
         ("/classify", "top_k=five"),
         ("/classify", "layer=fc7"),
         ("/features", "top_k=3"),
@@ -105,7 +104,6 @@ def test_options_are_the_same_in_the_query_in_the_form_and_in_both(
         ("/features", "clip_stride=1e9"),
         ("/classify", "tail=mirror"),
         ("/classify", "include=everything"),
-        ("/classify", "include=clips,"),
         ("/classify", "clipstride=8"),
         ("/classify", "top_k=1&top_k=2"),
         ("/classify", "\N{CLAPPER BOARD}=\N{CLAPPER BOARD}"),
@@ -121,6 +119,44 @@ def test_a_bad_option_is_invalid_and_named(client: TestClient, clip_mp4: Path, e
         answer = client.post(endpoint, content=form(part("file", clip_mp4.read_bytes(), "a"), *parts), headers=dict(MULTIPART))
     assert (answer.status_code, problem(answer)) == (422, "invalid_option")
     assert answer.json()["detail"].startswith(pairs[0][0])
+
+
+EMPTY = {"top_k": "", "end_sec": "", "include": "", "custom_id": "", "tail": ""}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_an_empty_field_is_not_given(client: TestClient, clip_mp4: Path, endpoint: str) -> None:
+    files = {"file": clip_mp4.read_bytes()}
+    plain = without_times(client.post(endpoint, files=files))
+    assert_alike(without_times(client.post(endpoint, files=files, params=EMPTY)), plain)
+    assert_alike(without_times(client.post(endpoint, files=files, data={**EMPTY, "url": ""})), plain)
+
+
+@pytest.mark.parametrize(("query", "form_value"), [("5", "3"), ("3", "5"), ("", "3"), ("3", "")])
+def test_a_default_beside_another_value_is_no_contradiction(
+    client: TestClient, clip_mp4: Path, query: str, form_value: str
+) -> None:
+    answer = client.post(f"/classify?top_k={query}", files={"file": clip_mp4.read_bytes()}, data={"top_k": form_value})
+    assert len(without_times(answer)["predictions"]) == 3
+
+
+def test_a_slash_behind_a_path_changes_nothing(client: TestClient, clip_mp4: Path) -> None:
+    assert len(without_times(client.post("/classify/", files={"file": clip_mp4.read_bytes()}))["predictions"]) == 5
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "x"])
+@pytest.mark.parametrize("path", [*ENDPOINTS, "/v2/models/c3d/infer"])
+def test_a_compressed_body_is_unsupported_and_named(client: TestClient, clip_mp4: Path, path: str, encoding: str) -> None:
+    answer = client.post(path, content=clip_mp4.read_bytes(), headers={**dict(OCTETS), "content-encoding": encoding})
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    assert "compressed" in answer.json()["detail"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_two_accept_lines_are_one_list(client: TestClient, clip_mp4: Path) -> None:
+    headers = [("accept", "text/csv"), ("accept", "application/x-ndjson"), *OCTETS]
+    answer = client.post("/classify", content=clip_mp4.read_bytes(), headers=headers)
+    assert answer.headers["content-type"] == "application/x-ndjson"
 
 
 def test_a_file_in_the_query_is_no_option(client: TestClient, clip_mp4: Path) -> None:
@@ -167,7 +203,7 @@ def bad_videos(directory: Path) -> dict[str, bytes]:
         ("cut", "undecodable_video"),
     ],
 )
-def test_what_is_no_video_is_told_so(client: TestClient, tmp_path: Path, kind: str, code: str) -> None:
+def test_a_file_that_is_no_video_is_refused(client: TestClient, tmp_path: Path, kind: str, code: str) -> None:
     answer = client.post("/features", files={"file": ("clip.mp4", bad_videos(tmp_path)[kind])})
     assert (answer.status_code, problem(answer)) == (422, code)
 
@@ -208,7 +244,7 @@ def test_a_chunked_body_over_the_limit_is_too_large(client: TestClient) -> None:
         ("POST", "/livez", (405, "method_not_allowed")),
         ("GET", "/", (404, "not_found")),
         ("POST", "/predict", (404, "not_found")),
-        ("POST", "/classify/", (404, "not_found")),
+        ("POST", "/classify/x", (404, "not_found")),
         ("GET", "/%2e%2e/etc/passwd", (404, "not_found")),
     ],
 )
@@ -218,7 +254,7 @@ def test_what_is_not_there_is_a_problem_too(client: TestClient, method: str, pat
     assert problem(answer) == expected[1]
 
 
-def test_a_wrong_method_is_told_the_right_one(client: TestClient) -> None:
+def test_a_wrong_method_gets_the_right_one(client: TestClient) -> None:
     assert client.get("/classify").headers["allow"] == "POST"
 
 
@@ -247,7 +283,7 @@ def test_many_different_videos_at_once_get_the_answers_of_each_alone(client: Tes
 
 
 class Odd(FakeNetwork):
-    """A network that fails, or gives numbers that are none, while told to."""
+    """A network that raises or gives NaN, by its `mode`."""
 
     mode = "well"
 

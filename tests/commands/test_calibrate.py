@@ -16,6 +16,7 @@ from service.__main__ import main
 from service.inference import build
 from service.lifecycle import loading
 from service.settings import Settings
+from service.video.messages import ReadOptions
 from tests.support.videos import write_video
 
 # Looked for and not imported: it brings logging handlers of its own, and seconds, to tests that have no use for them.
@@ -82,7 +83,7 @@ def test_what_is_calibrated_is_served_by_its_name(
     assert (network.precision, network.calibration_sha256) == ("int8", calibrated.sha256)
     assert (calibrated.num_clips, calibrated.drift.num_clips, len(calibrated.videos_sha256)) == (10, 10, 1)
     assert calibrated.max_drift == 0.5
-    clips = np.stack(list(clips_of(clip_mp4, c3d.CROP_LEFT)))
+    clips = np.stack(list(clips_of(clip_mp4, ReadOptions())))
     drift = calibration.drift(network.run(clips), build.build(model, "openvino").run(clips))
     assert 0.001 < drift.relative_l2_median < 2 * calibrated.drift.relative_l2_max
 

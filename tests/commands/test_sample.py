@@ -10,6 +10,7 @@ import pytest
 from service.__main__ import main
 from service.commands import sample
 from service.video.inline import clips_of
+from service.video.messages import ReadOptions
 
 
 def test_it_is_a_video_that_the_service_reads_and_in_which_something_moves(
@@ -18,7 +19,7 @@ def test_it_is_a_video_that_the_service_reads_and_in_which_something_moves(
     path = tmp_path / "ball.mp4"
     assert main(["sample", str(path)]) == 0
     assert str(path) in capsys.readouterr().out
-    clips = list(clips_of(path, 29))
+    clips = list(clips_of(path, ReadOptions()))
     assert len(clips) == 11  # of 100 frames
     assert np.ptp(clips[0].astype(int), axis=0).max() > 50
 

@@ -16,8 +16,8 @@ def test_lets_in_as_many_as_it_may_and_one_more_when_one_has_left() -> None:
         with admission.one(), pytest.raises(Overloaded), admission.one():
             pass
         with admission.one():
-            assert admission.num_inside == 2
-    assert admission.num_inside == 0
+            assert admission.num_requests == 2
+    assert admission.num_requests == 0
 
 
 def test_one_that_fails_has_left_too() -> None:
@@ -25,7 +25,7 @@ def test_one_that_fails_has_left_too() -> None:
     with pytest.raises(RuntimeError), admission.one():
         raise RuntimeError
     with admission.one():
-        assert admission.num_inside == 1
+        assert admission.num_requests == 1
 
 
 @pytest.mark.parametrize(("waiting", "admitted"), [(9, True), (10, False), (500, False)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -135,6 +136,30 @@ def test_a_head_that_does_not_come_or_drips_ends_the_connection() -> None:
                     assert await read_all(client) == b""
 
     run(test)
+
+
+def test_an_empty_line_before_a_request_is_ignored() -> None:
+    async def test() -> None:
+        async with served(idle_s=SOON_S) as (app, port):
+            with connected(port) as client:
+                client.send(b"\r\n")
+                client.send(b"\r\n" + GET)
+                await app.begun.wait()
+                assert (await asyncio.get_running_loop().sock_recv(client, 15)) == b"HTTP/1.1 200 OK"
+
+    run(test)
+
+
+def test_an_offer_of_another_protocol_is_not_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with served(idle_s=SOON_S) as (app, port):
+            with connected(port) as client:
+                offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\n\r\n"
+                client.send(GET.removesuffix(b"\r\n") + offer)
+                await app.begun.wait()
+
+    run(test)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 NO_HTTP = [

@@ -11,10 +11,11 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import errors
-from service.http.metrics import CODES, DURATIONS_S, ENDPOINTS, MAX_LABEL_LENGTH, MODEL_LABELS, STAGES, Metrics
+from service.http.metrics import CODES, DURATIONS_S, ENDPOINTS, MAX_LABEL_LENGTH, MODEL_LABELS, Metrics
+from service.http.request_log import STAGES
 
 MODEL = {"name": "sports1m", "weights": "sports1m", "precision": "float32", "version": "0.1.0"}
-# What a name may end in: a base unit, or what is counted. Infos are told by their ending.
+# What a name may end in: a base unit, or what is counted. An info ends in `_info`.
 ENDINGS = ("_seconds", "_bytes", "_clips", "_info", "_up", "_in_progress", "_decoders", "_fds")
 
 
@@ -41,7 +42,7 @@ def watch(metrics: Metrics, waiting_clips: int = 3, *, worker_up: bool = True) -
 
 
 def busy() -> Metrics:
-    """One that has been told of everything there is."""
+    """Metrics in which everything has happened once."""
     metrics = Metrics()
     watch(metrics)
     metrics.model_loaded(MODEL)
@@ -86,10 +87,7 @@ def test_all_that_the_house_promises_is_there() -> None:
 
 
 def test_every_error_of_the_service_has_its_code() -> None:
-    def below(error: type[errors.ServiceError]) -> set[str]:
-        return {error.code}.union(*(below(each) for each in error.__subclasses__() if each.__module__ == errors.__name__))
-
-    assert set(CODES) == below(errors.ServiceError) | {"ok", "client_left", "other"}
+    assert set(CODES) == {*errors.BY_CODE, "ok", "client_left", "other"}
     assert len(set(CODES)) == len(CODES)
 
 
@@ -210,18 +208,18 @@ def test_gauges_are_asked_at_each_scrape() -> None:
     assert second["c3d_decoders"].samples[0].value == 4
 
 
-def test_an_application_that_starts_again_is_watched_anew() -> None:
+def test_an_application_that_starts_again_is_watched_again() -> None:
     metrics = Metrics()
     watch(metrics, 3)
     watch(metrics, 5, worker_up=False)
     assert (value(metrics, "c3d_waiting_clips"), value(metrics, "c3d_worker_up")) == (5, 0)
 
 
-def test_what_nothing_is_known_of_is_not_said() -> None:
+def test_unknown_state_has_no_series() -> None:
     assert not {"c3d_model_info", "c3d_worker_up", "c3d_waiting_clips"} & set(families(Metrics()))
 
 
-def test_the_model_is_told_in_known_labels_of_bounded_length() -> None:
+def test_the_model_is_described_by_known_labels_of_bounded_length() -> None:
     metrics = Metrics()
     metrics.model_loaded(MODEL | {"path": "/home/me/models", "backend": 'tensorflow "2"\n' + "x" * 1000})
     [sample] = families(metrics)["c3d_model_info"].samples

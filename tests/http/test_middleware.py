@@ -28,7 +28,7 @@ CHUNKED = ("transfer-encoding", "chunked")
 SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
-def door(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> RequestMiddleware:
+def middleware(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> RequestMiddleware:
     return RequestMiddleware(app, SETTINGS, ApiKeys(keys), Admission(max_requests, lambda: Queue(0, 0.0)), Metrics())
 
 
@@ -49,13 +49,13 @@ async def fail(scope: Any, receive: Any, send: Any) -> None:
     raise RuntimeError(CAUSE)
 
 
-def through_door(app: Any, messages: Any = ({"type": "http.request"},), *headers: tuple[str, str]) -> Exchange:
-    return asyncio.run(ask(door(app), messages, headers))
+def through_middleware(app: Any, messages: Any = ({"type": "http.request"},), *headers: tuple[str, str]) -> Exchange:
+    return asyncio.run(ask(middleware(app), messages, headers))
 
 
 @pytest.mark.parametrize("given", ["a", "0f4c2b7d", "Trace-1.2_3", "x" * 128])
 def test_a_proper_request_id_is_taken_over(given: str) -> None:
-    said = through_door(echo, chunks(b""), ("x-request-id", given))
+    said = through_middleware(echo, chunks(b""), ("x-request-id", given))
     assert said.headers["x-request-id"] == given
     assert said.said[1]["body"].decode() == given
 
@@ -63,24 +63,24 @@ def test_a_proper_request_id_is_taken_over(given: str) -> None:
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "a b", "a\r\nSet-Cookie: x", "a;b", "café"])
 def test_any_other_request_id_is_replaced_by_a_new_one(given: str | None) -> None:
     headers = [] if given is None else [("x-request-id", given)]
-    ids = {through_door(echo, chunks(b""), *headers).headers["x-request-id"] for _ in range(2)}
+    ids = {through_middleware(echo, chunks(b""), *headers).headers["x-request-id"] for _ in range(2)}
     assert len(ids) == 2
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
 
 
 def test_a_content_length_over_the_limit_is_refused_before_the_application_sees_the_request() -> None:
-    said = through_door(fail, chunks(b"x" * (LIMIT + 1)), ("content-length", str(LIMIT + 1)))
+    said = through_middleware(fail, chunks(b"x" * (LIMIT + 1)), ("content-length", str(LIMIT + 1)))
     assert (said.status, said.content["code"]) == (413, "body_too_large")
     assert said.content["request_id"] == said.headers["x-request-id"]
     assert str(LIMIT) in said.content["detail"]
 
 
 def test_a_content_length_at_the_limit_is_let_in() -> None:
-    assert through_door(echo, chunks(b"x" * LIMIT), ("content-length", str(LIMIT))).status == 200
+    assert through_middleware(echo, chunks(b"x" * LIMIT), ("content-length", str(LIMIT))).status == 200
 
 
 def test_an_absurd_content_length_is_too_large() -> None:
-    assert through_door(echo, [GONE], ("content-length", "9" * 25)).status == 413
+    assert through_middleware(echo, [GONE], ("content-length", "9" * 25)).status == 413
 
 
 def test_a_body_over_the_limit_is_refused_at_the_first_byte_too_many() -> None:
@@ -90,7 +90,7 @@ def test_a_body_over_the_limit_is_refused_at_the_first_byte_too_many() -> None:
         while True:
             heard.append(len((await receive())["body"]))
 
-    said = through_door(count, chunks(b"x" * (LIMIT - 1), b"x", b"", b"!", b"drained"), CHUNKED)
+    said = through_middleware(count, chunks(b"x" * (LIMIT - 1), b"x", b"", b"!", b"drained"), CHUNKED)
     assert heard == [LIMIT - 1, 1, 0]
     assert (said.status, said.content["code"], said.num_received) == (413, "body_too_large", 5)
 
@@ -102,13 +102,13 @@ def endless() -> Iterator[Message]:
 
 @pytest.mark.parametrize("header", [CHUNKED, ("content-length", "999"), ("content-length", str(2**40))])
 def test_a_refused_body_is_drained_up_to_a_bound(header: tuple[str, str]) -> None:
-    said = through_door(refuse, endless(), header)
+    said = through_middleware(refuse, endless(), header)
     assert said.status in {413, 415}
     assert said.num_received == DRAIN_BYTES // 1024**2
 
 
 def test_a_refused_body_is_drained_to_its_end_before_the_answer_is_over() -> None:
-    said = through_door(refuse, chunks(b"a", b"b", b"c"), CHUNKED)
+    said = through_middleware(refuse, chunks(b"a", b"b", b"c"), CHUNKED)
     assert (said.status, said.num_received) == (415, 3)
     assert said.headers["connection"] == "close"
 
@@ -122,13 +122,13 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
     exchange = Stalled([])
     scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(door(refuse)(scope, exchange.receive, exchange.send))
+        runner.run(middleware(refuse)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
 
 
 @pytest.mark.parametrize("headers", [[], [("authorization", "Bearer another")]])
 def test_without_a_key_nothing_is_read_but_what_is_drained(headers: list[tuple[str, str]]) -> None:
-    guarded = door(fail, max_requests=0, keys=("a key of sixteen",))  # which lets nobody in, whoever that is
+    guarded = middleware(fail, max_requests=0, keys=("a key of sixteen",))  # no room for anybody
     said = asyncio.run(ask(guarded, chunks(b"a", b"b"), [CHUNKED, ("content-length", "9" * 25), *headers]))
     assert (said.status, said.content["code"], said.num_received) == (401, "unauthorized", 2)
     assert said.headers["www-authenticate"] == "Bearer"
@@ -136,32 +136,46 @@ def test_without_a_key_nothing_is_read_but_what_is_drained(headers: list[tuple[s
     assert (waiting.status, waiting.num_received) == (401, 0)
 
 
-def test_a_key_opens_the_door_and_probes_need_none() -> None:
-    guarded = door(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
+def test_the_log_has_the_client_and_the_place_of_its_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    guarded = middleware(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
+    asyncio.run(ask(guarded, headers=[("authorization", "Bearer and-the-one-before-it")]))
+    [record] = [each.request_record for each in caplog.records if hasattr(each, "request_record")]
+    assert (record.fields()["client"], record.fields()["key"]) == ("203.0.113.1", 2)
+
+
+def test_a_valid_key_is_needed_but_for_open_paths() -> None:
+    guarded = middleware(refuse, keys=("a-key-of-sixteen", "and-the-one-before-it"))
     for key in ("a-key-of-sixteen", "and-the-one-before-it"):
         assert asyncio.run(ask(guarded, headers=[("authorization", f"Bearer {key}")])).status == 415
-    for method, path, status in [("GET", "/livez", 415), ("HEAD", "/metrics", 415), ("GET", "/docs", 401), ("GET", "/none", 401)]:
+    for method, path, status in [
+        ("GET", "/livez", 415),
+        ("HEAD", "/metrics", 415),
+        ("GET", "/docs", 415),
+        ("GET", "/info", 401),
+        ("GET", "/none", 401),
+    ]:
         assert asyncio.run(ask(guarded, method=method, path=path)).status == status
 
 
 @pytest.mark.parametrize("app", [refuse, echo])
 def test_a_body_that_waits_for_100_continue_is_not_drained(app: Any) -> None:
-    said = through_door(app, chunks(b"never asked for"), ("content-length", str(LIMIT + 1)), ("expect", "100-Continue"))
+    said = through_middleware(app, chunks(b"never asked for"), ("content-length", str(LIMIT + 1)), ("expect", "100-Continue"))
     assert (said.status, said.num_received) == (413, 0)
 
 
 @pytest.mark.parametrize("headers", [[], [("content-length", "0")]])
 def test_a_request_without_a_body_is_not_read(headers: list[tuple[str, str]]) -> None:
-    assert through_door(refuse, [], *headers).status == 415
+    assert through_middleware(refuse, [], *headers).status == 415
 
 
 def test_a_client_that_leaves_while_a_refused_body_is_drained_ends_the_draining() -> None:
-    said = through_door(refuse, [*chunks(b"a", whole=False), GONE], ("content-length", "999"))
+    said = through_middleware(refuse, [*chunks(b"a", whole=False), GONE], ("content-length", "999"))
     assert said.num_received == 2
 
 
 def test_a_bug_is_a_500_that_says_nothing_of_it_but_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
-    said = through_door(fail, chunks(b"a", b"b"), CHUNKED, ("x-request-id", "find-me"))
+    said = through_middleware(fail, chunks(b"a", b"b"), CHUNKED, ("x-request-id", "find-me"))
     assert (said.status, said.content["code"], said.content["request_id"]) == (500, "internal", "find-me")
     assert said.headers["content-type"] == "application/problem+json"
     assert "secret" not in repr(said.said)
@@ -175,7 +189,7 @@ def test_a_bug_after_the_answer_began_leaves_the_answer_cut_off(caplog: pytest.L
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError(CAUSE)
 
-    said = through_door(late)
+    said = through_middleware(late)
     assert [message["type"] for message in said.said] == ["http.response.start"]
     assert CAUSE in caplog.text
 
@@ -186,7 +200,7 @@ def test_a_client_that_leaves_is_answered_nothing_and_logged_without_a_traceback
     async def read(scope: Any, receive: Any, send: Any) -> None:
         raise ClientDisconnect
 
-    said = through_door(read, [GONE], ("x-request-id", "left"))
+    said = through_middleware(read, [GONE], ("x-request-id", "left"))
     assert said.said == []
     assert [(record.levelname, record.exc_info) for record in caplog.records] == [("INFO", None)]
     assert caplog.records[0].__dict__["request_record"].code == "client_left"
@@ -199,7 +213,7 @@ def test_what_is_no_http_passes_untouched() -> None:
         seen.append((scope, receive, send))
 
     scope: dict[str, Any] = {"type": "lifespan"}
-    asyncio.run(door(lifespan)(scope, refuse, echo))  # type: ignore[arg-type]
+    asyncio.run(middleware(lifespan)(scope, refuse, echo))  # type: ignore[arg-type]
     assert seen == [({"type": "lifespan"}, refuse, echo)]
 
 
@@ -232,7 +246,7 @@ def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most:
     exchange = Dripping(pause_s)
     scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(door(read)(scope, exchange.receive, exchange.send))
+        runner.run(middleware(read)(scope, exchange.receive, exchange.send))
     assert len(caught) == 1
     assert caught[0].headers["Connection"] == "close"
     assert most - 1 <= exchange.num_received <= most
@@ -248,7 +262,7 @@ def test_one_request_too_many_is_refused_before_its_body_is_read_and_drained() -
             await go_on.wait()
             await PlainTextResponse("done")(scope, receive, send)
 
-        app = door(slow, max_requests=1)
+        app = middleware(slow, max_requests=1)
         first = asyncio.create_task(ask(app))
         await inside.wait()
         second = await ask(app, chunks(b"a", b"b"), (CHUNKED,))
@@ -272,7 +286,7 @@ def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
             await receive()
 
         scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
-        task = asyncio.create_task(door(slow)(scope, exchange.receive, exchange.send))
+        task = asyncio.create_task(middleware(slow)(scope, exchange.receive, exchange.send))
         await inside.wait()
         task.cancel()
         await task

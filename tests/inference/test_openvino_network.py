@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_store import c3d, standin, store
+from model_store.tensors import Float32
 
 if TYPE_CHECKING:
     from service.inference.openvino_network import OpenvinoNetwork
@@ -42,7 +43,7 @@ class WithoutClasses(store.Model):
         self.card = model.card.model_copy(update={"num_classes": 0})
         self._whole = model
 
-    def tensors(self) -> Iterator[tuple[str, store.Float32]]:
+    def tensors(self) -> Iterator[tuple[str, Float32]]:
         yield from (each for each in self._whole.tensors() if not each[0].startswith("fc8"))
 
 

@@ -183,7 +183,7 @@ def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_asked() ->
     assert (run.body, run.names.asked) == (BODY, [NAME])
 
 
-def test_each_hop_is_looked_up_and_checked_anew() -> None:
+def test_each_hop_is_looked_up_and_checked_again() -> None:
     answers = {"/clip": redirect("/b"), "/b": redirect("http://other.example:PORT/c"), "/c": FILE}
     run = fetched(answers, names=Names({NAME: [[HERE]], "other.example": [[HERE]]}))
     assert (run.body, run.names.asked) == (BODY, [NAME, NAME, "other.example"])
@@ -285,11 +285,16 @@ def test_a_web_page_is_called_one(media_type: str) -> None:
     assert "is a web page, not a video file" in error_of(run, UrlFetchFailed)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "identity, gzip", "x"])
-def test_what_is_encoded_is_refused_unread(encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate", "zstd", "identity, gzip", "aws-chunked,gzip"])
+def test_what_is_compressed_is_refused_unread(encoding: str) -> None:
     run = one(answer(gzip.compress(bytes(10_000_000)), content_encoding=encoding))
     assert "compressed" in error_of(run, UrlFetchFailed)
     assert run.body == b""
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "aws-chunked", "utf-8", "binary", "none"])
+def test_a_coding_that_compresses_nothing_is_read(encoding: str) -> None:
+    assert one(answer(BODY, content_type="video/mp4", content_encoding=encoding)).body == BODY
 
 
 def test_a_file_as_large_as_the_limit_is_taken() -> None:

@@ -28,7 +28,7 @@ def refusal(text: str, policy: FetchPolicy) -> str:
     [
         "", " ", "clip.mp4", "/etc/passwd", "file:///etc/passwd", "ftp://a.example/x", "gopher://a.example/", "data:video/mp4,x",
         "HTTP", "http", "http:", "http://", "http:///x", "http:a.example", "http:/a.example", "//a.example/x", "https://?x",
-        " http://a.example/", "http://a.example\n/", "http://a.example/\r\nX: y", "http://a.example\x00/", "http://a b/",
+        "http://a.example\n/", "http://a.example/\r\nX: y", "http://a.example\x00/", "http://a b/",
         "http://a.example:x/", "http://a.example:99999/", "http://a.example:0/", "http://a.example:-80/", "http://a.example:22/",
         "http://[::1/", "http://::1/", "http://[::1]x/", "http://[fe80::1%25eth0]/", "http://[v1.x]/", "http://a.example%2f/",
         "http://a.example\\@b.example/", "http://a.example\\b/", "http://.a.example/", "http://a..example/", "http://a.example../",
@@ -47,6 +47,7 @@ def test_what_is_no_plain_web_address_is_refused(text: str) -> None:
     [
         ("http://a.example/clip.mp4?x=1#y", "a.example", 80),
         ("HTTPS://A.Example/", "a.example", 443),
+        (" \thttps://a.example/\n", "a.example", 443),
         ("https://a.example:80", "a.example", 80),
         ("http://a.example.:80/", "a.example", 80),
         ("http://b\u00fccher.example/", "xn--bcher-kva.example", 80),

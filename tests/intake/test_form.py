@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import pytest
 
 from service.errors import InvalidOption, MalformedRequest, ServiceError, SourceConflict, SourceRequired
 from service.intake.form import MAX_BOUNDARY_BYTES, MAX_FIELD_BYTES, Form
-from service.intake.spool import Sink
+from service.intake.spool import SpoolWriter
 from tests.support.http_helpers import BOUNDARY, form, part
 
 CONTENT = b"\r\n--a-boundar" * 3  # nearly the boundary
@@ -16,12 +17,14 @@ BODY = form(part("top_k", b"3"), part("file", CONTENT, "clip.mp4"), part("tail",
 
 
 def parse(*pieces: bytes) -> tuple[Form, bytes]:
-    sink = Sink(io.BytesIO())
-    parsed = Form(sink, BOUNDARY.encode())
+    file = io.BytesIO()
+    writer = SpoolWriter(file)
+    parsed = Form(writer, BOUNDARY.encode())
     for piece in pieces:
         parsed.write(piece)
     parsed.finish()
-    return parsed, bytes(sink._waiting)
+    asyncio.run(writer.flush())
+    return parsed, file.getvalue()
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, len(BODY)])
@@ -44,7 +47,7 @@ def test_pieces_do_not_matter(size: int) -> None:
         (form(*[part("o", b"1") for _ in range(65)]), InvalidOption),
     ],
 )
-def test_what_is_wrong_is_told(body: bytes, error: type[ServiceError]) -> None:
+def test_a_wrong_body_is_refused(body: bytes, error: type[ServiceError]) -> None:
     with pytest.raises(error):
         parse(body)
 
@@ -52,4 +55,4 @@ def test_what_is_wrong_is_told(body: bytes, error: type[ServiceError]) -> None:
 @pytest.mark.parametrize("boundary", [b"", b"x" * (MAX_BOUNDARY_BYTES + 1)])
 def test_a_boundary_is_needed(boundary: bytes) -> None:
     with pytest.raises(MalformedRequest):
-        Form(Sink(io.BytesIO()), boundary)
+        Form(SpoolWriter(io.BytesIO()), boundary)

@@ -77,7 +77,11 @@ def test_a_form_gives_the_same_in_pieces_of_any_size(tmp_path: Path, size: int) 
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/octet-stream", "video/mp4", "VIDEO/x-msvideo; codecs=x", "Application/Octet-Stream"]
+    "media_type",
+    [
+        *("application/octet-stream", "video/mp4", "VIDEO/x-msvideo; codecs=x", "Application/Octet-Stream"),
+        *("image/gif", "application/mp4", "application/ogg", "binary/octet-stream"),
+    ],
 )
 def test_a_raw_body_is_the_file(tmp_path: Path, media_type: str) -> None:
     content, source = read(tmp_path, chunks(CONTENT, FORM, b""), [("content-type", media_type)])
@@ -109,6 +113,13 @@ def test_a_boundary_may_be_written_in_any_way_that_the_rfc_allows(tmp_path: Path
 def test_the_file_needs_no_filename_and_may_come_with_its_own_headers(tmp_path: Path) -> None:
     headers = "content-type: video/mp4\r\nCONTENT-DISPOSITION: form-data; name=file"
     assert read(tmp_path, chunks(f"--{BOUNDARY}\r\n{headers}\r\n\r\nabc\r\n--{BOUNDARY}--".encode()))[0] == b"abc"
+
+
+@pytest.mark.parametrize("preamble", [b"\r\n", b"This is a multipart message.\r\n", b"--" + BOUNDARY[:4].encode() + b"\r\n\r\n"])
+def test_what_comes_before_the_first_boundary_is_ignored(tmp_path: Path, preamble: bytes) -> None:
+    body = preamble + FORM
+    assert read(tmp_path, chunks(body))[0] == CONTENT
+    assert read(tmp_path, chunks(*[body[at : at + 1] for at in range(len(body))], b""))[0] == CONTENT
 
 
 def test_what_comes_behind_the_closing_boundary_is_ignored(tmp_path: Path) -> None:
@@ -172,13 +183,13 @@ def test_a_form_without_a_usable_boundary_is_malformed(tmp_path: Path, boundary:
         "/",
     ],
 )
-def test_another_type_is_unsupported_and_told_what_to_send(tmp_path: Path, media_type: str) -> None:
+def test_another_type_is_unsupported_and_the_detail_says_what_to_send(tmp_path: Path, media_type: str) -> None:
     with pytest.raises(errors.UnsupportedMediaType, match="Content-Type: application/octet-stream"):
         read(tmp_path, chunks(b"abc"), [("content-type", media_type), ("content-length", "3")])
 
 
 @pytest.mark.parametrize("headers", [[], [("content-length", "0")]])
-def test_a_request_with_nothing_in_it_is_told_that_a_video_is_required(tmp_path: Path, headers: Headers) -> None:
+def test_a_request_with_nothing_in_it_lacks_a_video(tmp_path: Path, headers: Headers) -> None:
     with pytest.raises(errors.SourceRequired, match=r"curl -F file=@clip\.mp4"):
         read(tmp_path, chunks(b""), headers)
 

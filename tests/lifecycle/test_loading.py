@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_store.store import ModelMissing, StoreError
+from model_store.tensors import ModelMissing, StoreError
 from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.http.metrics import Metrics
 from service.lifecycle import loading
@@ -43,7 +43,17 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
         "weights": "stand-in",
         "weights_sha256": FakeNetwork().card.weights_sha256,
         "preprocessing": "c3d-sports1m",
+        "keep_aspect": False,
+        "frame_rows": 128,
+        "frame_columns": 171,
+        "crop_top": 8,
+        "crop_left": 29,
+        "color_tags": "honour",
+        "channel_order": "BGR",
+        "scale": 1.0,
         "mean": "stand-in",
+        "mean_sha256": FakeNetwork().card.mean_sha256,
+        "pool5": "caffe",
         "precision": "float32",
         "backend": "fake 1.0 on cpu",
         "version": serving.info["version"],

@@ -8,6 +8,7 @@ import pytest
 
 from service.errors import Draining, ServiceError, StartFailed, Warming, WeightsMissing, WorkerDown
 from service.lifecycle.readiness import Readiness, Serving
+from tests.support.fakes import fake_serving
 
 
 class FakePipeline:
@@ -20,8 +21,7 @@ class FakePipeline:
 
 
 def serving(pipeline: Any = None, weights: str = "sports1m") -> Serving:
-    living: Any = pipeline or FakePipeline()
-    return Serving(living, {"weights": weights}, {}, ())
+    return fake_serving(pipeline or FakePipeline(), weights)
 
 
 def reason(readiness: Readiness) -> ServiceError:

@@ -12,6 +12,7 @@ import pytest
 from service.errors import ServiceError, WorkerDown
 from service.lifecycle.readiness import Readiness, Serving
 from service.lifecycle.supervisor import MAX_FAILURES, PROOF_S, Supervisor
+from tests.support.fakes import fake_serving
 
 
 class FakeBatcher:
@@ -73,7 +74,7 @@ def watch(batcher: FakeBatcher, ticks: list[Callable[[], None]]) -> tuple[Readin
 
 
 def serving(batcher: FakeBatcher) -> Serving:
-    return Serving(FakePipeline(batcher), {"weights": "sports1m"}, {}, ())  # type: ignore[arg-type]
+    return fake_serving(FakePipeline(batcher))
 
 
 def is_ready(readiness: Readiness) -> bool:

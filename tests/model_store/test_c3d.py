@@ -46,3 +46,12 @@ def test_weight_shapes_know_other_classes_and_none(classes: int, tensors: int) -
     assert shapes["conv1/kernel"] == (3, 3, 3, 3, 64)
     assert shapes["fc6/kernel"] == (8192, 4096)
     assert shapes.get("fc8/bias", (0,)) == (classes,)
+
+
+def test_symmetric_pool5_has_the_same_shapes_behind_it() -> None:
+    padded = {layer.name: layer for layer in c3d.layers("symmetric")}
+    assert padded["zeropad5"].argument == ((0, 0), (1, 1), (1, 1))
+    assert [layer for layer in c3d.layers("symmetric") if layer.name != "zeropad5"] == [
+        layer for layer in c3d.LAYERS if layer.name != "zeropad5"
+    ]
+    assert c3d.layers() == c3d.LAYERS

@@ -29,9 +29,7 @@ def calibrated(model: store.Model, drift: Drift = DRIFT) -> Calibration:
     def describe(identity: str) -> Calibration:
         return Calibration(
             sha256=identity,
-            weights_sha256=model.card.weights_sha256,
-            mean_sha256=model.card.mean_sha256,
-            crop_left=model.card.crop_left,
+            model=calibration.numbers_of(model.card),
             videos_sha256=("0" * 64,),
             num_clips=4,
             drift=drift,
@@ -84,7 +82,7 @@ def test_its_identity_is_that_of_the_graph_and_the_model(tmp_path: Path) -> None
     assert calibration.identity(model, directory) != first
 
 
-CHANGES: tuple[dict[str, Any], ...] = ({"weights_sha256": "1" * 64}, {"crop_left": 30})
+CHANGES: tuple[dict[str, Any], ...] = ({"weights_sha256": "1" * 64}, {"crop_left": 30}, {"pool5": "symmetric"})
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=str)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from model_store.card import CROP_LEFT, Card
+from model_store.card import Card
+from model_store.preprocessing import PRESETS
 from tests.support import store_fakes
 
 
@@ -20,7 +21,7 @@ def test_card_survives_its_file() -> None:
         {"weights_sha256": "abc"},
         {"crop_left": 60},
         {"preprocessing": "mine"},
-        {"channel_order": "RGB"},
+        {"channel_order": "GBR"},
         {"num_classes": -1},
         {"x": 1},
     ],
@@ -31,4 +32,10 @@ def test_what_no_card_says(change: dict[str, object]) -> None:
 
 
 def test_crop_columns() -> None:
-    assert CROP_LEFT == {"c3d-sports1m": 29, "c3d-ucf101-mean": 30}
+    assert {name: preset.crop_left for name, preset in PRESETS.items()} == {
+        "c3d-sports1m": 29,
+        "c3d-ucf101-mean": 30,
+        "c3d-pytorch": 44,
+        "mmaction2": 29,
+        "jfzhang95": 30,
+    }

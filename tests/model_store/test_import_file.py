@@ -42,14 +42,33 @@ def file(tmp_path: Path) -> Path:
         ({"name": "Big"}, '"Big" cannot be a model\'s name'),
         ({"name": "../up"}, '"../up" cannot be a model\'s name'),
         ({"name": "stand-in"}, '"stand-in" cannot be a model\'s name'),
-        ({"mean": "nowhere.npy"}, "--mean nowhere.npy is neither a file nor three numbers"),
-        ({}, "No source delivers the mean cube sports1m .* Or give a mean with --mean: a Caffe binaryproto"),
         ({"mean": "101,108,108"}, "conv1/kernel has the shape"),
     ],
 )
 def test_refusals(given: dict[str, str], said: str, tmp_path: Path, file: Path) -> None:
     with pytest.raises(StoreError, match=said):
         take(tmp_path, import_file.Given(file, **given))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("nowhere.npy", "--mean nowhere.npy is neither a file nor three numbers B,G,R"),
+        (None, "No source delivers the mean cube sports1m .* Or give a mean with --mean: a Caffe binaryproto"),
+    ],
+)
+def test_no_mean(given: str | None, said: str, tmp_path: Path) -> None:
+    puller, known, _ = offline(tmp_path)
+    with pytest.raises(StoreError, match=said):
+        import_file.mean_of(given, "c3d-sports1m", puller, known)
+
+
+def test_three_numbers_are_in_the_order_of_the_network(tmp_path: Path) -> None:
+    """A port's need no source to be fetched from; in the store the cube is B, G, R."""
+    puller, known, _ = offline(tmp_path)
+    for given in (None, "104,117,128"):
+        mean = import_file.mean_of(given, "mmaction2", puller, known)
+        assert (mean.name, mean.cube[:, 3, 50, 60].tolist()) == ("104,117,128 (RGB)", [128, 117, 104])
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -69,7 +88,7 @@ def test_means(tmp_path: Path) -> None:
     from_file = import_file.mean_of(str(tmp_path / "my_mean.npy"), "c3d-sports1m", puller, known)
     np.testing.assert_array_equal(from_file.cube, store_fakes.cube())
     numbers = import_file.mean_of("101,108,107", "c3d-sports1m", puller, known)
-    assert (from_file.name, numbers.name) == ("my_mean.npy", "101,108,107")
+    assert (from_file.name, numbers.name) == ("my_mean.npy", "101,108,107 (BGR)")
     assert numbers.cube[:, 3, 50, 60].tolist() == [101, 108, 107]
 
 

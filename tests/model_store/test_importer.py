@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model_store import c3d, importer, store
+from model_store.card import NAME
 from model_store.formats import mean
 from model_store.importer import numbered_labels
 from model_store.tensors import Float32, StoreError, identity
@@ -28,7 +29,7 @@ from tests.support import layout_writers, store_fakes
 )
 def test_default_name(file: str, name: str) -> None:
     assert importer.default_name(Path(file)) == name
-    assert store.NAME.fullmatch(name)
+    assert NAME.fullmatch(name)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def add(directory: Path, weights: dict[str, Float32], name: str) -> store.Model:
         return importer.Labels(numbered_labels(classes), "numbered")
 
     means = importer.Mean(store_fakes.cube(), "test")
-    return importer.add(directory / "store", file, origin, means, labels_for)
+    return importer.add(directory / "store", file, origin, lambda _: means, labels_for, print)
 
 
 @pytest.mark.slow

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from model_store import c3d, store, tensors
+from model_store.card import numbers_of
 from model_store.importer import numbered_labels
+from model_store.preprocessing import Preprocessing
+from model_store.tensors import ModelMissing, StoreError
 from tests.support import store_fakes
 
 
@@ -28,17 +31,17 @@ def test_choice(present: list[str], asked: str, chosen: str, tmp_path: Path) -> 
 
 
 def test_no_model_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(store.ModelMissing, match="Run `python -m model_store pull`"):
+    with pytest.raises(ModelMissing, match="Run `python -m model_store pull`"):
         store.open_model(tmp_path / "nowhere")
     store_fakes.model(tmp_path, "mine")
-    with pytest.raises(store.ModelMissing, match="there are: mine"):
+    with pytest.raises(ModelMissing, match="there are: mine"):
         store.open_model(tmp_path, "other")
 
 
 def test_open_choice_is_an_error(tmp_path: Path) -> None:
     for name in ("mine", "other"):
         store_fakes.model(tmp_path, name)
-    with pytest.raises(store.StoreError, match="set C3D_MODEL to one of mine, other"):
+    with pytest.raises(StoreError, match="set C3D_MODEL to one of mine, other"):
         store.open_model(tmp_path)
 
 
@@ -52,14 +55,14 @@ def test_names_that_are_no_directory(name: str) -> None:
 def test_damaged_model_is_said(file: str, tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "mine")
     (model.directory / file).write_bytes(b"\xff")
-    with pytest.raises(store.StoreError):
+    with pytest.raises(StoreError):
         store.Model(model.directory)
 
 
 def test_mean_of_another_model_is_said(tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "mine")
     np.save(model.directory / store.MEAN, store_fakes.cube(50))
-    with pytest.raises(store.StoreError, match="is not the mean that its card names"):
+    with pytest.raises(StoreError, match="is not the mean that its card names"):
         store.Model(model.directory)
 
 
@@ -84,9 +87,13 @@ def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
     weights["fc8/bias"] += [1, 2, 3]
     write(tmp_path, zeros())
     model = write(tmp_path, weights)
-    with pytest.raises(store.StoreError, match="conv1/bias holds values that are not finite"):
+    with pytest.raises(StoreError, match="conv1/bias holds values that are not finite"):
         write(tmp_path, {**zeros(), "conv1/bias": np.full(64, np.nan, np.float32)})
     assert store.record_answer(model, 2).card.known_answer == 2
+    (model.directory / store.LABELS).write_text("a\nb\nc\n")
+    with pytest.raises(StoreError, match=r"labels.txt was changed after the import"):
+        store.open_model(tmp_path)
+    (model.directory / store.LABELS).write_text("class 0\nclass 1\nclass 2\n")
     model = store.open_model(tmp_path)
     for name, tensor in model.tensors():
         np.testing.assert_array_equal(tensor, weights[name])
@@ -96,13 +103,32 @@ def test_written_model_is_read_and_replaced(tmp_path: Path) -> None:
     damaged = bytearray((model.directory / store.WEIGHTS).read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (model.directory / store.WEIGHTS).write_bytes(damaged)
-    with pytest.raises(store.StoreError, match="Make the model anew"):
+    with pytest.raises(StoreError, match="Make the model again"):
         list(model.tensors())
 
 
 @pytest.mark.slow
 def test_weights_that_are_not_the_cards(tmp_path: Path) -> None:
     card = store_fakes.card("mine", num_classes=3)
-    with pytest.raises(store.StoreError, match="other weights than its card names"):
+    with pytest.raises(StoreError, match="other weights than its card names"):
         store.write(tmp_path, card, zeros(), store_fakes.cube(), numbered_labels(3))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_rgb_weights_of_scaled_levels_are_given_for_bgr_levels(tmp_path: Path) -> None:
+    weights = zeros()
+    weights["conv1/kernel"] = np.arange(5184, dtype=np.float32).reshape(3, 3, 3, 3, 64)
+    changes = {"channel_order": "RGB", "scale": 0.5, "weights_sha256": tensors.identity(weights), "num_classes": 3}
+    model = store.write(tmp_path, store_fakes.card("mine", **changes), weights, store_fakes.cube(), numbered_labels(3))
+    given = dict(model.tensors())
+    np.testing.assert_array_equal(given["conv1/kernel"], weights["conv1/kernel"][:, :, :, ::-1] / 2)
+    assert model.card.weights_sha256 == tensors.identity(weights)
+
+
+@pytest.mark.parametrize("preprocessing", ["c3d-pytorch", "mmaction2"])
+def test_a_cube_fits_no_other_frames(preprocessing: Preprocessing) -> None:
+    card = store_fakes.card("mine", **numbers_of(preprocessing))
+    with pytest.raises(StoreError, match="no mean cube fits: give three numbers"):
+        store.check_mean_fits(card, store_fakes.cube())
+    store.check_mean_fits(card, np.full_like(store_fakes.cube(), 104))

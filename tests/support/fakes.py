@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d, standin
-from model_store.store import Card
+from model_store.card import Card
+from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
+from service.settings import VERSION
 from service.video.frames import read_video
 from service.video.messages import ReadOptions
 from service.video.process import Decoded
@@ -38,6 +41,19 @@ def card(**changes: object) -> Card:
         "created": "2026-11-23",
     }
     return Card.model_validate(values | changes)
+
+
+def model_block(**changes: Any) -> ModelOut:
+    """The block `model` of an answer that was made with the weights of `card`."""
+    block = model_out(card(), "float32", "fake 1.0 on cpu")
+    block.update(changes)  # type: ignore[typeddict-item]
+    return block
+
+
+def fake_serving(pipeline: Any, weights: str = "sports1m") -> Serving:
+    """What answers requests, with this pipeline."""
+    info: InfoOut = {"model": {}, "backend": "", "precision": "float32", "batch_sizes": [1], "version": VERSION}
+    return Serving(pipeline, model_block(weights=weights), info, ())
 
 
 class FakeNetwork:

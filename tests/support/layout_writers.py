@@ -173,6 +173,23 @@ def caffe(tensors: Tensors, path: Path, *, packed: bool = True) -> None:
     path.write_bytes(b"".join(out))
 
 
+def caffe_bvlc(tensors: Tensors, path: Path) -> None:
+    """BVLC's NetParameter, as video-caffe and C3D-v1.1 write it: true axes, other numbers."""
+    out = [field(1, b"c3d")]
+    for layer, pair in as_pytorch(tensors).items():
+        name = {"conv1": "conv1a", "conv2": "conv2a"}.get(layer, layer).encode()
+        blobs = (field(7, field(1, b"".join(map(varint, a.shape)))) + field(5, a.astype("<f4").tobytes()) for a in pair)
+        out.append(field(100, field(1, name) + field(2, b"kind") + b"".join(field(7, each) for each in blobs)))
+    path.write_bytes(b"".join(out))
+
+
+def chainer_npz(tensors: Tensors, path: Path) -> None:
+    """chainer.serializers.save_npz: conv1/W ..., the axes of PyTorch."""
+    with path.open("wb") as file:
+        arrays = {f"{layer}/{v}": a for layer, pair in as_pytorch(tensors).items() for v, a in zip("Wb", pair, strict=True)}
+        np.savez(file, allow_pickle=False, **arrays)
+
+
 ALL: dict[str, Writer] = {
     "keras 2": lambda t, p: keras_hdf5(as_keras(t), p, attributes=KERAS_2),
     "keras 2, names twice": lambda t, p: keras_hdf5(as_keras(t), p, ("{0}/{0}/kernel:0", "{0}/{0}/bias:0"), KERAS_2),
@@ -183,7 +200,9 @@ ALL: dict[str, Writer] = {
     "keras 3 weights": lambda t, p: keras_3_weights(as_keras(t), p),
     "keras 3 weights, unnamed": lambda t, p: keras_3_weights(as_keras(t), p, named=False),
     "caffe": caffe,
+    "caffe-bvlc": caffe_bvlc,
     "npz": npz,
+    "npz of chainer": chainer_npz,
     "npz of pytorch": npz_of_pytorch,
     "pytorch zip, DavideA": lambda t, p: torch_writer.save_zip(torch_writer.davidea(as_pytorch(t)), p),
     "pytorch zip, mmaction2": lambda t, p: torch_writer.save_zip({"state_dict": torch_writer.mmaction2(as_pytorch(t))}, p),

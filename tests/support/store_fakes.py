@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d, store
+from model_store.card import Card
 from model_store.formats import mean
 from model_store.importer import numbered_labels
 
@@ -18,7 +19,7 @@ def cube(level: float = 100.0) -> NDArray[np.float32]:
     return (level + np.arange(np.prod(c3d.MEAN_SHAPE)).reshape(c3d.MEAN_SHAPE) / 2**18).astype(np.float32)
 
 
-def card(name: str, **changes: Any) -> store.Card:
+def card(name: str, **changes: Any) -> Card:
     """A card for `cube` and numbered labels; its weights' hash is that of none."""
     given = {
         "name": name,
@@ -36,7 +37,7 @@ def card(name: str, **changes: Any) -> store.Card:
         "licence": "none",
         "created": "2026-01-01",
     }
-    return store.Card.model_validate({**given, **changes})
+    return Card.model_validate({**given, **changes})
 
 
 def model(directory: Path, name: str, **changes: Any) -> store.Model:

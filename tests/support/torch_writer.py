@@ -67,8 +67,8 @@ def tensor(array: NDArray[Any], key: str, *, legacy: bool) -> bytes:
     return name("torch._utils", "_rebuild_tensor_v2") + b"(" + persistent + number(0) + axes + b"\x89" + hooks + b"tR"
 
 
-def program(content: Mapping[str, Any], *, legacy: bool) -> tuple[bytes, dict[str, NDArray[Any]]]:
-    """The pickle of nested dicts of arrays, numbers and text, and the arrays by storage key."""
+def program(content: Mapping[str, Any], *, legacy: bool, first: int = 0) -> tuple[bytes, dict[str, NDArray[Any]]]:
+    """The pickle of nested dicts of arrays, numbers and text, and the arrays by storage key, counted from ``first``."""
     storages: dict[str, NDArray[Any]] = {}
 
     def write(value: Any) -> bytes:
@@ -82,8 +82,9 @@ def program(content: Mapping[str, Any], *, legacy: bool) -> tuple[bytes, dict[st
             case bytes():
                 return value  # opcodes, as they are
         value = value if value.flags.forc else np.ascontiguousarray(value)
-        storages[str(len(storages))] = value
-        return tensor(value, str(len(storages) - 1), legacy=legacy)
+        key = str(first + len(storages))
+        storages[key] = value
+        return tensor(value, key, legacy=legacy)
 
     return b"\x80\x02" + write(dict(content)) + b".", storages
 

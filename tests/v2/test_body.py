@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from model_store.c3d import CLIP_SHAPE
 from service.errors import BodyTooLarge, MalformedRequest, ServiceError
 from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
+from service.v2.schemas import InferHead
+from tests.support.fakes import model_block
 
 OUTPUTS = ("fc6", "fc7", "probabilities")
 CLIPS = np.random.default_rng(6).integers(0, 256, (2, *CLIP_SHAPE), np.uint8)
@@ -32,7 +34,7 @@ NASTY: list[Any] = [
 
 
 def tensor(**changes: Any) -> dict[str, Any]:
-    """The input, as binary data unless told otherwise."""
+    """The input, as binary data by default."""
     given = {"name": "clips", "shape": [2, *CLIP_SHAPE], "datatype": "UINT8", "parameters": {"binary_data_size": 2 * CLIP_BYTES}}
     return {name: value for name, value in (given | changes).items() if value is not ...}
 
@@ -287,7 +289,7 @@ def test_nothing_in_the_place_of_anything_is_more_than_refused() -> None:
             except MalformedRequest:
                 continue
             assert np.array_equal(inference.clips, CLIPS), (path, nasty)
-            write({"id": inference.id}, {name: np.zeros((2, 3), np.float32) for name in inference.outputs}, inference.outputs)
+            write(head_of(inference.id), {name: np.zeros((2, 3), np.float32) for name in inference.outputs}, inference.outputs)
     assert count > 500
 
 
@@ -304,9 +306,14 @@ def test_no_damage_to_the_bytes_is_more_than_refused(seed: int) -> None:
             read(bodied(body), length, OUTPUTS)
 
 
+def head_of(request_id: str | None) -> InferHead:
+    head: InferHead = {"model_name": "c3d", "model_version": "1", "parameters": model_block()}
+    return head if request_id is None else {**head, "id": request_id}
+
+
 def test_an_answer_is_json_with_the_binary_tensors_behind_it() -> None:
     rows = {name: np.random.default_rng(1).random((2, 3), np.float32) for name in OUTPUTS}
-    head, behind = write({"id": "7"}, rows, {"fc6": True, "fc7": False, "probabilities": True})
+    head, behind = write(head_of("7"), rows, {"fc6": True, "fc7": False, "probabilities": True})
     content = json.loads(head)
     assert content["id"] == "7"
     assert [output["name"] for output in content["outputs"]] == list(OUTPUTS)
@@ -321,5 +328,5 @@ def test_an_answer_is_json_with_the_binary_tensors_behind_it() -> None:
 
 
 def test_an_answer_may_be_all_json() -> None:
-    head, behind = write({}, {"fc6": np.ones((1, 2), np.float32)}, {"fc6": False})
+    head, behind = write(head_of(None), {"fc6": np.ones((1, 2), np.float32)}, {"fc6": False})
     assert (json.loads(head)["outputs"][0]["data"], behind) == ([1.0, 1.0], b"")

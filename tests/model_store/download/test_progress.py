@@ -1,35 +1,10 @@
-"""The line that says how far a download is."""
+"""What is said of a download while it runs."""
 
 from __future__ import annotations
 
 import io
 
-import pytest
-
-from model_store.download import progress
-
-MIB = 2**20
-
-
-@pytest.mark.parametrize(
-    ("have", "total", "came", "line"),
-    [
-        (50 * MIB, 100 * MIB, (20 * MIB, 10.0), "w [###############               ] 50.0 of 100.0 MiB, 2.0 MiB/s, 25 s left"),
-        (100 * MIB, 100 * MIB, (100 * MIB, 10.0), "w [##############################] 100.0 of 100.0 MiB, 10.0 MiB/s"),
-        (
-            10 * MIB,
-            100 * MIB,
-            (10 * MIB, 10.0),
-            "w [###                           ] 10.0 of 100.0 MiB, 1.0 MiB/s, 1 min 30 s left",
-        ),
-        (1 * MIB, 101 * MIB, (MIB, 100.0), "w [                              ] 1.0 of 101.0 MiB, 0.0 MiB/s, 2 h 46 min left"),
-        (1 * MIB, 2 * MIB, (0, 0.0), "w [###############               ] 1.0 of 2.0 MiB, 0.0 MiB/s"),
-        (3 * MIB, None, (3 * MIB, 2.0), "w 3.0 MiB, 1.5 MiB/s"),
-        (0, 0, (0, 0.0), "w [                              ] 0.0 of 0.0 MiB, 0.0 MiB/s"),
-    ],
-)
-def test_describe(have: int, total: int | None, came: tuple[int, float], line: str) -> None:
-    assert progress.describe("w", have, total, came) == line
+from model_store.download.progress import progress
 
 
 class Terminal(io.StringIO):
@@ -37,12 +12,26 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("out", "renewed", "ends"), [(io.StringIO(), 0, 3), (Terminal(), 101, 1)])
-def test_a_terminal_renews_one_line_and_a_log_hears_one_now_and_then(out: io.StringIO, renewed: int, ends: int) -> None:
-    now = [0.0]
-    told = progress.Progress(out, "w", 100 * MIB, 0, lambda: now[0])
-    for step in range(1, 101):
-        now[0] = step / 4  # seconds
-        told.update(step * MIB)
-    told.end(100 * MIB)
-    assert (out.getvalue().count("\r"), out.getvalue().count("\n")) == (renewed, ends)
+def said(out: io.StringIO, total: int | None) -> str:
+    shown = progress(out, "w.h5", total, 1024)
+    for _ in range(3):
+        shown.update(1024)
+    shown.close()
+    return out.getvalue()
+
+
+def test_a_terminal_renews_one_line() -> None:
+    text = said(Terminal(), 4096)
+    assert (text.count("\n"), text.count("\r") > 1) == (1, True)
+    assert "100%" in text
+
+
+def test_a_log_gets_plain_lines_and_the_last_one_says_all() -> None:
+    lines = said(io.StringIO(), 4096).splitlines()
+    assert 1 <= len(lines) <= 2
+    assert lines[-1].startswith("w.h5: 100% 4.00k/4.00k")
+    assert "\r" not in "".join(lines)
+
+
+def test_without_a_total_the_bytes_are_said() -> None:
+    assert said(io.StringIO(), None).splitlines()[-1].startswith("w.h5: 4.00kB")

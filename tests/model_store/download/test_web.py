@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from model_store.download.web import SourceFailed, Web
+from model_store.download.web import Answer, SourceFailed, Web
 from tests.support import loopback
 
 
@@ -18,11 +19,21 @@ def server() -> Iterator[loopback.Server]:
         yield served
 
 
+def content(answer: Answer | None) -> bytes:
+    assert answer
+    with contextlib.closing(answer):
+        return b"".join(answer.blocks())
+
+
 def test_answer(server: loopback.Server) -> None:
-    response = Web().get(server.url("/file"), {})
-    assert response
-    with response:
-        assert response.read() == b"content"
+    assert content(Web().get(server.url("/file"), {})) == b"content"
+
+
+def test_a_look_at_the_beginning_takes_nothing_away(server: loopback.Server) -> None:
+    answer = Web().get(server.url("/file"), {})
+    assert answer
+    assert answer.peek().startswith(b"c")
+    assert content(answer) == b"content"
 
 
 def test_redirections_are_followed_and_cookies_kept(server: loopback.Server) -> None:
@@ -40,10 +51,8 @@ def test_redirections_are_followed_and_cookies_kept(server: loopback.Server) -> 
         request.serve(loopback.File(b"there"))
 
     server.files |= {"/moved": elsewhere, "/there": there}
-    response = Web().get(server.url("/moved"), {})
-    assert response
-    with response:
-        assert (response.read(), cookies) == (b"there", ["download_warning=1"])
+    assert content(Web().get(server.url("/moved"), {})) == b"there"
+    assert cookies == ["download_warning=1"]
 
 
 def test_error_answers_are_named(server: loopback.Server) -> None:
@@ -89,5 +98,26 @@ def test_not_http(server: loopback.Server) -> None:
 
 @pytest.mark.parametrize("url", ["file:///etc/hosts", "ftp://127.0.0.1/x"])
 def test_only_http(url: str) -> None:
-    with pytest.raises(SourceFailed, match="unknown url type"):
+    with pytest.raises(SourceFailed, match=r"cannot be reached: Request URL .* protocol"):
         Web().get(url, {})
+
+
+def test_proxies_of_the_environment_are_used(server: loopback.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", server.url(""))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert content(Web().get("http://elsewhere.invalid/file", {})) == b"content"
+    assert server.asked[0][0] == "http://elsewhere.invalid/file"
+
+
+def test_a_body_is_asked_for_as_it_is(server: loopback.Server) -> None:
+    """A compressed one could not be taken up in the middle, nor compared with the size that the server states."""
+    encodings = []
+
+    def packed(request: loopback.Request) -> None:
+        encodings.append(request.headers["Accept-Encoding"])
+        request.serve(loopback.File(b"as it is"))
+
+    server.files["/packed"] = packed
+    assert content(Web().get(server.url("/packed"), {})) == b"as it is"
+    assert encodings == ["identity"]

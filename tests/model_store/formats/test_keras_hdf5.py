@@ -104,3 +104,24 @@ def test_missing_array_is_damage(tmp_path: Path) -> None:
         del file["conv2"]["conv2"]["bias:0"]
     with pytest.raises(StoreError, match="damaged"):
         layouts.read(tmp_path / "w", small_shapes)
+
+
+@pytest.mark.parametrize("kind", ["external link", "external storage", "virtual"])
+def test_numbers_in_another_file_are_not_read(kind: str, tmp_path: Path) -> None:
+    keras_hdf5(as_keras(TENSORS), tmp_path / "w")
+    keras_hdf5(as_keras(TENSORS), tmp_path / "other")
+    with h5py.File(tmp_path / "w", "a") as file:
+        group = file["conv1"]
+        path = group.attrs["weight_names"][1]
+        shape = group[path].shape
+        del group[path]
+        if kind == "external link":
+            group[path] = h5py.ExternalLink(tmp_path / "other", f"conv1/{path if isinstance(path, str) else path.decode()}")
+        elif kind == "external storage":
+            group.create_dataset(path, shape, np.float32, external=[(tmp_path / "other", 0, 4 * shape[0])])
+        else:
+            layout = h5py.VirtualLayout(shape, np.float32)
+            layout[:] = h5py.VirtualSource(tmp_path / "other", "elsewhere", shape)
+            group.create_virtual_dataset(path, layout)
+    with pytest.raises(StoreError, match="lies in another file, which is not opened"):
+        layouts.read(tmp_path / "w", small_shapes)

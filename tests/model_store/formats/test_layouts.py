@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_store import c3d
-from model_store.formats import layouts
+from model_store.formats import layouts, wrapped
 from model_store.tensors import StoreError, tensor_sha256
 from tests.conftest import ROOT
 from tests.support import layout_writers
@@ -69,6 +71,9 @@ def test_half_a_file_is_refused(form: str, path: Path) -> None:
         (b"PK\x03\x04 and then nothing", "damaged"),
         (b"\x89HDF\r\n\x1a\n and then nothing", "damaged"),
         (bytes(range(256)) * 40, "none of the forms"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer.*git lfs pull"),
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "is a MATLAB file: .*numpy.savez"),
+        (b"\x04\x00\x00\x00\x01\x00\x00\x00", "is a Torch 7 file"),
     ],
 )
 def test_other_files_are_refused(content: bytes, said: str, path: Path) -> None:
@@ -108,7 +113,7 @@ def full() -> dict[str, NDArray[np.float32]]:
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from model_store import layouts
+from model_store.formats import layouts, wrapped
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 layouts.read(Path(sys.argv[1]))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
@@ -122,3 +127,24 @@ def test_never_more_than_two_copies_in_memory(form: str, tmp_path: Path) -> None
     command = [sys.executable, "-c", MEMORY, str(tmp_path / "w")]
     peak = int(subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout)
     assert peak < 2 * 4 * c3d.NUM_PARAMETERS
+
+
+@pytest.mark.parametrize("form", ["keras 2", "caffe", "pytorch zip, DavideA"])
+def test_a_file_in_a_zip_or_gzip(form: str, tmp_path: Path) -> None:
+    layout_writers.ALL[form](SMALL, tmp_path / "w")
+    with zipfile.ZipFile(tmp_path / "zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "w", "../../folder/w.h5")
+        archive.writestr("README.txt", "weights")
+    (tmp_path / "gz").write_bytes(gzip.compress((tmp_path / "w").read_bytes()))
+    before = sorted(tmp_path.iterdir())
+    for name in ("zip", "gz"):
+        assert tensor_sha256(layouts.read(tmp_path / name, layout_writers.small_shapes).tensors) == tensor_sha256(SMALL)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrapped, "MAX_BYTES", 1000)
+    (tmp_path / "gz").write_bytes(gzip.compress(bytes(100_000)))
+    with pytest.raises(StoreError, match="more than weights have: refused"):
+        layouts.read(tmp_path / "gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["gz"]

@@ -38,12 +38,17 @@ def test_filters_first_under_pytorch_names(tmp_path: Path) -> None:
 
 def test_filters_first_under_keras_names_could_be_mirrored(tmp_path: Path) -> None:
     write(tmp_path / "w", as_theano(TENSORS), ("{}_W", "{}_b"))
-    with pytest.raises(StoreError, match=r"conv1_W has its filters first.* nothing says whether they are mirrored"):
+    with pytest.raises(StoreError, match=r"nothing in it says whether they are mirrored.* --kernels mirrored or --kernels plain"):
         layouts.read(tmp_path / "w", small_shapes)
+    mirrored = layouts.read(tmp_path / "w", small_shapes, "mirrored").tensors
+    plain = layouts.read(tmp_path / "w", small_shapes, "plain").tensors
+    for name, tensor in TENSORS.items():
+        np.testing.assert_array_equal(mirrored[name], tensor, err_msg=name)
+    np.testing.assert_array_equal(plain["conv1/kernel"], TENSORS["conv1/kernel"][::-1, ::-1, ::-1])
 
 
 def test_objects_are_refused(tmp_path: Path) -> None:
     pairs = {**layout_writers.as_keras(TENSORS), "fc7": (np.array([{}, 1], object), TENSORS["fc7/bias"])}
     write(tmp_path / "w", pairs, ("{}/kernel", "{}/bias"))
-    with pytest.raises(StoreError, match="fc7/kernel is object, not float32"):
+    with pytest.raises(StoreError, match="fc7/kernel is object: weights are"):
         layouts.read(tmp_path / "w", small_shapes)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_store.formats import layouts
+from model_store.formats import layouts, pytorch
 from model_store.tensors import StoreError
 from tests.support import layout_writers, torch_writer
 from tests.support.layout_writers import as_pytorch, small_shapes
@@ -59,18 +59,100 @@ def test_big_endian_archive(tmp_path: Path) -> None:
 
 
 @SAVES
-@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int64])
-def test_other_types_are_named(save: Any, dtype: Any, tmp_path: Path) -> None:
-    save({**STATE, "fc7.weight": STATE["fc7.weight"].astype(dtype)}, tmp_path / "w")
-    with pytest.raises(StoreError, match=f"fc7.weight is {np.dtype(dtype)}, not float32"):
+def test_other_types_are_converted(save: Any, tmp_path: Path) -> None:
+    changed: dict[str, Any] = {
+        "fc7.weight": STATE["fc7.weight"].astype(np.float16),
+        "fc6.bias": STATE["fc6.bias"].astype(np.float64),
+    }
+    save({**STATE, **changed}, tmp_path / "w")
+    read = layouts.read(tmp_path / "w", small_shapes).tensors
+    np.testing.assert_array_equal(read["fc7/kernel"], changed["fc7.weight"].astype(np.float32).T)
+    np.testing.assert_array_equal(read["fc6/bias"], STATE["fc6.bias"])
+
+
+@SAVES
+def test_whole_numbers_are_no_weights(save: Any, tmp_path: Path) -> None:
+    save({**STATE, "fc7.weight": STATE["fc7.weight"].astype(np.int64)}, tmp_path / "w")
+    with pytest.raises(StoreError, match=r"fc7.weight is int64: weights are float32, float64, float16 or bfloat16"):
         layouts.read(tmp_path / "w", small_shapes)
+
+
+@pytest.mark.parametrize("prefix", ["net.", "module.", "model.", "backbone.", "a.b.net.module."])
+@pytest.mark.parametrize("key", [None, "net", "weights", "model", "state_dict", "generator"])
+def test_any_common_prefix(prefix: str, key: str | None, tmp_path: Path) -> None:
+    state = torch_writer.davidea(as_pytorch(TENSORS), prefix)
+    torch_writer.save_zip(state if key is None else {"epoch": 3, key: state}, tmp_path / "w")
+    check(tmp_path / "w")
+
+
+def test_what_stands_beside_the_weights_is_left_out_and_named(tmp_path: Path) -> None:
+    """mmengine's checkpoint: a preprocessor's mean, the optimizer's copies of every tensor, a log of unknown classes."""
+    state = torch_writer.mmaction2(as_pytorch(TENSORS)) | {"data_preprocessor.mean": np.zeros(3, np.float32)}
+    history = torch_writer.name("mmengine.logging.history_buffer", "HistoryBuffer") + b")\x81}b"
+    optimizer = {"state": {str(i): {"exp_avg": array} for i, array in enumerate(state.values())}}
+    content = {"meta": {"seed": 1}, "state_dict": state, "message_hub": {"log": history}, "optimizer": optimizer}
+    torch_writer.save_zip(content, tmp_path / "w")
+    check(tmp_path / "w")
+    read = layouts.read(tmp_path / "w", small_shapes)
+    assert set(read.beside) == {"data_preprocessor", "optimizer", "meta", "message_hub"}
+    assert read.preset == "mmaction2"
+
+
+def test_a_network_with_more_in_it_is_another_network(tmp_path: Path) -> None:
+    torch_writer.save_zip({**STATE, "bn1.weight": np.ones(4, np.float32)}, tmp_path / "w")
+    with pytest.raises(StoreError, match=r"bn1.weight is no layer of C3D"):
+        layouts.read(tmp_path / "w", small_shapes)
+
+
+def test_two_sets_of_weights_are_asked_about(tmp_path: Path) -> None:
+    torch_writer.save_zip({"student": STATE, "teacher": STATE}, tmp_path / "w")
+    with pytest.raises(StoreError, match=r"several sets of weights: student, teacher"):
+        layouts.read(tmp_path / "w", small_shapes)
+    torch_writer.save_zip({"ema": STATE, "state_dict": STATE}, tmp_path / "w")
+    assert layouts.read(tmp_path / "w", small_shapes).beside == ("ema",)
+
+
+def test_a_whole_module(tmp_path: Path) -> None:
+    """torch.save(model): objects of unknown classes, whose weights are those of the state dict."""
+
+    def module(state: dict[str, Any]) -> bytes:
+        opcodes, found = torch_writer.program(state, legacy=False, first=len(storages))
+        storages.update(found)
+        return torch_writer.name("C3D_model", "C3D") + b")\x81" + opcodes[2:-1] + b"b"
+
+    storages: dict[str, Any] = {}
+    layers = {
+        layer: module({"_parameters": {"weight": pair[0], "bias": pair[1]}, "training": 0})
+        for layer, pair in as_pytorch(TENSORS).items()
+    }
+    whole = module({"_parameters": {}, "_modules": layers, "training": 0})
+    with zipfile.ZipFile(tmp_path / "w", "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + whole + b".")
+        for key, array in storages.items():
+            archive.writestr(f"archive/data/{key}", array.tobytes("A"))
+    check(tmp_path / "w")
 
 
 @SAVES
 @pytest.mark.parametrize("content", [{"epoch": 3}, {"state_dict": {"conv1.weight": "text"}}])
 def test_file_without_tensors(save: Any, content: dict[str, Any], tmp_path: Path) -> None:
     save(content, tmp_path / "w")
-    with pytest.raises(StoreError, match="is no tensor"):
+    with pytest.raises(StoreError, match="holds no tensors"):
+        layouts.read(tmp_path / "w", small_shapes)
+
+
+def test_torchscript_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w", "w") as archive:
+        archive.writestr("c3d/constants.pkl", b"\x80\x02).")
+        archive.writestr("c3d/data.pkl", b"\x80\x02).")
+    with pytest.raises(StoreError, match="is TorchScript: a program, which is not run here"):
+        layouts.read(tmp_path / "w")
+
+
+def test_a_storage_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "MAX_STORAGE_BYTES", 1000)
+    torch_writer.save_zip(STATE, tmp_path / "w")
+    with pytest.raises(StoreError, match="more than weights have: refused"):
         layouts.read(tmp_path / "w", small_shapes)
 
 

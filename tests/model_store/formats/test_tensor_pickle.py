@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from model_store.formats import layouts, tensor_pickle
-from model_store.formats.tensor_pickle import load
+from model_store.formats.tensor_pickle import Inert, leaves, load
 from model_store.tensors import StoreError
 from tests.support import torch_writer
 
@@ -33,7 +34,7 @@ def test_command_in_a_state_dict_does_not_run(save: Any, protocol: int, tmp_path
     attack = pickle.dumps(Evil(f"touch {tmp_path / 'ran'}"), protocol)
     body = attack.removeprefix(b"\x80\x02")[:-1] if protocol < 4 else attack[11:-1]
     save({"state_dict": {"conv1.weight": np.zeros((2, 3, 3, 3, 3), np.float32), "conv1.bias": body}}, tmp_path / "w")
-    with pytest.raises(StoreError, match=r"asks for posix.system, which weights do not need and which might run code: refused"):
+    with pytest.raises(StoreError, match=r"conv1/bias, .* missing: these are not the whole weights"):
         layouts.read(tmp_path / "w")
     assert not (tmp_path / "ran").exists()
 
@@ -54,9 +55,44 @@ def test_command_in_a_state_dict_does_not_run(save: Any, protocol: int, tmp_path
         ("c3d", "C3D"),
     ],
 )
-def test_only_a_handful_of_names_is_known(module: str, attribute: str) -> None:
-    with pytest.raises(StoreError, match="refused"):
-        load(io.BytesIO(b"\x80\x02" + torch_writer.name(module, attribute) + b"."))
+def test_other_names_become_what_does_nothing(module: str, attribute: str) -> None:
+    """Named, called with arguments, and given a state: nothing of the true name is imported or run."""
+    before = set(sys.modules)
+    program = b"\x80\x02" + torch_writer.name(module, attribute) + b"(X\x03\x00\x00\x001+1tR}X\x01\x00\x00\x00aK\x01sb."
+    made = load(io.BytesIO(program))
+    assert isinstance(made, Inert)
+    assert made.state == {"a": 1}
+    assert set(sys.modules) == before
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        torch_writer.name("os", "system") + b"}X\x0c\x00\x00\x00__setstate__K\x01sb.",  # its class, changed
+        torch_writer.name("os", "system") + b")\x81N}X\x0c\x00\x00\x00__setstate__K\x01s\x86b0" + b"Q.",
+        torch_writer.name("os", "system") + b")\x81)R.",  # what was made of it, called
+    ],
+)
+def test_what_stands_for_a_name_cannot_be_changed_or_called(program: bytes) -> None:
+    before = dict(vars(Inert))
+    with pytest.raises((AttributeError, TypeError, pickle.UnpicklingError, ValueError)):
+        load(io.BytesIO(b"\x80\x02" + program))
+    assert dict(vars(Inert)) == before
+
+
+@pytest.mark.parametrize("program", [b"K\x01r\xff\xff\xff\x7f.", b"K\x01p2147483647\n."])
+def test_a_memo_with_a_hole_of_gigabytes_is_refused(program: bytes) -> None:
+    with pytest.raises(StoreError, match="larger than that of any weights"):
+        load(io.BytesIO(b"\x80\x02" + program))
+
+
+def test_what_contains_itself_or_doubles_is_gone_through_once() -> None:
+    loop: dict[str, Any] = {}
+    loop["again"] = loop
+    doubled: list[Any] = []
+    for _ in range(64):
+        doubled = [doubled, doubled]
+    assert list(leaves([loop, doubled])) == []
 
 
 @pytest.mark.parametrize("target", sorted(tensor_pickle.ALLOWED))

@@ -11,24 +11,24 @@ from typing import Any
 
 import pytest
 
-from service.intake.spool import WRITE_BYTES, Sink
+from service.intake.spool import WRITE_BYTES, SpoolWriter
 
 
 def test_what_is_taken_is_written_and_hashed(tmp_path: Path) -> None:
     pieces = [bytes([n]) * size for n, size in enumerate((0, 1, WRITE_BYTES - 1, 3 * WRITE_BYTES, 5))]
 
-    async def run() -> Sink:
+    async def run() -> SpoolWriter:
         with (tmp_path / "file").open("xb", buffering=0) as file:
-            sink = Sink(file)
+            writer = SpoolWriter(file)
             for piece in pieces:
-                await sink.take(piece)
-            await sink.flush()
-            return sink
+                await writer.take(piece)
+            await writer.flush()
+            return writer
 
-    sink, content = asyncio.run(run()), b"".join(pieces)
+    writer, content = asyncio.run(run()), b"".join(pieces)
     assert (tmp_path / "file").read_bytes() == content
-    assert sink.size_bytes == len(content)
-    assert sink.digest.hexdigest() == hashlib.sha256(content).hexdigest()
+    assert writer.size_bytes == len(content)
+    assert writer.digest.hexdigest() == hashlib.sha256(content).hexdigest()
 
 
 class Short:
@@ -45,12 +45,12 @@ class Short:
         return len(taken)
 
 
-def test_short_writes_go_on_and_a_full_disk_is_told() -> None:
+def test_short_writes_go_on_and_a_full_disk_is_an_error() -> None:
     async def run(room: int) -> bytes:
         file = Short(room)
-        sink = Sink(file)  # type: ignore[arg-type]
-        sink.write(b"0123456789" * 5)
-        await sink.flush()
+        writer = SpoolWriter(file)  # type: ignore[arg-type]
+        writer.write(b"0123456789" * 5)
+        await writer.flush()
         return file.content
 
     assert asyncio.run(run(100)) == b"0123456789" * 5
@@ -70,9 +70,9 @@ def test_a_cancelled_writer_waits_for_its_thread() -> None:
             return len(data)
 
     async def run() -> None:
-        sink = Sink(Slow())  # type: ignore[arg-type]
-        sink.write(b"data")
-        task = asyncio.create_task(sink.flush())
+        writer = SpoolWriter(Slow())  # type: ignore[arg-type]
+        writer.write(b"data")
+        task = asyncio.create_task(writer.flush())
         await asyncio.to_thread(inside.wait)
         task.cancel()
         await asyncio.sleep(0)

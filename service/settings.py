@@ -26,8 +26,6 @@ class Settings(BaseSettings):
     host: str = Field(
         "127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines, `::` over IPv6 too."
     )
-        "127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines, `::` over IPv6 too."
-    )
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one and logs it.")
     model_store: Path = Field(Path("model_store/files"), description="Directory of the models.")
     model: str = Field(
@@ -49,8 +47,8 @@ class Settings(BaseSettings):
     cors_origins: str = Field(
         "",
         pattern=r"^(\*|https?://[^/,\s*]+(,https?://[^/,\s*]+)*)?$",
-        description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: any. "
-        "Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
+        description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: "
+        "any. Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
     )
     max_decoders: int = Field(
         64,

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from c3d_video.__main__ import parser as client_parser
 from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
@@ -123,8 +124,21 @@ def test_make_commands_are_targets() -> None:
     assert wanted <= targets
 
 
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("c3d-video")])
+def test_client_commands_are_understood(command: str) -> None:
+    assert client_parser().parse_args(shlex.split(command)[1:]).run
+
+
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
-    assert {command.split()[0] for command in COMMANDS} <= {"make", "curl", ".venv/bin/python", "docker"}
+    assert {command.split()[0] for command in COMMANDS} <= {
+        "make",
+        "curl",
+        ".venv/bin/python",
+        "docker",
+        "c3d-video",
+        "pip",
+        "uvx",
+    }
 
 
 def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,30 @@
+"""The command `c3d-video`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from c3d_video import __version__
+from c3d_video.extract import command as extract
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(prog="c3d-video", description="C3D features and labels of videos, from a C3D service.")
+    whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
+    extract.add_parser(commands)
+    return whole
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run it; the exit status. 0: all done, 1: some failed, 2: usage, 3: no service or stand-ins, 130: stopped."""
+    arguments = parser().parse_args(argv)
+    status: int = arguments.run(arguments)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The twin of `Client` for asyncio. `extract` uses it too: one try of one video is `AsyncClient.once`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Any, BinaryIO
+
+import httpx2
+
+from c3d_video import protocol
+from c3d_video.answers import Answer, Clip, Event, event_of
+from c3d_video.client import DEFAULT_URL, PATIENCE_S, Given, features_options
+from c3d_video.errors import C3DError
+from c3d_video.protocol import Source
+from c3d_video.retry import Retrying
+
+# A connection that lay idle may have been closed by the other side. Videos take seconds: a fresh one each costs nothing.
+LIMITS = httpx2.Limits(max_keepalive_connections=0)
+
+
+class AsyncClient:
+    """A C3D service; all as in `Client`, to be awaited."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.url, self._patience_s = url.rstrip("/"), patience_s
+        self._http = httpx2.AsyncClient(
+            headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, limits=LIMITS, transport=transport
+        )
+
+    async def features(self, source: Source, *, clips: bool = False, **options: Any) -> Answer:
+        """As `Client.features`."""
+        return await _gathered(self.stream(source, clips=clips, **options), keep=clips)
+
+    async def classify(self, source: Source, **options: Any) -> Answer:
+        """As `Client.classify`."""
+        keep = "clips" in str(options.get("include", ""))
+        return await _gathered(self._events("/classify", source, options), keep=keep)
+
+    def stream(self, source: Source, *, clips: bool = True, **options: Any) -> AsyncIterator[Event]:
+        """As `Client.stream`."""
+        return self._events("/features", source, features_options(options, clips=clips))
+
+    async def info(self) -> dict[str, Any]:
+        """As `Client.info`, with one try."""
+        try:
+            return dict(protocol.content_of(await self._http.get(self.url + "/info")))
+        except httpx2.TransportError as error:
+            raise protocol.transport_error(error, self.url) from error
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()
+
+    async def _events(self, path: str, source: Source, options: dict[str, Any]) -> AsyncIterator[Event]:
+        retrying, given = Retrying(self._patience_s), Given()
+        while True:
+            try:
+                async with aclosing(self.once(path, source, options)) as events:
+                    async for event in events:
+                        retrying.progressed()
+                        if given.is_new(event):
+                            yield event
+            except C3DError as error:
+                await asyncio.sleep(retrying.pause_after(error))
+            else:
+                return
+
+    async def once(self, path: str, source: Source, options: dict[str, Any]) -> AsyncGenerator[Event, None]:
+        """One try; ends behind the summary. Closing it ends the work at the service. Raises C3DError, OSError."""
+        asked = protocol.asked(path, source, options)
+        async with AsyncExitStack() as stack:
+            body = None if asked.url else protocol.open_source(source)
+            if body is not None and not isinstance(body, bytes) and isinstance(source, str | os.PathLike):
+                stack.callback(body.close)
+            headers, small = protocol.upload(asked, body)
+            content = small if body is None or isinstance(body, bytes) else _pieces(body)
+            try:
+                request = self._http.stream("POST", self.url + asked.path, params=asked.params, headers=headers, content=content)
+                answer = await stack.enter_async_context(request)
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise protocol.error_of(answer)
+                splitter, request_id = protocol.LineSplitter(), answer.headers.get("x-request-id")
+                async for piece in answer.aiter_bytes():
+                    for line in splitter.feed(piece):
+                        event = event_of(protocol.line_of(line, request_id))
+                        if event is not None:
+                            yield event
+                        if isinstance(event, Answer):
+                            return
+            except httpx2.TransportError as error:
+                raise protocol.transport_error(error, self.url) from error
+            raise protocol.cut_off(request_id)
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, protocol.CHUNK_BYTES):
+        yield piece
+
+
+async def _gathered(events: AsyncIterator[Event], *, keep: bool) -> Answer:
+    clips: list[Clip] = []
+    async for event in events:
+        if isinstance(event, Clip) and keep:
+            clips.append(event)
+        if isinstance(event, Answer):
+            event.put_clips(clips)
+            return event
+    raise protocol.cut_off()

@@ -1,0 +1,164 @@
+"""The service from Python: a video in, an answer with NumPy arrays out. `AsyncClient` is its twin for asyncio."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx2
+
+from c3d_video import protocol
+from c3d_video.answers import Answer, Clip, Event, event_of
+from c3d_video.errors import C3DError
+from c3d_video.protocol import Source
+from c3d_video.retry import Retrying
+
+DEFAULT_URL = "http://localhost:8000"
+PATIENCE_S = 300.0  # a restart of the service, with its warm-up, and then some
+VECTORS = {"encoding_format": "base64"}  # exact, and half the size of numbers
+
+
+class Given:
+    """What a stream has given so far, so that a stream begun again goes on behind it."""
+
+    def __init__(self) -> None:
+        self._opened, self._num_clips = False, 0
+
+    def is_new(self, event: Event) -> bool:
+        """Whether the event was not given yet; it counts as given now."""
+        if isinstance(event, Clip):
+            new = event.index >= self._num_clips
+            self._num_clips = max(self._num_clips, event.index + 1)
+            return new
+        new, self._opened = isinstance(event, Answer) or not self._opened, True
+        return new
+
+
+class Client:
+    """A C3D service.
+
+    ``url``: where it is. ``api_key``: one of its keys, where it asks for one. ``patience_s``: how long a request is tried again
+    without progress while the service is overloaded, starting or gone. To be closed, or used as a context. Every method raises
+    C3DError; OSError for a file that cannot be read.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self._url, self._patience_s = url.rstrip("/"), patience_s
+        self._http = httpx2.Client(headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, transport=transport)
+
+    def features(self, source: Source, *, clips: bool = False, **options: Any) -> Answer:
+        """The video's descriptor, float32 (4096,) of length 1; with ``clips`` a row and a time for each clip too.
+
+        ``options``: those of POST /features, as `clip_stride=16`, `layer="fc7"`, `normalize="none"`, `include="predictions"`.
+        """
+        return gathered(self.stream(source, clips=clips, **options), keep=clips)
+
+    def classify(self, source: Source, **options: Any) -> Answer:
+        """The most probable labels. ``options``: those of POST /classify, as `top_k=3`, `include="clips,segments"`."""
+        keep = "clips" in str(options.get("include", ""))
+        return gathered(self._events("/classify", source, options), keep=keep)
+
+    def stream(self, source: Source, *, clips: bool = True, **options: Any) -> Iterator[Event]:
+        """First `Opened`, then a `Clip` with its vector as soon as it is computed, last the `Answer` without clips.
+
+        A stream that breaks is asked for again, and goes on behind the last clip that was given.
+        """
+        return self._events("/features", source, features_options(options, clips=clips))
+
+    def info(self) -> dict[str, Any]:
+        """What runs there: the model's card, the engine, the precision."""
+        return dict(self._get("/info"))
+
+    def labels(self) -> list[str]:
+        """All labels; a label's place, counted from 0, is its class_id."""
+        return list(self._get("/labels"))
+
+    def close(self) -> None:
+        """End all connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _get(self, path: str) -> Any:
+        retrying = Retrying(self._patience_s)
+        while True:
+            try:
+                try:
+                    return protocol.content_of(self._http.get(self._url + path))
+                except httpx2.TransportError as error:
+                    raise protocol.transport_error(error, self._url) from error
+            except C3DError as error:
+                time.sleep(retrying.pause_after(error))
+
+    def _events(self, path: str, source: Source, options: dict[str, Any]) -> Iterator[Event]:
+        retrying, given = Retrying(self._patience_s), Given()
+        while True:
+            try:
+                for event in self._once(protocol.asked(path, source, options), source):
+                    retrying.progressed()
+                    if given.is_new(event):
+                        yield event
+            except C3DError as error:
+                time.sleep(retrying.pause_after(error))
+            else:
+                return
+
+    def _once(self, asked: protocol.Asked, source: Source) -> Iterator[Event]:
+        """One try; ends behind the summary. Raises C3DError."""
+        with ExitStack() as stack:
+            body = None if asked.url else protocol.open_source(source)
+            if body is not None and not isinstance(body, bytes) and isinstance(source, str | os.PathLike):
+                stack.callback(body.close)
+            headers, small = protocol.upload(asked, body)
+            content = small if body is None or isinstance(body, bytes) else iter(lambda: body.read(protocol.CHUNK_BYTES), b"")
+            try:
+                request = self._http.stream("POST", self._url + asked.path, params=asked.params, headers=headers, content=content)
+                answer = stack.enter_context(request)
+                if answer.status_code != 200:
+                    answer.read()
+                    raise protocol.error_of(answer)
+                splitter, request_id = protocol.LineSplitter(), answer.headers.get("x-request-id")
+                for piece in answer.iter_bytes():
+                    for line in splitter.feed(piece):
+                        event = event_of(protocol.line_of(line, request_id))
+                        if event is not None:
+                            yield event
+                        if isinstance(event, Answer):
+                            return
+            except httpx2.TransportError as error:
+                raise protocol.transport_error(error, self._url) from error
+            raise protocol.cut_off(request_id)
+
+
+def features_options(options: dict[str, Any], *, clips: bool) -> dict[str, Any]:
+    """Options of POST /features, vectors exact, with vectors of the clips where they are wanted."""
+    include = options.get("include") or ()
+    parts = include.split(",") if isinstance(include, str) else list(include)
+    parts += ["clips"] if clips and "clips" not in parts else []
+    return {**VECTORS, **options, "include": parts or None}
+
+
+def gathered(events: Iterator[Event], *, keep: bool) -> Answer:
+    """The answer of a whole stream; with ``keep`` it holds the clips."""
+    clips: list[Clip] = []
+    for event in events:
+        if isinstance(event, Clip) and keep:
+            clips.append(event)
+        if isinstance(event, Answer):
+            event.put_clips(clips)
+            return event
+    raise protocol.cut_off()

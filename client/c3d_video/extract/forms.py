@@ -1,0 +1,116 @@
+"""Rows become a file in the form that somebody's reader wants."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import os
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from c3d_video.answers import Float32
+from c3d_video.extract import parquet
+from c3d_video.extract.rows import Rows
+
+NUM_SEGMENTS = 32  # of a video, for the anomaly detector of Sultani et al. (UCF-Crime)
+
+
+class Form(NamedTuple):
+    """``write(rows, path, options)`` makes one video's output; ``suffix``: of its default name; "" is a folder."""
+
+    suffix: str
+    write: Callable[[Rows, Path, dict[str, Any]], None]
+
+
+def segments(rows: Float32, *, half_to_even: bool) -> Float32:
+    """The (32, width) rows that the anomaly detector reads: means over 32 parts of the clips, each of length 1.
+
+    As in the original code the last clip is left out, and a part without a clip repeats the one where it starts. MATLAB rounds
+    a half up; NumPy, and so the PyTorch version, to the even number.
+    """
+    places = np.linspace(0, len(rows) - 1, NUM_SEGMENTS + 1)
+    bounds = (np.round(places) if half_to_even else np.floor(places + 0.5)).astype(int)
+    means = np.stack([rows[a : max(a + 1, b)].mean(axis=0) for a, b in itertools.pairwise(bounds)])
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means / np.where(lengths, lengths, 1)).astype(np.float32)
+
+
+def provenance(rows: Rows, options: dict[str, Any]) -> str:
+    """What the numbers rest on, as JSON."""
+    answer = rows.answer
+    assert answer is not None  # noqa: S101 (finished)
+    said = {"id": answer.id, "options": options, "model": answer.model, "video": answer.video}
+    return json.dumps({**said, "warnings": [{"code": each.code, "message": each.message} for each in answer.warnings]})
+
+
+def _npz(rows: Rows, path: Path, options: dict[str, Any]) -> None:
+    answer = rows.answer
+    small: dict[str, NDArray[Any]] = {**rows.arrays(), "clip_ids": np.array(rows.ids)}
+    if answer is not None and answer.descriptor is not None:
+        small["descriptor"] = answer.descriptor
+    small["provenance"] = np.array(provenance(rows, options))
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        archive.write(rows.path, "clip_features.npy")
+        for name, array in small.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            archive.writestr(f"{name}.npy", buffer.getvalue())
+
+
+def _npy(rows: Rows, path: Path, _options: dict[str, Any]) -> None:
+    os.replace(rows.path, path)
+
+
+def _txt32(rows: Rows, path: Path, options: dict[str, Any]) -> None:
+    """The PyTorch reader splits at each space, so no line ends with one."""
+    half_to_even = options.get("preset") == "ucf-crime-pytorch"
+    np.savetxt(path, segments(rows.array(), half_to_even=half_to_even), "%.9g" if half_to_even else "%f", encoding="ascii")
+
+
+def _fc6(rows: Rows, path: Path, options: dict[str, Any]) -> None:
+    """The original tool's files, `000001.fc6-1` by the clip's first frame: five int32 (num, channels, length, height, width)."""
+    path.mkdir()
+    for start, row in zip(rows.spans["start_frame"], rows.array(), strict=True):
+        head = struct.pack("<5i", 1, row.size, 1, 1, 1)
+        (path / f"{start + 1:06d}.{options.get('layer') or 'fc6'}-1").write_bytes(head + row.astype("<f4").tobytes())
+
+
+def _parquet(rows: Rows, path: Path, options: dict[str, Any]) -> None:
+    parquet.write(rows, path, provenance(rows, options))
+
+
+FORMS = {
+    "npz": Form(".npz", _npz),
+    "npy": Form(".npy", _npy),
+    "txt32": Form(".txt", _txt32),
+    "fc6-1": Form("", _fc6),
+    "hdf5": Form(".npz", _npz),  # a file for each video, from which the one HDF5 file is made at the end
+    "parquet": Form(".parquet", _parquet),
+}
+
+
+def discard(part: Path) -> None:
+    """Delete what was written for an output that will not be."""
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
+
+
+def put_in_place(part: Path, output: Path) -> None:
+    """What was written becomes the output in one step. Raises OSError."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if part.is_dir():
+        shutil.rmtree(output, ignore_errors=True)
+    else:
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+    os.replace(part, output)

@@ -12,7 +12,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 FROM python:3.11-slim-bookworm
 # A read-only root has no home: what libraries want to keep (Keras its defaults, CUDA its kernels) goes where request files go.
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp C3D_MODEL_STORE=/models
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp C3D_HOST=0.0.0.0 C3D_MODEL_STORE=/models
 COPY --from=dependencies /opt/venv /opt/venv
 # A named volume takes over this directory's owner.
 RUN install -d -o 10001 -g 10001 /models

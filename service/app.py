@@ -27,7 +27,7 @@ from service.intake.fetch import Fetcher
 from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle import loading
 from service.lifecycle.loading import LoadNetwork, load_network
-from service.lifecycle.readiness import Readiness
+from service.lifecycle.readiness import Readiness, Serving
 from service.lifecycle.supervisor import WORKER_TIMEOUT_S, Supervisor
 from service.settings import VERSION, Settings
 from service.v2 import routes
@@ -53,11 +53,15 @@ def create_app(
     settings: Settings,
     load: LoadNetwork = load_network,
     on_refusal: Callable[[str], None] = log.error,
+    on_ready: Callable[[Serving], None] = lambda serving: None,
     *,
     worker_timeout_s: float = WORKER_TIMEOUT_S,
     max_json_bytes: int = MAX_JSON_BYTES,
 ) -> FastAPI:
-    """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here."""
+    """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here.
+
+    ``on_ready`` is called with what is served, once requests can be answered.
+    """
     readiness = Readiness()
     metrics = Metrics()
     api_keys = ApiKeys(settings.api_keys())
@@ -75,7 +79,7 @@ def create_app(
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
-            working = asyncio.create_task(_work(start, watch))
+            working = asyncio.create_task(_work(start, watch, lambda: on_ready(readiness.serving())))
             try:
                 yield
             finally:
@@ -125,12 +129,15 @@ def fetch_policy(settings: Settings) -> FetchPolicy:
     )
 
 
-async def _work(start: Callable[[], Awaitable[Batcher | None]], watch: Callable[[Batcher], Supervisor]) -> None:
+async def _work(
+    start: Callable[[], Awaitable[Batcher | None]], watch: Callable[[Batcher], Supervisor], on_ready: Callable[[], None]
+) -> None:
     """Load the network, then watch its worker, until this is cancelled."""
     batcher = await start()
     if batcher is None:
         return
     try:
+        on_ready()
         await watch(batcher).run()
     finally:
         batcher.stop(LAST_BATCH_S)

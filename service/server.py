@@ -1,12 +1,14 @@
-"""uvicorn as we need it: h11, one worker, draining before it stops."""
+"""uvicorn as we need it: the port bound first, h11, one worker, draining before it stops."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import re
 import signal
 import socket
-from collections.abc import Callable
+import time
 from types import FrameType
 
 import uvicorn
@@ -14,59 +16,77 @@ import uvicorn
 from service.app import create_app
 from service.http.connection import Connection
 from service.lifecycle.loading import LoadNetwork, load_network
+from service.lifecycle.readiness import Readiness, Serving
 from service.lifecycle.supervisor import WORKER_TIMEOUT_S
 from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+HERE = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 (addresses that people call localhost)
 BACKLOG = 2048  # connections that wait to be accepted, as uvicorn has it
 
 
 class Server(uvicorn.Server):
     """Drains: told to stop, it first says so on /readyz and goes on serving, then takes no more and lets what runs finish."""
 
-    def __init__(self, config: uvicorn.Config, drain_delay_s: float, on_drain: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, drain_delay_s: float, readiness: Readiness) -> None:
         super().__init__(config)
-        self._drain_delay_s, self._on_drain = drain_delay_s, on_drain
-        self._told = False
+        self._drain_delay_s, self._readiness = drain_delay_s, readiness
+        self._draining = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal begins the drain, a second one ends its delay, a third one the drain."""
-        if self._told or not self.started:
+        """SIGTERM begins the drain; the next signal ends its delay, a third one the drain.
+
+        Ctrl-C comes from a person, and before the service is ready no load balancer sends requests: neither has a delay.
+        """
+        if self._draining or not self.started:
             self.force_exit = self.should_exit
             super().handle_exit(sig, frame)
             return
-        self._told = True
-        self._on_drain()
-        log.info("draining: /readyz is 503, requests are served for %g s more", self._drain_delay_s)
-        asyncio.get_running_loop().call_later(self._drain_delay_s, super().handle_exit, sig, frame)
+        self._draining = True
+        delay_s = self._drain_delay_s if sig == signal.SIGTERM and self._readiness.is_ready() else 0
+        self._readiness.drain()
+        if delay_s:
+            log.info("draining: /readyz is 503, requests are served for %g s more", delay_s)
+            asyncio.get_running_loop().call_later(delay_s, super().handle_exit, sig, frame)
+        else:
+            log.info("stopping: what runs may finish")
+            super().handle_exit(sig, frame)
 
 
-def _sockets(settings: Settings) -> list[socket.socket] | None:
-    """For ``::`` a socket that serves IPv4 too, which asyncio's own would not; else None: uvicorn makes its own."""
-    if settings.host != "::":
-        return None
-    return [socket.create_server(("::", settings.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=BACKLOG)]
-
-
-def serve(settings: Settings, load: LoadNetwork = load_network, worker_timeout_s: float = WORKER_TIMEOUT_S) -> int:
+def serve(
+    settings: Settings,
+    load: LoadNetwork = load_network,
+    worker_timeout_s: float = WORKER_TIMEOUT_S,
+    started: float | None = None,
+) -> int:
     """Serve until a signal ends it. Returns the process's exit status: 1 where the start was refused.
 
-    One worker whatever WEB_CONCURRENCY says: one network to a device, more is replicas. h11, because httptools takes
-    header blocks of 20 MB.
+    ``started``: when the process began, by time.monotonic(). One worker whatever WEB_CONCURRENCY says: one network to a device,
+    more is replicas. h11, because httptools takes header blocks of 20 MB.
     """
-    refusals: list[str] = []
+    started = time.monotonic() if started is None else started
+    try:
+        listener = _bound(settings.host, settings.port)
+    except OSError as error:
+        log.error("%s", _why_not_bound(error, settings))  # noqa: TRY400 (the sentence says all)
+        return 1
+    url = _url(settings.host, listener.getsockname()[1])
+    refused: list[str] = []
 
     def refuse(reason: str) -> None:
         log.error("%s", reason)
-        refusals.append(reason)
+        refused.append(reason)
         server.should_exit = True
 
-    app = create_app(settings, load, refuse, worker_timeout_s=worker_timeout_s)
+    def ready(serving: Serving) -> None:
+        for warning in serving.warnings():
+            log.warning("%s", warning.message)
+        log.info("Ready in %.0f s: %s  (%s)", time.monotonic() - started, url, _about(serving))
+
+    app = create_app(settings, load, refuse, ready, worker_timeout_s=worker_timeout_s)
     config = uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         http=type("Protocol", (Connection,), {"idle_s": settings.upload_idle_s}),
         ws="none",
         workers=1,
@@ -76,8 +96,36 @@ def serve(settings: Settings, load: LoadNetwork = load_network, worker_timeout_s
         timeout_graceful_shutdown=settings.drain_timeout_s,
         timeout_keep_alive=settings.keep_alive_s,
     )
-    server = Server(config, settings.drain_delay_s, app.state.readiness.drain)
+    server = Server(config, settings.drain_delay_s, app.state.readiness)
+    # uvicorn takes signals while it runs, and raises them again behind that: then they end nothing any more.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # once it has stopped, uvicorn raises again what it caught: we ended as told
-    server.run(_sockets(settings))
-    return 1 if refusals or not server.started else 0
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    log.info("running on %s", url)
+    server.run(sockets=[listener])
+    return 1 if refused or not server.started else 0
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens. ``::`` serves IPv4 too. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=host == "::")
+
+
+def _why_not_bound(error: OSError, settings: Settings) -> str:
+    where = f"port {settings.port} of {settings.host}"
+    if error.errno == errno.EADDRINUSE:
+        other = settings.port % 65535 + 1
+        return f"Another program listens on {where}. Choose another port, for example: C3D_PORT={other} make serve"
+    if error.errno == errno.EACCES:
+        return f"This user may not listen on {where}. Choose a port from 1024 on, for example: C3D_PORT=8000 make serve"
+    return f"The service cannot listen on {where}: {error.strerror or error}. Set C3D_HOST to an address of this machine."
+
+
+def _url(host: str, port: int) -> str:
+    name = "localhost" if host in HERE else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+def _about(serving: Serving) -> str:
+    """`sports1m, float32, tensorflow on cpu`."""
+    return f"{serving.model['name']}, {serving.model['precision']}, {re.sub(r' [^ ]+ on ', ' on ', serving.model['backend'])}"

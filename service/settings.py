@@ -23,60 +23,87 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
     )
 
-    host: str = Field("0.0.0.0", description="Address to listen on; 127.0.0.1 keeps the service to this machine.")  # noqa: S104
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one and logs it.")
+    host: str = Field(
+        "127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines, `::` over IPv6 too."
+    )
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one and logs it.")
     model_store: Path = Field(Path("model_store/files"), description="Directory of the models.")
-    model: str = Field("", description="Name of the model in the store; empty: sports1m, else the only other, else stand-in.")
-    engine: Literal["tensorflow", "jax", "torch", "openvino"] = Field("tensorflow", description="What runs the network.")
+    model: str = Field(
+        "", description="Name of the model in the store. Empty: `sports1m`, else the only other one, else `stand-in`."
+    )
+    engine: Literal["tensorflow", "jax", "torch", "openvino"] = Field(
+        "tensorflow", description="What runs the network, where it is [installed](engines.md)."
+    )
     precision: Literal["float32", "tf32", "bfloat16", "float16", "int8"] = Field(
         "float32",
-        description="What the network computes in. float32 gives the published numbers; the others are faster.",
+        description="What the network computes in. float32 gives the published numbers. `tf32` and `float16` need a GPU, `int8` "
+        "needs OpenVINO and a calibration.",
     )
     api_key: SecretStr = Field(
-        SecretStr(""), description="Keys with commas, one of which requests must carry as a bearer token; empty: none."
+        SecretStr(""),
+        description="Keys with commas between them, each of 16 characters or more. A request must carry one of them as "
+        "`Authorization: Bearer KEY`. Empty: none is needed.",
     )
     cors_origins: str = Field(
         "",
         pattern=r"^(\*|https?://[^/,\s*]+(,https?://[^/,\s*]+)*)?$",
-        description="Origins whose web pages may ask, as https://app.example, with commas; *: any; empty: none but the own.",
+        description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: "
+        "any. Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
     )
     max_decoders: int = Field(
         64,
         ge=1,
         le=256,
-        description="Decoder processes at once. Four are kept at most; more are started only where those are busy for long.",
+        description="Decoder processes at once. One per core is kept, at most 4. More are started only where those are busy for "
+        "long.",
     )
-    max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels.")
+    max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels: 4096x2304.")
     max_video_s: float = Field(7200, gt=0, description="Longest video, in seconds.")
     max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
-    max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes; a larger one is 413.")
-    max_requests: int = Field(64, ge=1, le=100_000, description="Requests inside at once; one more is 429 at once.")
+    max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes. A larger one is 413.")
+    max_requests: int = Field(64, ge=1, le=100_000, description="Requests at once. One more is 429 at once.")
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
     keep_alive_s: int = Field(
-        75, ge=1, le=3600, description="Seconds an idle connection is kept; more than the proxy in front keeps it (often 60)."
+        75,
+        ge=1,
+        le=3600,
+        description="Seconds an idle connection is kept. It has to be longer than the load balancer in front keeps its own: ALB "
+        "and ingress-nginx keep 60 s.",
     )
-    upload_idle_s: float = Field(30, gt=0, le=3600, description="Seconds without a byte, of a request or of its answer.")
+    upload_idle_s: float = Field(
+        30, gt=0, le=3600, description="Seconds without a byte: of a request's head or body, or of the answer to it."
+    )
     urls: Literal["public", "private", "off"] = Field(
-        "public", description="What may be fetched: files on public addresses, on those of private networks too, or none."
+        "public",
+        description='Whether `{"url": ...}` is fetched: from public addresses only, from those of private networks and this '
+        "machine too (never link-local ones or cloud metadata), or not at all.",
     )
     url_hosts: str = Field(
         "",
         pattern=r"^[A-Za-z0-9_.:-]*(,[A-Za-z0-9_.:-]+)*$",
-        description="Hosts that may be fetched from, with commas; .example.com is that name and all below it; empty: any.",
+        description="The only hosts that may be fetched from, with commas. `.example.com` is that name and all below it. Empty: "
+        "any. It opens no addresses: for a host of an intranet set `C3D_URLS` too.",
     )
     url_ports: str = Field(
         "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
     )
     url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
     max_spool_bytes: int = Field(
-        4096 * MIB, ge=1, description="Bytes of all running requests' videos and clips; one more is 507."
+        4096 * MIB,
+        ge=1,
+        description="Bytes of all running requests' videos, and of clips under /v2, which are in memory. One more is 507.",
     )
-    spool_dir: Path | None = Field(None, description="Directory for the videos of running requests; empty: the system's own.")
-    drain_delay_s: float = Field(5, ge=0, le=3600, description="Seconds between SIGTERM, when /readyz turns 503, and the drain.")
+    spool_dir: Path | None = Field(None, description="Directory for the videos of running requests. Empty: the system's own.")
+    drain_delay_s: float = Field(
+        5,
+        ge=0,
+        le=3600,
+        description="Seconds between SIGTERM, when /readyz turns 503, and the drain: the load balancer's time to notice.",
+    )
     drain_timeout_s: int = Field(25, ge=1, le=3600, description="Seconds that running requests get to finish in the drain.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What goes to the log.")
     log_format: Literal["auto", "json", "text"] = Field(
-        "auto", description="One JSON object a line, or text for people; auto: text where stderr is a terminal, else JSON."
+        "auto", description="One JSON object a line, or text for people. `auto`: text where stderr is a terminal, else JSON."
     )
 
     @field_validator("api_key")
@@ -96,8 +123,13 @@ class Settings(BaseSettings):
         return tuple(filter(None, self.cors_origins.split(",")))
 
     def lines(self) -> list[str]:
-        """``C3D_NAME=value`` for each setting, to be printed at start; of a secret, only that there is one."""
+        """``C3D_NAME=value`` for each setting, to be printed; of a secret, only that there is one."""
         return [f"{PREFIX}{name.upper()}={value if value is not None else ''}" for name, value in self]
+
+    def changed(self) -> list[str]:
+        """Those of `lines` whose value is not the default."""
+        default = [field.default for field in type(self).model_fields.values()]
+        return [line for line, (_, value), usual in zip(self.lines(), self, default, strict=True) if value != usual]
 
 
 # What became of settings that there were. A service that ignored one would run otherwise than its owner thinks.

@@ -20,6 +20,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from c3d_video.__main__ import parser as client_parser
+from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
 from service.answers.answer import ClassifyAnswer
@@ -164,6 +165,12 @@ def test_the_readme_shows_a_part_of_that_answer() -> None:
     answer, shown = json.loads(whole), json.loads(part)
     assert shown["predictions"] == answer["predictions"][: len(shown["predictions"])]
     assert {name: answer[name] for name in shown} | {"predictions": shown["predictions"]} == shown
+
+
+@pytest.mark.parametrize("page", generate.PAGES)
+def test_generated_tables_are_as_the_code_has_them(page: str) -> None:
+    """`make docs` writes them."""
+    assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == generate.filled(page)
 
 
 def test_options_are_those_of_the_endpoints() -> None:

@@ -27,7 +27,7 @@ HOMES = {
     "torch": {"service/inference/engines.py"},
     "openvino": {"service/inference/openvino_network.py", "service/commands/calibrate.py"},
     "nncf": {"service/commands/calibrate.py"},
-    "av": {"service/video/frames.py"},
+    "av": {"service/video/frames.py", "service/commands/sample.py"},
     "cv2": {"service/video/frames.py"},
     "python_multipart": {"service/intake/form.py", "service/intake/source.py"},
     "mimeparse": {"service/options.py"},

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def service(stand_in: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     started = start(tmp_path_factory.mktemp("spool"), C3D_MODEL_STORE=str(stand_in.directory.parent))
-    started.wait_for("is ready")
+    started.wait_for("Ready in")
     yield started
     if started.process.poll() is None:
         started.end()
@@ -181,7 +181,7 @@ def test_answers_while_it_loads_and_stops_when_told(stand_in: Model, tmp_path: P
 
 def test_drains_says_so_and_still_serves_for_a_while(stand_in: Model, tmp_path: Path, clip_mp4: Path) -> None:
     draining = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent), C3D_DRAIN_DELAY_S="10")
-    draining.wait_for("is ready")
+    draining.wait_for("Ready in")
     draining.process.send_signal(signal.SIGTERM)
     draining.wait_for("draining")
     answer = httpx2.get(f"{draining.url}/readyz")
@@ -211,7 +211,7 @@ def test_a_deadline_ends_a_request(service: Service, tmp_path: Path) -> None:
 
 def test_finishes_what_runs_when_told_to_stop(stand_in: Model, tmp_path: Path, eye_makeup: Path) -> None:
     stopping = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent))
-    stopping.wait_for("is ready")
+    stopping.wait_for("Ready in")
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(post, stopping, eye_makeup)
         while not list(tmp_path.glob("*/request-*/video")):

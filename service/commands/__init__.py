@@ -1,1 +1,1 @@
-"""Commands that run the network: command_line, verify, fingerprint, calibrate."""
+"""Commands that run the network: command_line, verify, fingerprint, calibrate, sample."""

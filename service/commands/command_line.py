@@ -1,4 +1,4 @@
-"""What follows `python -m service`: verify or calibrate, their options, and what they say."""
+"""What follows `python -m service`: verify, calibrate or sample, their options, and what they say."""
 
 from __future__ import annotations
 
@@ -26,18 +26,22 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         default=MAX_DRIFT,
         help="largest error of int8 against float32 to accept: relative L2 of a clip's fc6 (default: %(default)s)",
     )
+    sampling = commands.add_parser("sample", help="write a video to try the service with")
+    sampling.add_argument("file", type=Path, nargs="?", default=Path("clip.mp4"), help="default: %(default)s")
     for command in (verifying, calibrating):
         command.add_argument("--name", default="", help="of the model; default: C3D_MODEL, else the service's choice")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
     """Run the command given. Returns the exit status: 0 done, 1 it could not be done, and stderr says why."""
-    name = options.name or settings.model
     try:
-        if options.command == "verify":
-            _verify(settings, name, options.video)
-        else:
-            _calibrate(settings, name, options.videos, options.max_drift)
+        match options.command:
+            case "verify":
+                _verify(settings, options.name or settings.model, options.video)
+            case "calibrate":
+                _calibrate(settings, options.name or settings.model, options.videos, options.max_drift)
+            case "sample":
+                _sample(options.file)
     except (StoreError, ImportError) as error:
         _say(f"{options.command}: {error}")
     except OSError as error:
@@ -45,6 +49,13 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     else:
         return 0
     return 1
+
+
+def _sample(file: Path) -> None:
+    from service.commands import sample
+
+    sample.write(file)
+    print(f"Wrote {file}. With the service running: curl -F file=@{file} localhost:8000/classify")
 
 
 def _say(line: str) -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BodyTooLarge, CrossSiteRequest, Draining, Internal, ServiceError, UploadTimeout
 from service.http.admission import Admission, ApiKeys
-from service.http.endpoints import served_path
+from service.http.endpoints import PROBES, served_path
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -58,10 +58,8 @@ class RequestMiddleware:
             record.code = record.code or OK
             stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
             self._metrics.request_ended(record.endpoint, record.code, record.seconds, stages)
-            if (
-                scope["method"] == "POST" or (record.status or 0) >= 400
-            ):  # probes come several times a second, and would fill the log
-                record.write(log)
+            if scope["path"] not in PROBES and (scope["method"] == "POST" or (record.status or 0) >= 400):
+                record.write(log)  # probes come many a second, and what they find is written where it happens
 
     async def _respond(
         self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord

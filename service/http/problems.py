@@ -60,9 +60,13 @@ def last_line(error: ServiceError, record: RequestRecord) -> bytes:
 
 
 def problem_fields(error: ServiceError, record: RequestRecord) -> ProblemOut:
-    """The problem's fields. It is noted in the request's record, and written to the log with its cause."""
+    """The problem's fields. The request's line in the log has the reason; our own failures have a line with the stack too."""
     record.code = error.code
-    _write_to_log(error, record)
+    cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
+    if isinstance(error, errors.Internal):
+        log.error("%s: %s%s", error.code, error, cause, exc_info=error, extra=record.ids())
+    else:
+        record.reason = f"{error}{cause}"
     content: ProblemOut = {
         "type": TYPE,
         "title": error.title,
@@ -74,14 +78,6 @@ def problem_fields(error: ServiceError, record: RequestRecord) -> ProblemOut:
     if record.is_v2():
         content["error"] = str(error)  # where that protocol looks for it
     return content
-
-
-def _write_to_log(error: ServiceError, record: RequestRecord) -> None:
-    """What a client or another server can bring about in one line; what is wrong here with the stack."""
-    ours = isinstance(error, errors.Internal)
-    cause = f" ({printable(repr(error.__cause__), 500)})" if error.__cause__ else ""
-    level, stack = (logging.ERROR, error) if ours else (logging.INFO, None)
-    log.log(level, "%s: %s%s", error.code, error, cause, exc_info=stack, extra=record.ids())
 
 
 def install(app: FastAPI) -> None:

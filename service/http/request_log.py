@@ -20,7 +20,7 @@ Stage = Literal["fetch", "decode", "queue", "model"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 IDS = ("request_id", "trace_id")  # what any line may carry, by logging's ``extra``
 # Whose lines are written from `log_level` on. Other libraries' are from warnings on: below, they write URLs and headers.
-OURS = ("service", "model_store", "uvicorn")
+OURS = ("service", "model_store")
 # https://www.w3.org/TR/trace-context/#traceparent-header: version, trace, span, flags. Version 00 ends there, at 55 characters;
 # later ones may go on behind a hyphen.
 TRACEPARENT = re.compile(
@@ -50,6 +50,7 @@ class RequestRecord:
     stages_ms: Mapping[str, float] = field(default_factory=dict)  # by the names in STAGES
     status: int | None = None  # none where the client left before its answer
     code: str | None = None  # "ok", an error's code, or "client_left"
+    reason: str | None = None  # of a refusal: what the client was told, and the cause
     seconds: float | None = None  # from its head to the end of its answer
 
     def __post_init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Loaded, warm, proven, watched: loading, readiness, supervisor."""
+"""Loaded, warm, proven, watched: loading, native_output, readiness, supervisor."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import importlib.util
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
+from model_store import calibration
 from model_store.card import Card
-from model_store.store import open_model
+from model_store.store import names, open_model
 from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
 from service.inference.build import LoadedNetwork, build
 from service.inference.network import Progress
+from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
@@ -22,6 +29,9 @@ from service.video.messages import ReadOptions
 from service.video.pool import DecoderPool
 
 log = logging.getLogger(__name__)
+
+THREAD = "load"  # the thread's name
+MODULES = {engine: engine for engine in ("tensorflow", "jax", "torch", "openvino")}  # what each engine imports
 
 
 LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
@@ -42,8 +52,64 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
             f"These weights see class {answer[0]} in a clip of zeros, not {expected}: they were read in a wrong layout or are "
             "not what they claim to be. Run `python -m service verify` to learn why."
         )
-    log.info("%r is ready; zeros give %s", network, answer)
+    log.debug("%r is ready; zeros give %s", network, answer)
     return network
+
+
+def refusals(settings: Settings) -> list[str]:
+    """Why a start with these settings can never succeed here: what can be seen without loading anything, as sentences."""
+    found = []
+    present = names(settings.model_store)
+    if settings.model and settings.model not in present:
+        near = difflib.get_close_matches(settings.model, present, 1)
+        meant = f'Did you mean "{near[0]}"? ' if near else ""
+        found.append(
+            f'C3D_MODEL: there is no model "{settings.model}" in {settings.model_store}. {meant}'
+            f"There are: {', '.join(present) or 'none'}."
+        )
+    if settings.engine in MODULES and importlib.util.find_spec(MODULES[settings.engine]) is None:
+        found.append(f"C3D_ENGINE: {settings.engine} is not installed here. docs/engines.md says how to install it.")
+    if settings.precision == "int8" and settings.engine != "openvino":
+        found.append("C3D_PRECISION: int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")
+    elif settings.precision == "int8" and not found:
+        try:
+            calibration.read(open_model(settings.model_store, settings.model))
+        except ModelMissing:
+            pass  # the service says so when it is asked, and goes on when there is one
+        except StoreError as error:
+            found.append(f"C3D_PRECISION: {error}")
+    return found
+
+
+def is_running() -> bool:
+    """Whether a thread of this process is still loading the network."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
+
+
+def _load_quietly(load: LoadNetwork, settings: Settings, progress: Progress) -> LoadedNetwork:
+    with native_output.collected():
+        return load(settings, progress)
+
+
+def _in_thread(work: Callable[[], Any]) -> Awaitable[Any]:
+    """Run ``work`` in a daemon thread. asyncio would wait for one of its own at exit, and loading takes seconds."""
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+
+    def settle(set_on: Callable[[Any], None], value: Any) -> None:
+        if not future.done():  # else nobody waits any more
+            set_on(value)
+
+    def run() -> None:
+        try:
+            outcome = future.set_result, work()
+        except BaseException as error:  # noqa: BLE001 (raised where the future is awaited)
+            outcome = future.set_exception, error
+        with suppress(RuntimeError):  # the loop is closed: the process ends
+            loop.call_soon_threadsafe(settle, *outcome)
+
+    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    return future
 
 
 async def start(
@@ -61,7 +127,7 @@ async def start(
         loop.call_soon_threadsafe(readiness.warming, share)
 
     try:
-        network = await asyncio.to_thread(load, settings, progress)
+        network = await _in_thread(lambda: _load_quietly(load, settings, progress))
         await decoder.start()
     except ModelMissing as error:
         log.error("%s", error)  # noqa: TRY400 (the sentence says all)

@@ -351,7 +351,7 @@ def test_uvicorn_writes_in_the_same_form(
     configure(Settings(log_format="json"))
     uvicorn.Config("x:y", log_config=None, access_log=False)  # as server.py has it
     message = "Uvicorn running on %s://%s:%d"
-    logging.getLogger("uvicorn.error").info(message, "http", "::1", 80, extra={"color_message": "\x1b[1m"})
+    logging.getLogger("uvicorn.error").warning(message, "http", "::1", 80, extra={"color_message": "\x1b[1m"})
     [line] = lines_of(capsys.readouterr().err)
     found = json.loads(line)
     assert set(found) == {"timestamp", "level", "logger", "message"}

@@ -66,5 +66,5 @@ def start(spool: Path, *command: str, **settings: str) -> Service:
     )
     service = Service(process, spool)
     threading.Thread(target=service.collect, daemon=True).start()
-    service.url = service.wait_for(r"running on (http://\S+)")[1]
+    service.url = service.wait_for(r"running on (http://[\w.:-]+)")[1]
     return service

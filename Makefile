@@ -101,8 +101,9 @@ test: check $(TEST_VIDEOS)
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow and not docker"
+	$(BIN)/python -m pytest -q -n logical -m "not slow and not docker"
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,10 +15,14 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+# Videos that were made before, by whatever made them: encoding was a quarter of the fast tests' time. `make clean` deletes it.
+CACHE = Path(__file__).parents[2] / ".pytest_cache" / "videos"
+MAKER = f"{av.__version__} {av.library_versions} {hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}"
+
 
 def picture(index: int, height: int = 96, width: int = 128, seed: int = 0) -> NDArray[np.uint8]:
     """Frame ``index`` of a moving pattern, uint8 (height, width, 3) BGR: smooth, different in each channel and each frame."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    y, x = np.arange(height, dtype=np.float32)[:, np.newaxis], np.arange(width, dtype=np.float32)
     waves = [np.sin(x / (7 + c) + index * (0.3 + 0.1 * c) + seed) + np.cos(y / (9 - c) - index * 0.2) for c in range(3)]
     return (127.5 + 60 * np.stack(waves, axis=-1)).astype(np.uint8)
 
@@ -34,9 +42,35 @@ def write_video(
     title: str = "",
 ) -> Path:
     """A video of `picture` frames, or all of one ``grey``; ``pts`` in 1/1000 s makes its rate variable. Returns ``path``."""
+    options = options or {}
+    recipe = (num_frames, codec, rate, pix_fmt, size, seed, grey, pts, sorted(options.items()), title, path.suffix, MAKER)
+    made = CACHE / f"{hashlib.sha256(repr(recipe).encode()).hexdigest()}{path.suffix}"
+    if not made.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as unfinished:  # renamed when whole: another test process may want it too
+            new = Path(unfinished) / made.name
+            _encode(new, num_frames, codec, rate, pix_fmt, size, seed, grey, pts, options, title)
+            os.replace(new, made)
+    shutil.copyfile(made, path)
+    return path
+
+
+def _encode(  # noqa: PLR0917
+    path: Path,
+    num_frames: int,
+    codec: str,
+    rate: Fraction | int,
+    pix_fmt: str,
+    size: tuple[int, int],
+    seed: int,
+    grey: int | None,
+    pts: Sequence[int] | None,
+    options: dict[str, str],
+    title: str,
+) -> None:
     with av.open(str(path), "w") as container:
         container.metadata.update({"title": title} if title else {})
-        stream: Any = container.add_stream(codec, rate=rate, options=options or {})
+        stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
         stream.codec_context.thread_count = 1
         if pts is not None:
@@ -48,7 +82,6 @@ def write_video(
                 frame.pts, frame.time_base = pts[index], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return path
 
 
 def write_audio(path: Path) -> Path:

@@ -32,7 +32,7 @@ class Bare:
     """What `Network` needs of a model, from the files that bench/gpu.py wrote."""
 
     def __init__(self, directory: Path) -> None:
-        self.card = SimpleNamespace(name="stand-in", num_classes=c3d.NUM_CLASSES, crop_left=c3d.CROP_LEFT)
+        self.card = SimpleNamespace(name="stand-in", num_classes=c3d.NUM_CLASSES, crop_left=c3d.CROP_LEFT, pool5="caffe")
         self.labels: tuple[str, ...] = ()
         self._directory = directory
 

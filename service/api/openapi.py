@@ -69,7 +69,8 @@ def body_of(options: type[Options]) -> dict[str, Any]:
         each.pop("default", None)
     # The form's options are not listed: Swagger UI would send a sample of each, beside those of the query.
     text = "The file. Options may be fields beside it, by the names that they have in the query."
-    form = {"type": "object", "required": ["file"], "properties": {"file": video}, "description": text}
+    listed = {"properties": {"file": video}, "additionalProperties": False}
+    form = {"type": "object", "required": ["file"], "description": text, **listed}
     url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
     by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
     raw = {"schema": video, "example": "the bytes of clip.mp4"}

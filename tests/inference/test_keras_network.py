@@ -180,13 +180,12 @@ import numpy as np
 from pathlib import Path
 from model_store.store import Model
 from service.errors import PrecisionUnavailable
-from service.lifecycle.loading import build
+from service.inference.build import build
 try:
     network = build(Model(Path(sys.argv[1])), sys.argv[5], sys.argv[2])
 except PrecisionUnavailable as error:
     print(json.dumps({"refused": str(error)}))
     raise SystemExit
-network.warm_up()
 clips = np.load(sys.argv[3])
 outputs = network.run(clips[:1])
 np.save(sys.argv[4], np.concatenate([outputs.fc6[0], outputs.probabilities[0]]))

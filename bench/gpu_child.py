@@ -201,7 +201,7 @@ class Measurement:
         before = 0.0
         for last in GROUPS:
             part = keras.Model(inner.input, inner.get_layer(last).output)
-            forward = ENGINES[self.options.engine].compile(part, lambda: None)
+            forward = ENGINES[self.options.engine].compile(part)
             until = 1000 / size / rate(partial(forward, centred), self.options.seconds)
             say("group", size=size, last=last, ms=until - before)
             before = until

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, BinaryIO
@@ -11,8 +10,8 @@ from typing import Any, BinaryIO
 import httpx2
 
 from c3d_video import protocol
-from c3d_video.answers import Answer, Clip, Event, event_of
-from c3d_video.client import DEFAULT_URL, PATIENCE_S, Given, features_options
+from c3d_video.answers import Answer, Event
+from c3d_video.client import DEFAULT_URL, PATIENCE_S, Gathering, Given, events_in, features_options
 from c3d_video.errors import C3DError
 from c3d_video.protocol import Source
 from c3d_video.retry import Retrying
@@ -85,9 +84,7 @@ class AsyncClient:
         """One try; ends behind the summary. Closing it ends the work at the service. Raises C3DError, OSError."""
         asked = protocol.asked(path, source, options)
         async with AsyncExitStack() as stack:
-            body = None if asked.url else protocol.open_source(source)
-            if body is not None and not isinstance(body, bytes) and isinstance(source, str | os.PathLike):
-                stack.callback(body.close)
+            body = stack.enter_context(protocol.opened(source))
             headers, small = protocol.upload(asked, body)
             content = small if body is None or isinstance(body, bytes) else _pieces(body)
             try:
@@ -98,10 +95,8 @@ class AsyncClient:
                     raise protocol.error_of(answer)
                 splitter, request_id = protocol.LineSplitter(), answer.headers.get("x-request-id")
                 async for piece in answer.aiter_bytes():
-                    for line in splitter.feed(piece):
-                        event = event_of(protocol.line_of(line, request_id))
-                        if event is not None:
-                            yield event
+                    for event in events_in(piece, splitter, request_id):
+                        yield event
                         if isinstance(event, Answer):
                             return
             except httpx2.TransportError as error:
@@ -115,11 +110,8 @@ async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
 
 
 async def _gathered(events: AsyncIterator[Event], *, keep: bool) -> Answer:
-    clips: list[Clip] = []
+    gathering = Gathering(keep=keep)
     async for event in events:
-        if isinstance(event, Clip) and keep:
-            clips.append(event)
-        if isinstance(event, Answer):
-            event.put_clips(clips)
-            return event
+        if answer := gathering.add(event):
+            return answer
     raise protocol.cut_off()

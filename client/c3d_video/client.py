@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -120,9 +119,7 @@ class Client:
     def _once(self, asked: protocol.Asked, source: Source) -> Iterator[Event]:
         """One try; ends behind the summary. Raises C3DError."""
         with ExitStack() as stack:
-            body = None if asked.url else protocol.open_source(source)
-            if body is not None and not isinstance(body, bytes) and isinstance(source, str | os.PathLike):
-                stack.callback(body.close)
+            body = stack.enter_context(protocol.opened(source))
             headers, small = protocol.upload(asked, body)
             content = small if body is None or isinstance(body, bytes) else iter(lambda: body.read(protocol.CHUNK_BYTES), b"")
             try:
@@ -133,10 +130,8 @@ class Client:
                     raise protocol.error_of(answer)
                 splitter, request_id = protocol.LineSplitter(), answer.headers.get("x-request-id")
                 for piece in answer.iter_bytes():
-                    for line in splitter.feed(piece):
-                        event = event_of(protocol.line_of(line, request_id))
-                        if event is not None:
-                            yield event
+                    for event in events_in(piece, splitter, request_id):
+                        yield event
                         if isinstance(event, Answer):
                             return
             except httpx2.TransportError as error:
@@ -152,13 +147,34 @@ def features_options(options: dict[str, Any], *, clips: bool) -> dict[str, Any]:
     return {**VECTORS, **options, "include": parts or None}
 
 
+def events_in(piece: bytes, splitter: protocol.LineSplitter, request_id: str | None) -> Iterator[Event]:
+    """The events whose lines this piece of a stream completes; heartbeats are none. Raises C3DError."""
+    for line in splitter.feed(piece):
+        event = event_of(protocol.line_of(line, request_id))
+        if event is not None:
+            yield event
+
+
+class Gathering:
+    """A whole stream becomes one answer; with ``keep`` it holds the clips."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self._keep, self._clips = keep, list[Clip]()
+
+    def add(self, event: Event) -> Answer | None:
+        """Take an event; the answer, whole, where it was the last one."""
+        if isinstance(event, Clip) and self._keep:
+            self._clips.append(event)
+        if not isinstance(event, Answer):
+            return None
+        event.put_clips(self._clips)
+        return event
+
+
 def gathered(events: Iterator[Event], *, keep: bool) -> Answer:
-    """The answer of a whole stream; with ``keep`` it holds the clips."""
-    clips: list[Clip] = []
+    """The answer of a whole stream; with ``keep`` it holds the clips. Raises C3DError where the stream ends without one."""
+    gathering = Gathering(keep=keep)
     for event in events:
-        if isinstance(event, Clip) and keep:
-            clips.append(event)
-        if isinstance(event, Answer):
-            event.put_clips(clips)
-            return event
+        if answer := gathering.add(event):
+            return answer
     raise protocol.cut_off()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -57,14 +58,22 @@ def upload(asked: Asked, body: BinaryIO | bytes | None) -> tuple[dict[str, str],
     return {"Accept": NDJSON, "Content-Type": "application/octet-stream", "Content-Length": str(length)}, b""
 
 
-def open_source(source: Source) -> BinaryIO | bytes:
-    """The video's bytes, or a file open at its start. Raises OSError where there is no such file."""
-    if isinstance(source, bytes):
-        return source
-    if isinstance(source, str | os.PathLike):
-        return Path(source).open("rb")
-    source.seek(0)
-    return source
+@contextmanager
+def opened(source: Source) -> Iterator[BinaryIO | bytes | None]:
+    """The video's bytes, or a file open at its start; None for a URL, which the service fetches.
+
+    A file that was opened here is closed with the context. Raises OSError where there is no such file.
+    """
+    if is_url(source):
+        yield None
+    elif isinstance(source, bytes):
+        yield source
+    elif isinstance(source, str | os.PathLike):
+        with Path(source).open("rb") as file:
+            yield file
+    else:
+        source.seek(0)
+        yield source
 
 
 def error_of(answer: httpx2.Response) -> C3DError:

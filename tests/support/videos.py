@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -27,6 +27,21 @@ def picture(index: int, height: int = 96, width: int = 128, seed: int = 0) -> ND
     return (127.5 + 60 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 
+class Recipe(NamedTuple):
+    """What decides a video's bytes."""
+
+    num_frames: int
+    codec: str
+    rate: Fraction | int
+    pix_fmt: str
+    size: tuple[int, int]  # rows, columns
+    seed: int
+    grey: int | None
+    pts: Sequence[int] | None
+    options: dict[str, str]
+    title: str
+
+
 def write_video(
     path: Path,
     num_frames: int,
@@ -42,44 +57,32 @@ def write_video(
     title: str = "",
 ) -> Path:
     """A video of `picture` frames, or all of one ``grey``; ``pts`` in 1/1000 s makes its rate variable. Returns ``path``."""
-    options = options or {}
-    recipe = (num_frames, codec, rate, pix_fmt, size, seed, grey, pts, sorted(options.items()), title, path.suffix, MAKER)
-    made = CACHE / f"{hashlib.sha256(repr(recipe).encode()).hexdigest()}{path.suffix}"
+    recipe = Recipe(num_frames, codec, rate, pix_fmt, size, seed, grey, pts, options or {}, title)
+    made = CACHE / f"{hashlib.sha256(f'{recipe} {MAKER}'.encode()).hexdigest()}{path.suffix}"
     if not made.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as unfinished:  # renamed when whole: another test process may want it too
             new = Path(unfinished) / made.name
-            _encode(new, num_frames, codec, rate, pix_fmt, size, seed, grey, pts, options, title)
+            _encode(new, recipe)
             os.replace(new, made)
     shutil.copyfile(made, path)
     return path
 
 
-def _encode(  # noqa: PLR0917
-    path: Path,
-    num_frames: int,
-    codec: str,
-    rate: Fraction | int,
-    pix_fmt: str,
-    size: tuple[int, int],
-    seed: int,
-    grey: int | None,
-    pts: Sequence[int] | None,
-    options: dict[str, str],
-    title: str,
-) -> None:
+def _encode(path: Path, recipe: Recipe) -> None:
     with av.open(str(path), "w") as container:
-        container.metadata.update({"title": title} if title else {})
-        stream: Any = container.add_stream(codec, rate=rate, options=options)
-        stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
+        container.metadata.update({"title": recipe.title} if recipe.title else {})
+        stream: Any = container.add_stream(recipe.codec, rate=recipe.rate, options=recipe.options)
+        stream.height, stream.width, stream.pix_fmt = *recipe.size, recipe.pix_fmt
         stream.codec_context.thread_count = 1
-        if pts is not None:
+        if recipe.pts is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        for index in range(num_frames):
-            image = picture(index, *size, seed) if grey is None else np.full((*size, 3), grey, np.uint8)
+        for index in range(recipe.num_frames):
+            grey = recipe.grey
+            image = picture(index, *recipe.size, recipe.seed) if grey is None else np.full((*recipe.size, 3), grey, np.uint8)
             frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-            if pts is not None:
-                frame.pts, frame.time_base = pts[index], Fraction(1, 1000)
+            if recipe.pts is not None:
+                frame.pts, frame.time_base = recipe.pts[index], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

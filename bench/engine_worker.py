@@ -52,14 +52,14 @@ class Work:
         return {"seconds": time.perf_counter() - started}
 
     def batched(self, concurrency: int, requests: int, clips: int) -> dict[str, Any]:
-        """The same through the batcher, from so many threads; each request is a lane, as in the pipeline."""
+        """The same through the batcher, from so many threads; each request owns its clips, as in the pipeline."""
         self._batches.clear()
         latencies: list[float] = []
 
         def request(number: int) -> None:
             started = time.perf_counter()
-            lane = object()
-            for done in [self._batcher.submit(lane, clip) for clip in self._some(number * clips, clips)]:
+            owner = object()
+            for done in [self._batcher.submit(owner, clip) for clip in self._some(number * clips, clips)]:
                 done.result()
             latencies.append(time.perf_counter() - started)
 

@@ -96,18 +96,18 @@ class Pipeline:
         """
         summary = Summary()
         spans: deque[ClipSpan] = deque()
-        with closing(InFlight(self._batcher, summary)) as lane:
+        with closing(InFlight(self._batcher, summary)) as in_flight:
             async with aclosing(self._clips(path, wanted, summary)) as clips:
                 async for clip in clips:
                     if isinstance(clip, Opened):
                         yield clip
                         continue
-                    lane.put(clip.frames)
+                    in_flight.put(clip.frames)
                     spans.append(clip.span)
-                    while lane.is_due():
-                        yield ClipDone(spans.popleft(), await lane.take())
+                    while in_flight.is_due():
+                        yield ClipDone(spans.popleft(), await in_flight.take())
             while spans:
-                yield ClipDone(spans.popleft(), await lane.take())
+                yield ClipDone(spans.popleft(), await in_flight.take())
             yield summary
 
     async def run_clips(self, clips: NDArray[np.uint8], summary: Summary) -> AsyncGenerator[ClipOutputs, None]:
@@ -115,13 +115,13 @@ class Pipeline:
 
         ``summary`` is told its times. To be closed, and raises, as `run`.
         """
-        with closing(InFlight(self._batcher, summary)) as lane:
+        with closing(InFlight(self._batcher, summary)) as in_flight:
             for clip in clips:
-                lane.put(clip)
-                while lane.is_due():
-                    yield await lane.take()
-            while len(lane):
-                yield await lane.take()
+                in_flight.put(clip)
+                while in_flight.is_due():
+                    yield await in_flight.take()
+            while len(in_flight):
+                yield await in_flight.take()
 
     async def _clips(self, path: Path, wanted: Wanted, summary: Summary) -> AsyncGenerator[Opened | Clip, None]:
         """Opened, then the clips as they are cut."""

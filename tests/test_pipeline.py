@@ -94,11 +94,11 @@ class Stuck:
     def __init__(self) -> None:
         self.taken: list[Future[Any]] = []
 
-    def submit(self, lane: object, item: NDArray[Any]) -> Future[Any]:
+    def submit(self, owner: object, item: NDArray[Any]) -> Future[Any]:
         self.taken.append(Future())
         return self.taken[-1]
 
-    def drop(self, lane: object) -> None:
+    def drop(self, owner: object) -> None:
         """Nothing to drop."""
 
 

@@ -31,7 +31,6 @@ from service.video.pool import DecoderPool
 log = logging.getLogger(__name__)
 
 THREAD = "load"  # the thread's name
-MODULES = {engine: engine for engine in ("tensorflow", "jax", "torch", "openvino")}  # what each engine imports
 
 
 LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
@@ -67,7 +66,7 @@ def refusals(settings: Settings) -> list[str]:
             f'C3D_MODEL: there is no model "{settings.model}" in {settings.model_store}. {meant}'
             f"There are: {', '.join(present) or 'none'}."
         )
-    if settings.engine in MODULES and importlib.util.find_spec(MODULES[settings.engine]) is None:
+    if importlib.util.find_spec(settings.engine) is None:  # an engine is called as what it imports
         found.append(f"C3D_ENGINE: {settings.engine} is not installed here. docs/engines.md says how to install it.")
     if settings.precision == "int8" and settings.engine != "openvino":
         found.append("C3D_PRECISION: int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.errors import PrecisionUnavailable
-from service.inference.engines import ENGINES, _device
+from service.inference.engines import ENGINES, _device, multiplies_bfloat16
 
 
 def test_every_engine_says_the_same_three_things() -> None:
@@ -28,3 +28,16 @@ def test_int8_wants_another_engine() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_other_precisions_are_the_engines_business(precision: str) -> None:
     assert _device(precision, on_gpu=False) == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("cpu_info", "can"),
+    [
+        ("flags\t\t: fpu avx avx2 fma", False),
+        ("flags\t\t: fpu avx2 avx512f avx512vl", True),
+        ("flags\t\t: fpu avx2 avx_ne_convert", True),
+        ("Features\t: fp asimd bf16", True),  # not x86: left to the engine
+    ],
+)
+def test_bfloat16_wants_a_cpu_that_adds_up_in_float32(cpu_info: str, *, can: bool) -> None:
+    assert multiplies_bfloat16(f"processor\t: 0\n{cpu_info}\nbugs\t: none\n") == can

@@ -95,6 +95,14 @@ class Faulty:
         host, port = self.service.url.removeprefix("http://").split(":")
         return socket.create_connection((host, int(port)), timeout=60)
 
+    def takes_connections(self) -> bool:
+        """Whether it listens; no more once it has begun to stop."""
+        try:
+            self.connected().close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def sent(self, body: bytes, *, length: int | None = None, path: str = "/classify") -> socket.socket:
         """A connection that has sent a request, or as much of one."""
         head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: video/mp4\r\nContent-Length: {length or len(body)}\r\n\r\n"
@@ -302,7 +310,7 @@ def test_an_upload_and_a_video_that_end_within_the_drain_are_answered(tmp_path: 
         uploading = faulty.sent(video[:1000], length=len(video))
         faulty.until(lambda: len(faulty.files()) == 2)
         faulty.process.send_signal(signal.SIGTERM)
-        faulty.service.wait_for("Shutting down")
+        faulty.until(lambda: not faulty.takes_connections())
         with pytest.raises(httpx2.ConnectError):
             faulty.get("/livez")
         uploading.sendall(video[1000:])
@@ -321,7 +329,7 @@ def test_a_second_signal_ends_the_delay_and_a_third_the_drain(tmp_path: Path) ->
         assert status_and_code(faulty.get("/readyz")) == DRAINING
         assert status_and_code(faulty.post(b"no video")) == (422, "undecodable_video")  # which is served
         faulty.process.send_signal(signal.SIGTERM)
-        faulty.service.wait_for("Shutting down")
+        faulty.until(lambda: not faulty.takes_connections())
         faulty.process.send_signal(signal.SIGTERM)
         assert status_and_code(occupied.result()) == DRAINING
         assert faulty.process.wait(60) == 0

@@ -8,7 +8,7 @@ The message is for the client and holds no path, no stack and no text of a forei
 which goes to the log. What is odd about a video but stops no answer is a `video.messages.VideoWarning`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Flag, auto
 from types import MappingProxyType
 from typing import Any, Self
@@ -263,11 +263,16 @@ def printable(text: str, length: int = 64) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:length])
 
 
-def invalid_option(found: Iterable[Any]) -> InvalidOption:
-    """What pydantic found wrong, in one sentence for each option."""
+MAX_FAULTS = 3  # of the options, in one answer: who mends these sees the others
+
+
+def invalid_option(found: Sequence[Any]) -> InvalidOption:
+    """What pydantic found wrong: a sentence for each of the first options, and how many more there are."""
     sentences = []
-    for each in found:
+    for each in found[:MAX_FAULTS]:
         name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
         reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
         sentences.append(f"{printable(name)}: {reason}.")
+    if len(found) > MAX_FAULTS:
+        sentences.append(f"And {len(found) - MAX_FAULTS} more.")
     return InvalidOption(" ".join(sentences))

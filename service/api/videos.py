@@ -18,6 +18,7 @@ from service.answers.lines import Lines, lines
 from service.answers.result import Result, provenance_headers
 from service.api.openapi import FORMS, body_of, responses
 from service.errors import At, NoClassLayer
+from service.http.accept import media_type
 from service.http.disconnect import Deadline, unless_left
 from service.http.endpoints import CLASSIFY, FEATURES
 from service.intake.source import receive
@@ -31,7 +32,6 @@ from service.options import (
     ClassifyOptions,
     FeaturesOptions,
     Options,
-    media_type,
     read_options,
 )
 from service.pipeline import ClipDone, Opened, Summary

@@ -34,6 +34,8 @@ logging.getLogger("httpcore2").setLevel(logging.INFO)  # at debug it writes head
 REDIRECTS = {301, 302, 303, 307, 308}
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 4  # of a host, tried in turn
+READ_HEAD_BYTES = 16 * 1024  # at once: 600 answers of "100 Continue", 10 ms
+MAX_HEAD_BYTES = 64 * 1024  # until the head of the answer is whole, those of "100 Continue" and its like included
 CONNECT_S = 10.0  # for one of them, and as long again for its TLS handshake
 COMPRESSING = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz", "bzip2", "xz", "lzma", "lz4"}
 HTML = {"text/html", "application/xhtml+xml"}
@@ -121,8 +123,11 @@ class Fetcher:
                 stream = await tcp.start_tls(self._tls, host_of(url), CONNECT_S)
             target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
             headers = [("Host", url.netloc.decode()), *HEADERS]
-            connection = httpcore2.AsyncHTTP11Connection(target.origin, stream)  # takes at most 164 kB of headers
-            yield await connection.handle_async_request(httpcore2.Request("GET", target, headers=headers))
+            bounded = _BoundedHead(stream)
+            connection = httpcore2.AsyncHTTP11Connection(target.origin, bounded)
+            answer = await connection.handle_async_request(httpcore2.Request("GET", target, headers=headers))
+            bounded.is_whole = True
+            yield answer
         finally:
             await tcp.aclose()
 
@@ -152,6 +157,35 @@ class Fetcher:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The file is over {self._policy.max_bytes} bytes. Give a shorter or a more compressed video.")
+
+
+class _BoundedHead(httpcore2.AsyncNetworkStream):
+    """A connection on which a bounded number of bytes may come before the head of the answer is whole.
+
+    httpcore2 goes on reading for as long as the other side says "100 Continue".
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream, self._num_bytes, self.is_whole = stream, 0, False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 (httpcore2's signature)
+        """Raises httpcore2.RemoteProtocolError where too much came."""
+        if self.is_whole:
+            return await self._stream.read(max_bytes, timeout)
+        await checkpoint()  # a read of what has come already does not wait
+        data = await self._stream.read(min(max_bytes, READ_HEAD_BYTES), timeout)
+        self._num_bytes += len(data)
+        if self._num_bytes > MAX_HEAD_BYTES:
+            raise httpcore2.RemoteProtocolError("The head of the answer is too long.")
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """As the connection's."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """As the connection's."""
+        await self._stream.aclose()
 
 
 async def _connected(allowed: list[str], port: int) -> httpcore2.AsyncNetworkStream:

@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.http.disconnect import unless_left
 from service.intake.fetch import Fetcher
-from service.intake.form import Form
+from service.intake.form import MAX_FIELDS, Form
 from service.intake.spool import Reserve, Spool, SpoolWriter
 
 MAX_JSON_BYTES = 64 * 1024
@@ -164,6 +164,8 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     url = content.pop("url")
     given = {name: value for name, value in content.items() if value is not None}
     options = [(name, each) for name, value in given.items() for each in (value if isinstance(value, list) else [value])]
+    if len(options) > MAX_FIELDS:
+        raise InvalidOption(f"The JSON holds more than {MAX_FIELDS} values. There are not that many options.")
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
         raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
     return url.strip(), [(name, str(value)) for name, value in options]

@@ -107,6 +107,19 @@ def test_a_refused_body_is_drained_up_to_a_bound(header: tuple[str, str]) -> Non
     assert said.num_received == DRAIN_BYTES // 1024**2
 
 
+def test_of_a_body_without_a_key_little_is_drained() -> None:
+    guarded = middleware(fail, keys=("a key of sixteen",))
+    said = asyncio.run(ask(guarded, endless(), [CHUNKED]))
+    assert (said.status, said.num_received) == (401, 1)
+
+
+@pytest.mark.parametrize("path", ["/classify", "/features"])
+def test_a_query_that_holds_more_than_all_options_is_refused_unread(path: str) -> None:
+    said = asyncio.run(ask(middleware(fail), path=path, query="include=," + "a," * 2048))
+    assert (said.status, said.content["code"]) == (422, "invalid_option")
+    assert len(said.text) < 500
+
+
 def test_a_refused_body_is_drained_to_its_end_before_the_answer_is_over() -> None:
     said = through_middleware(refuse, chunks(b"a", b"b", b"c"), CHUNKED)
     assert (said.status, said.num_received) == (415, 3)
@@ -120,7 +133,13 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
             raise AssertionError
 
     exchange = Stalled([])
-    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/classify",
+        "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked")],
+    }
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         runner.run(middleware(refuse)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
@@ -244,7 +263,13 @@ def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most:
         await PlainTextResponse("late", 408)(scope, receive, send)
 
     exchange = Dripping(pause_s)
-    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/classify",
+        "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked")],
+    }
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         runner.run(middleware(read)(scope, exchange.receive, exchange.send))
     assert len(caught) == 1
@@ -285,7 +310,13 @@ def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
             inside.set()
             await receive()
 
-        scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/classify",
+            "query_string": b"",
+            "headers": [(b"transfer-encoding", b"chunked")],
+        }
         task = asyncio.create_task(middleware(slow)(scope, exchange.receive, exchange.send))
         await inside.wait()
         task.cancel()

@@ -30,7 +30,7 @@ from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings
 from service.v2 import schemas
-from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
+from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, write
 from service.v2.schemas import BINARY, INPUT, JSON_LENGTH
 
 router = APIRouter(tags=["Open Inference Protocol"])
@@ -38,7 +38,7 @@ model = APIRouter()
 
 NAME, MODEL_VERSION = "c3d", "1"
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
-INLINE_BYTES = 64 * 1024  # of JSON, which takes a tenth of a millisecond; more is read by the one thread that does this
+INLINE_BYTES = 64 * 1024  # of JSON, which takes some tenths of a millisecond; more is read by the one thread that does this
 READER = ThreadPoolExecutor(1, "json")
 TOO_LATE = "Send fewer clips in a request, or give it a larger timeout."
 
@@ -216,7 +216,7 @@ async def _inference(request: Request, body: NDArray[np.uint8], available: Colle
         return read(body, length, available)
 
     async def in_thread() -> Inference:
-        return await asyncio.get_running_loop().run_in_executor(READER, read_large, body, length, available)
+        return await asyncio.get_running_loop().run_in_executor(READER, read, body, length, available)
 
     deadline = Deadline(request.app.state.settings.request_timeout_s, TOO_LATE)
     return await unless_left(request, deadline.hold(in_thread()))

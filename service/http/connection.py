@@ -34,6 +34,9 @@ FREE_CHUNKS = 16  # small ones that one read may hold; more of them wait for a t
 TURN_CHUNKS = 160  # small ones in a turn: 2 to 3 ms
 
 
+MIN_BYTES_PER_S = 1024  # of an answer that a client takes, over `idle_s`
+
+
 class Parser(h11.Connection):
     """Takes apart what a client sends, so much of it at a time. Refuses heads that are too long, or that two servers could
     understand differently."""
@@ -72,6 +75,7 @@ class Connection(H11Protocol):
     """
 
     idle_s = 30.0
+    max_connections = 1024
     turns = Turns()
     _head_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
@@ -83,10 +87,14 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's transports for sockets
         transport.set_write_buffer_limits(0)  # writing pauses while anything is left that the system did not take
+        self._active_at = self.loop.time()
+        if len(self.connections) > self.max_connections:
+            self._make_room()
         self._watch_head()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes have come. They do not restart the time for a head."""
+        self._active_at = self.loop.time()
         if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
             data = data.lstrip(b"\r\n")  # RFC 9112, section 2.2: an empty line before a request is ignored
         if data:
@@ -129,6 +137,7 @@ class Connection(H11Protocol):
     def resume_writing(self) -> None:
         """The system took the rest."""
         super().resume_writing()
+        self._active_at = self.loop.time()
         _cancel(self._write_timer)
 
     def _should_upgrade(self) -> bool:
@@ -148,6 +157,20 @@ class Connection(H11Protocol):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
+    def cost_of_ending(self) -> tuple[int, float]:
+        """The smaller, the sooner this connection is ended for a new one: without a request first, then before its body is whole;
+        of each, the one that was silent for longest."""
+        if self.cycle is None or self.cycle.response_complete:
+            return 0, self._active_at
+        return 1 if self.conn.their_state is h11.SEND_BODY else 2, self._active_at
+
+    def _make_room(self) -> None:
+        """End the connection that is missed least, so that a new one, a probe for instance, always gets in."""
+        others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
+        least = min(others, key=Connection.cost_of_ending)
+        log.debug("there are over %d connections; the longest idle one is ended", self.max_connections)
+        least.transport.abort()
+
     def _watch_head(self) -> None:
         if self.conn.their_state is not h11.IDLE:  # the head is whole
             _cancel(self._head_timer)
@@ -156,12 +179,12 @@ class Connection(H11Protocol):
             self._head_timer = self.loop.call_later(self.idle_s, self.transport.close)
 
     def _watch_writing(self, before: int) -> None:
-        """However slowly, the client must have taken something since."""
+        """The client may be slow, but must have taken some of it since."""
         left = self._num_untaken()
-        if left < before:
+        if before - left >= MIN_BYTES_PER_S * self.idle_s:
             self._write_timer = self.loop.call_later(self.idle_s, self._watch_writing, left)
             return
-        log.info("a client took nothing of its answer for %g s; its connection is ended", self.idle_s)
+        log.info("a client took %d bytes of its answer in %g s; its connection is ended", before - left, self.idle_s)
         self.transport.abort()
 
     def _num_untaken(self) -> int:

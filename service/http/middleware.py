@@ -15,11 +15,11 @@ from service.errors import (
     BodyTooLarge,
     CrossSiteRequest,
     Draining,
-    Internal,
     InvalidOption,
     ServiceError,
     Unauthorized,
     UploadTimeout,
+    unforeseen,
 )
 from service.http.admission import Admission, ApiKeys
 from service.http.endpoints import CLASSIFY, FEATURES, PROBES, served_path
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 VIDEO = (CLASSIFY, FEATURES)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")  # the only ids taken over from clients, since they go into headers and logs
 UPLOAD_TIMEOUT_S = 600.0  # for a whole body: 512 MiB at 7 Mbit/s
+GRACE_S = 10.0  # that a client may be slow for at first
+MIN_BYTES_PER_S = 4096  # of a body, in the mean: 512 MiB in 600 s need two hundred times as much
 DRAIN_BYTES = 64 * 1024 * 1024  # read of a refused body, so that a client that is still sending sees the response
 DRAIN_S = 10.0
 STRANGER_DRAIN_BYTES = 64 * 1024  # of a body without a key: what is on its way already, for most clients
@@ -97,7 +99,7 @@ class RequestMiddleware:
             if response.started:
                 log.exception("the answer broke off", extra=record.ids())
                 return
-            await problem(Internal.because(error), record)(scope, body, response)
+            await problem(unforeseen(error), record)(scope, body, response)
 
     async def _admit(
         self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord
@@ -111,7 +113,8 @@ class RequestMiddleware:
         if scope["path"] in VIDEO and len(scope["query_string"]) > MAX_QUERY_BYTES:
             raise InvalidOption(f"The query is over {MAX_QUERY_BYTES} bytes. No options are that long.")
         body.check()
-        with self._admission.one():
+        with self._admission.of_client(record.client):
+            self._admission.check()  # whoever comes when all places are taken need not send a body
             await self._app(scope, body, response)
 
     def _check_site(self, headers: dict[bytes, bytes]) -> None:
@@ -144,6 +147,8 @@ class _RequestBody:
         # A client that waits for "100 Continue" has not sent its body yet, so there is nothing to drain.
         self._unasked = headers.get(b"expect", b"").lower() == b"100-continue"
         self._deadline = asyncio.get_running_loop().time() + UPLOAD_TIMEOUT_S
+        # Seconds that are still waited for bytes. Waiting uses them up, what comes earns more of them.
+        self._patience_s = min(GRACE_S, settings.upload_idle_s)
 
     def check(self) -> None:
         """Raises BodyTooLarge where the announced or the received size is over the limit."""
@@ -161,13 +166,16 @@ class _RequestBody:
         if self.whole:
             return await self._receive()  # only a disconnect can follow, and it has no deadline
         self._unasked = False
-        loop = asyncio.get_running_loop()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            async with asyncio.timeout_at(min(self._deadline, loop.time() + self._settings.upload_idle_s)):
+            async with asyncio.timeout_at(min(self._deadline, began + self._patience_s)):
                 message = await self._receive()
         except TimeoutError as error:
             self.whole = True  # the rest is not waited for
             raise UploadTimeout("The body came too slowly, or not at all. Send it again, over a better connection.") from error
+        earned_s = len(message.get("body", b"")) / MIN_BYTES_PER_S - (clock() - began)
+        self._patience_s = min(self._patience_s + earned_s, self._settings.upload_idle_s)
         self.whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 

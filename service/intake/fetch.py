@@ -11,17 +11,17 @@ connection open that is cancelled during its TLS handshake. Without that client 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import partial
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 
 import anyio
 import httpcore2
 import httpx2
-from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from service.errors import BodyTooLarge, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
@@ -41,16 +41,58 @@ COMPRESSING = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zst
 HTML = {"text/html", "application/xhtml+xml"}
 HEADERS = [("User-Agent", "c3d-service"), ("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Connection", "close")]
 
+MAX_LOOK_UPS = 16  # at once: names are found in milliseconds, or their servers are slow
+
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 Write = Callable[[bytes], Awaitable[None]]
 
 
-async def look_up(host: str) -> list[str]:
-    """The host's addresses, as the system knows them. Also turns ``127.1`` and ``0x7f000001`` into what they mean."""
-    ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-    # A limiter of its own: slow name servers must not take the threads that write files.
-    found = await to_thread.run_sync(ask, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
-    return [str(where[0]) for *_, where in found]
+def _addresses(host: str) -> list[str]:
+    """Also turns ``127.1`` and ``0x7f000001`` into what they mean."""
+    return [str(where[0]) for *_, where in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+class LookUps:
+    """Asks the system's resolver for names, in a bounded number of threads: a name server that is slow holds one for up to 40 s.
+
+    A thread is not free before its answer is there, whether anybody waits for that or not. They are daemons: a name that is
+    still being looked up does not hold up the end of the process.
+    """
+
+    def __init__(self, ask: Callable[[str], list[str]] = _addresses) -> None:
+        self._ask, self._free = ask, asyncio.Semaphore(MAX_LOOK_UPS)
+
+    async def __call__(self, host: str) -> list[str]:
+        """The host's addresses, as the system knows them. Raises OSError, UnicodeError."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[str]] = loop.create_future()
+
+        def done(addresses: list[str], error: Exception | None) -> None:
+            self._free.release()
+            if found.cancelled():
+                return
+            if error:
+                found.set_exception(error)
+            else:
+                found.set_result(addresses)
+
+        def work() -> None:
+            addresses: list[str] = []
+            failure = None
+            try:
+                addresses = self._ask(host)
+            except Exception as error:  # noqa: BLE001 (it is raised where the name is waited for)
+                failure = error
+            with suppress(RuntimeError):  # the loop has ended, and with it who asked
+                loop.call_soon_threadsafe(done, addresses, failure)
+
+        try:
+            threading.Thread(target=work, name="look-up", daemon=True).start()
+        except BaseException:
+            self._free.release()
+            raise
+        return await found
 
 
 class Fetcher:
@@ -59,12 +101,12 @@ class Fetcher:
     def __init__(
         self,
         policy: FetchPolicy,
-        resolve: Resolve = look_up,
+        resolve: Resolve | None = None,
         is_public: Callable[[str], bool] = fetch_policy.is_public,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
-        self._resolve = resolve
+        self._resolve = resolve or LookUps()
         self._is_public = is_public
         self._tls = tls or ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -158,7 +158,8 @@ async def infer(request: Request) -> Response:
     settings: Settings = request.app.state.settings
     record: RequestRecord = request.state.record
     serving = _readiness(request).serving()
-    async with _body(request, settings.max_upload_bytes) as body:
+    async with AsyncExitStack() as working, _body(request, settings.max_upload_bytes) as body:
+        working.enter_context(request.app.state.admission.place())
         fetch_s = time.perf_counter() - started
         record.source_kind, record.size_bytes = "tensors", len(body)
         inference = await _inference(request, body, _outputs(serving))

@@ -216,11 +216,12 @@ class Counted:
 
     def __init__(self) -> None:
         self.num_bytes = 0
-        self.over = asyncio.Event()
+        self.begun, self.over = asyncio.Event(), asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         while (message := await receive())["type"] == "http.request":
             self.num_bytes += len(message["body"])
+            self.begun.set()
             if not message["more_body"]:
                 break
         self.over.set()
@@ -282,5 +283,44 @@ def test_chunks_of_a_usual_size_wait_for_nobody() -> None:
                 await asyncio.get_running_loop().sock_sendall(client, head + body)
                 await app.over.wait()
                 assert (app.num_bytes, turns.pieces) == (200 * 4096, [])
+
+    run(test)
+
+
+def test_the_longest_idle_connection_is_ended_for_a_new_one() -> None:
+    """290 idle connections and 256 descriptors: nobody got in any more, probes neither."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+        app = Counted()
+        async with served(SOON_S, type("Few", (Connection,), {"max_connections": 2}), app) as (_, port):
+            with connected(port) as sending, connected(port) as idle:
+                await loop.sock_sendall(sending, begun + b"12")  # the older one, but in the middle of a request
+                await app.begun.wait()
+                for _ in range(10):
+                    with connected(port) as probe:
+                        await loop.sock_sendall(probe, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                        assert (await read_all(probe)).startswith(b"HTTP/1.1 204")
+                assert (await loop.sock_recv(idle, 1)) == b""
+                await loop.sock_sendall(sending, b"345")
+                assert (await loop.sock_recv(sending, 12)) == b"HTTP/1.1 204"
+
+    run(test)
+
+
+def test_a_client_that_takes_next_to_nothing_is_left() -> None:
+    """It takes a few bytes just before each look: with that, 64 clients held all places for months."""
+
+    async def test() -> None:
+        class Look(Connection):
+            def _num_untaken(self) -> int:
+                client.recv(10)
+                return super()._num_untaken()
+
+        async with served(0.05, Look) as (app, port):
+            with connected(port) as client:
+                client.send(GET)
+                assert await app.over == "left"
 
     run(test)

@@ -21,7 +21,7 @@ from anyio import to_thread
 
 from service.errors import BodyTooLarge, ServiceError, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
 from service.intake import fetch_policy
-from service.intake.fetch import MAX_REDIRECTS, Fetcher, look_up
+from service.intake.fetch import MAX_LOOK_UPS, MAX_REDIRECTS, Fetcher, LookUps
 from service.intake.fetch_policy import FetchPolicy
 from tests.support.raw_server import Answer, answer, ended, endless, serving
 
@@ -55,7 +55,7 @@ class Names:
         self.asked.append(host)
         answers = self.answers.get(host)
         if answers is None:
-            return await look_up(host)
+            return await LookUps()(host)
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
 
@@ -212,7 +212,7 @@ def test_private_networks_can_be_opened(host: str) -> None:
         return bytes(received)
 
     async def look_up_v4(name: str) -> list[str]:
-        return [address for address in await look_up(name) if ":" not in address]
+        return [address for address in await LookUps()(name) if ":" not in address]
 
     assert asyncio.run(fetch()) == BODY
 
@@ -389,6 +389,44 @@ def test_the_deadline_holds_for_the_look_up_too() -> None:
 
     run = fetched({"/clip": FILE}, names=never, timeout_s=0.01)  # type: ignore[arg-type]
     assert error_of(run, UrlFetchTimeout)
+
+
+def test_names_are_looked_up_in_a_bounded_number_of_threads_whoever_has_left() -> None:
+    """With a limiter a call there were 511 threads, and good uploads had none left."""
+    release, asked = threading.Event(), []
+
+    def slow(host: str) -> list[str]:
+        asked.append(host)
+        assert release.wait(60)
+        return [host]
+
+    async def run() -> list[list[str]]:
+        look_up = LookUps(slow)
+        for _ in range(5):  # the threads of those who leave are still busy
+            leaving = [asyncio.create_task(look_up(f"left-{number}")) for number in range(MAX_LOOK_UPS)]
+            await asyncio.sleep(0)
+            for each in leaving:
+                each.cancel()
+            await asyncio.gather(*leaving, return_exceptions=True)
+        assert len(asked) <= MAX_LOOK_UPS
+        staying = [asyncio.create_task(look_up(str(number))) for number in range(3)]
+        release.set()
+        return await asyncio.gather(*staying)
+
+    assert asyncio.run(run()) == [["0"], ["1"], ["2"]]
+
+
+def test_a_failed_look_up_gives_its_thread_back() -> None:
+    def fail(_: str) -> list[str]:
+        raise OSError("no such name")
+
+    async def run() -> None:
+        look_up = LookUps(fail)
+        for _ in range(2 * MAX_LOOK_UPS):
+            with pytest.raises(OSError, match="no such name"):
+                await look_up("nowhere")
+
+    asyncio.run(run())
 
 
 def test_the_deadline_waits_for_a_thread_that_is_writing() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -323,12 +324,15 @@ def test_one_request_too_many_is_refused_before_its_body_is_read_and_drained() -
     async def run() -> tuple[Exchange, Exchange, Exchange]:
         inside, go_on = asyncio.Event(), asyncio.Event()
 
+        admission = Admission(1, lambda: Queue(0, 0.0))
+
         async def slow(scope: Any, receive: Any, send: Any) -> None:
-            inside.set()
-            await go_on.wait()
+            with admission.place() if scope["method"] == "POST" else nullcontext():
+                inside.set()
+                await go_on.wait()
             await PlainTextResponse("done")(scope, receive, send)
 
-        app = middleware(slow, max_requests=1)
+        app = RequestMiddleware(slow, SETTINGS, ApiKeys(()), admission, Metrics())
         first = asyncio.create_task(ask(app))
         await inside.wait()
         second = await ask(app, chunks(b"a", b"b"), (CHUNKED,))

@@ -18,6 +18,7 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import cache
 
 import anyio
 import httpcore2
@@ -95,6 +96,11 @@ class LookUps:
         return await found
 
 
+@cache  # reading the system's certificates takes 40 ms
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
 class Fetcher:
     """Fetches URLs as the policy allows. Holds no connection between two of them, so there is nothing to close."""
 
@@ -108,7 +114,7 @@ class Fetcher:
         self._policy = policy
         self._resolve = resolve or LookUps()
         self._is_public = is_public
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _tls()
         self._tls.set_alpn_protocols(["http/1.1"])
 
     async def fetch(self, url: str, write: Write) -> None:

@@ -7,7 +7,7 @@ them (Triton's extension "binary_tensor_data").
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from model_store import c3d
 from service.errors import BodyTooLarge, MalformedRequest, printable
 from service.v2.numbers import TAKEN, read_bytes, take_out
-from service.v2.schemas import INPUT, InferAnswer, InferHead, InferRequest, OutputTensor
+from service.v2.schemas import INPUT, InferHead, InferRequest, OutputTensor
 
 # Seven clips, which take six times as much memory while they are read.
 MAX_JSON_BYTES = 16 * 1024 * 1024
@@ -87,20 +87,34 @@ def read(body: NDArray[np.uint8], length: int | None, available: Collection[str]
     return Inference(clips, as_binary, request.parameters.timeout / 1e6 or None, request.id)
 
 
-def write(head: InferHead, outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> tuple[bytes, bytes]:
-    """An answer's body in two parts, JSON and what is behind it: ``head`` and the outputs, float32 (n, ...) each."""
-    tensors: list[OutputTensor] = []
-    behind = []
-    for name, array in outputs.items():
+def json_pieces(head: InferHead, outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> Iterator[bytes]:
+    """The JSON of an answer: ``head``, and the outputs, float32 (n, ...) each, of which the numbers of one clip are a piece."""
+    yield orjson.dumps(head)[:-1] + b',"outputs":['
+    for place, (name, array) in enumerate(outputs.items()):
         tensor: OutputTensor = {"name": name, "datatype": "FP32", "shape": list(array.shape)}
         if as_binary[name]:
-            behind.append(array.astype("<f4", copy=False).tobytes())
             tensor["parameters"] = {"binary_data_size": array.nbytes}
-        else:
-            tensor["data"] = array.ravel()
-        tensors.append(tensor)
-    answer: InferAnswer = {**head, "outputs": tensors}
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), b"".join(behind)
+        begun = b"," * (place > 0) + orjson.dumps(tensor)
+        if as_binary[name]:
+            yield begun
+            continue
+        yield begun[:-1] + b',"data":['
+        for clip, row in enumerate(array):
+            yield b"," * (clip > 0) + row_in_json(row)
+        yield b"]}"
+    yield b"]}"
+
+
+def row_in_json(row: NDArray[np.float32]) -> bytes:
+    """The numbers of one clip, float32 (...), with commas between them."""
+    return orjson.dumps(row.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def binary_pieces(outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> Iterator[bytes]:
+    """What is behind that JSON."""
+    for name, array in outputs.items():
+        if as_binary[name]:
+            yield from (row.astype("<f4", copy=False).tobytes() for row in array)
 
 
 def _parsed(text: bytes) -> InferRequest:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_store.c3d import CLIP_SHAPE
 from service.errors import BodyTooLarge, MalformedRequest, ServiceError
-from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, write
+from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, binary_pieces, json_length, json_pieces, read
 from service.v2.schemas import InferHead
 from tests.support.fakes import model_block
 
@@ -321,6 +321,11 @@ def test_no_damage_to_the_bytes_is_more_than_refused(seed: int) -> None:
         length = chance.choice([None, len(head), chance.randrange(len(body) + 2)])
         with pytest.raises(ServiceError):
             read(bodied(body), length, OUTPUTS)
+
+
+def write(*about: Any) -> tuple[bytes, bytes]:
+    """The JSON of an answer, and what is behind it."""
+    return b"".join(json_pieces(*about)), b"".join(binary_pieces(*about[1:]))
 
 
 def head_of(request_id: str | None) -> InferHead:

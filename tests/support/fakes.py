@@ -90,8 +90,8 @@ def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -
 class InlineDecoder(DecoderPool):
     """A pool without processes: it decodes in this process and thread."""
 
-    def __init__(self) -> None:
-        super().__init__(most=1, kept=0)
+    def __init__(self, most: int = 0) -> None:
+        super().__init__(most=0)
 
     @asynccontextmanager
     async def open(self, path: Path, options: ReadOptions) -> AsyncGenerator[AsyncIterator[Decoded]]:

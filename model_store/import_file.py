@@ -9,7 +9,7 @@ from model_store import c3d, importer, store
 from model_store.card import NAME, SPORTS1M, STAND_IN
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
-from model_store.formats import mean
+from model_store.formats import layouts, mean
 from model_store.formats.layouts import Kernels
 from model_store.preprocessing import PRESETS, Preprocessing
 from model_store.pull import Puller
@@ -34,9 +34,10 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
     Raises StoreError where the file is no C3D, no mean can be had, or the model cannot be the Sports-1M one that it claims
     to be; OSError.
     """
-    if not given.file.is_file():
-        raise StoreError(f"There is no file {given.file}.")
-    published = _published(given.file, known.weights)
+    file = layouts.checkpoint(given.file)
+    if not file.is_file():
+        raise StoreError(f"There is no file {file}.")
+    published = _published(file, known.weights)
     licence = given.licence or (published.licence if published else "not stated")
     origin = importer.Origin(name_of(given), given.file.name, licence, given.preprocessing, given.kernels)
 
@@ -46,7 +47,7 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
     def labels_for(classes: int) -> importer.Labels:
         return labels_of(given.labels, classes, puller, known)
 
-    return importer.add(directory, given.file, origin, mean_for, labels_for, puller.say)
+    return importer.add(directory, file, origin, mean_for, labels_for, puller.say)
 
 
 def notes(model: store.Model) -> list[str]:

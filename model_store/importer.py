@@ -61,13 +61,14 @@ def add(
     out the known answer and records it.
     Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
-    form, tensors, preset, beside = layouts.read(file, kernels=origin.kernels)
+    read = layouts.read(file, kernels=origin.kernels)
+    tensors = read.tensors
     classes = num_classes(tensors)
     claims = origin.name == SPORTS1M
     if claims and classes not in {0, c3d.NUM_CLASSES}:
         raise StoreError(f"{file.name} has {classes} classes, Sports-1M {c3d.NUM_CLASSES}: give it another --name.")
-    preprocessing = origin.preprocessing or preset or "c3d-sports1m"
-    for line in _told(preprocessing, origin.preprocessing, preset, beside):
+    preprocessing = origin.preprocessing or read.preset or "c3d-sports1m"
+    for line in (*notes(read), *_told(preprocessing, origin.preprocessing, read.preset)):
         say(line)
     means, labels = mean_for(preprocessing), labels_for(classes)
     card = Card(
@@ -81,7 +82,7 @@ def add(
         labels=labels.name,
         known_answer=c3d.KNOWN_ANSWER if claims and classes and PRESETS[preprocessing].pool5 == "caffe" else None,
         source=origin.source,
-        form=form,
+        form=read.form,
         file_sha256=hashes.of_file(file, "sha256"),
         licence=origin.licence,
         created=dt.datetime.now(dt.UTC).date().isoformat(),
@@ -89,12 +90,22 @@ def add(
     return store.write(directory, card, tensors, means.cube, labels.labels)
 
 
-def _told(
-    chosen: Preprocessing, given: Preprocessing | None, by_names: Preprocessing | None, beside: tuple[str, ...]
-) -> Iterator[str]:
-    """What a user should know of the preset and of what the file held beside weights."""
-    if beside:
-        yield f"Left out, since they are no weights: {', '.join(beside)}."
+MAX_NAMED = 8  # of what was left out, in a line
+
+
+def notes(read: layouts.Weights) -> Iterator[str]:
+    """What a user should know of what was left out and what was changed."""
+    if read.beside:
+        more = len(read.beside) - MAX_NAMED
+        named = ", ".join(read.beside[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"Left out, since they are no weights: {named}."
+    if read.converted:
+        how = "rounded" if "float64" in read.converted else "exactly: every number is the same"
+        yield f"Converted from {' and '.join(read.converted)} to float32, {how}."
+
+
+def _told(chosen: Preprocessing, given: Preprocessing | None, by_names: Preprocessing | None) -> Iterator[str]:
+    """What a user should know of the preset."""
     if given is None and by_names is None:
         yield (
             f"The file does not tell which project's network it was trained in. Assumed: {chosen}, {describe(chosen)}. "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, store
-from model_store.card import SPORTS1M, Card, numbers_of
+from model_store.card import SPORTS1M, Card, ColorTags, numbers_of
 from model_store.download import hashes
 from model_store.formats import layouts, mean
 from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing, describe
@@ -23,7 +23,9 @@ class Origin(NamedTuple):
     source: str  # address or file name, for the card
     licence: str
     preprocessing: Preprocessing | None  # None: by the names in the file
-    kernels: layouts.Kernels | None = None  # None: as the file tells
+    asked: layouts.Asked = layouts.Asked()
+    scale: float = 1.0  # this and the next: see the card
+    color_tags: ColorTags = "honour"
 
 
 class Mean(NamedTuple):
@@ -61,7 +63,7 @@ def add(
     out the known answer and records it.
     Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
-    read = layouts.read(file, kernels=origin.kernels)
+    read = layouts.read(file, asked=origin.asked)
     tensors = read.tensors
     classes = num_classes(tensors)
     claims = origin.name == SPORTS1M
@@ -77,6 +79,8 @@ def add(
         weights_sha256=identity(tensors),
         num_classes=classes,
         **numbers_of(preprocessing),
+        scale=origin.scale,
+        color_tags=origin.color_tags,
         mean=means.name,
         mean_sha256=mean.sha256(means.cube),
         labels=labels.name,
@@ -99,6 +103,7 @@ def notes(read: layouts.Weights) -> Iterator[str]:
         more = len(read.beside) - MAX_NAMED
         named = ", ".join(read.beside[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
         yield f"Left out, since they are no weights: {named}."
+    yield from read.assumed
     if read.converted:
         how = "rounded" if "float64" in read.converted else "exactly: every number is the same"
         yield f"Converted from {' and '.join(read.converted)} to float32, {how}."

@@ -7,13 +7,14 @@ layers (inputs, outputs), the rows of fc6 in (row, column, channel) order; cross
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
 from model_store.formats.layer_names import canonical
+from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError, check_tensor
 
 ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # the tensors of a network with so many classes: `c3d.weight_shapes`
@@ -21,6 +22,10 @@ T = TypeVar("T")
 MAX_ENTRIES = 10_000  # arrays of a file: a training state has three for each of the 22
 BFLOAT16 = np.dtype([("bfloat16", "u2")])  # NumPy has none
 POOL5 = next(layer.output[:3] for layer in c3d.LAYERS if layer.name == "pool5")  # (1, 4, 4): frames, rows, columns
+
+
+Kernels = Literal["plain", "mirrored"]
+Fc6Rows = Literal["channels-first", "channels-last"]
 
 
 class Entry(NamedTuple):
@@ -51,6 +56,8 @@ class Found(NamedTuple):
     entries: Mapping[str, Entry]
     order: Order
     beside: tuple[str, ...] = ()  # names of what the file also holds and an import leaves out
+    preset: Preprocessing | None = None  # where the form, rather than the arrays' names, tells whose network it is
+    assumed: tuple[str, ...] = ()  # of the order of fc6's rows, where the form does not tell it: sentences for a user
 
 
 def told_by_shapes(entries: Mapping[str, Entry]) -> Order:

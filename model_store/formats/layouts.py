@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import h5py
 
@@ -28,7 +28,7 @@ from model_store.formats import (
     tf_checkpoint,
     wrapped,
 )
-from model_store.formats.canonical import Found, ShapesOf, converted, tensors
+from model_store.formats.canonical import Fc6Rows, Found, Kernels, Order, ShapesOf, converted, tensors
 from model_store.formats.layer_names import preset_of
 from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError
@@ -52,15 +52,29 @@ class Weights(NamedTuple):
     preset: Preprocessing | None
     beside: tuple[str, ...]  # what was left out: no weights
     converted: tuple[str, ...] = ()  # the numbers' types, other than float32, that became it
+    assumed: tuple[str, ...] = ()  # what the file does not tell, in sentences
 
 
-Kernels = Literal["plain", "mirrored"]
+class Asked(NamedTuple):
+    """How axes lie, where the file does not tell, or tells the wrong thing. None: as the file tells."""
+
+    kernels: Kernels | None = None  # whether convolutions are mirrored
+    fc6_rows: Fc6Rows | None = None  # the inputs of fc6 in (channel, row, column) order, or in (row, column, channel)
+
+    def order(self, told: Order) -> Order:
+        """The file's order with what was asked for in its place."""
+        flipped = told.flipped if self.kernels is None else self.kernels == "mirrored"
+        return told._replace(
+            flipped=flipped, channel_rows=told.channel_rows if self.fc6_rows is None else self.fc6_rows == "channels-first"
+        )
 
 
-def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, kernels: Kernels | None = None) -> Weights:
+AS_TOLD = Asked()
+
+
+def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_TOLD) -> Weights:
     """Read weights of any form. Not more than one tensor is in memory twice.
 
-    ``kernels``: whether convolutions are mirrored, where the file does not tell, or tells the wrong thing.
     Raises StoreError where the file has no form that is known, is damaged, or does not hold a C3D; OSError where it cannot
     be opened.
     """
@@ -72,14 +86,14 @@ def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, kernels: Kernels |
         inner = wrapped.member(path) if beginning.startswith((b"\x1f\x8b", b"PK\x03\x04")) else None
         if inner is not None:
             with wrapped.unpacked(path, inner) as file_inside:
-                return read(file_inside, shapes_of, kernels)
+                return read(file_inside, shapes_of, asked)
         with _found(path, beginning) as found:
             if found is None:
                 raise StoreError(f"{path.name} has none of the forms that can be read: {FORMS}.")
-            asked = {"flipped": kernels == "mirrored"} if kernels else {}
-            read_as = found._replace(order=found.order._replace(**asked))
-            preset = preset_of(found.entries, found.beside)
-            return Weights(found.form, tensors(read_as, shapes_of), preset, found.beside, converted(found.entries))
+            made = tensors(found._replace(order=asked.order(found.order)), shapes_of)
+            preset = found.preset or preset_of(found.entries, found.beside)
+            assumed = () if asked.fc6_rows else found.assumed
+            return Weights(found.form, made, preset, found.beside, converted(found.entries), assumed)
     except DAMAGED as error:
         raise StoreError(f"{path.name} is damaged ({type(error).__name__}: {error}): get it again.") from error
 

@@ -34,6 +34,10 @@ VARIABLES = {
 }  # fmt: skip
 # Convolutions as Keras has them; the network transposes pool5 before it flattens it, so fc6 has Caffe's rows.
 ORDER = Order(channel_rows=True)
+FC6_ROWS = (
+    "The file does not tell the order of fc6's rows. Assumed: channel, row, column, as hx173149's code has it. Its README says "
+    "that conv3d_deepnetA_sport1m_iter_1900000_TF.model is in the other order: import that with --fc6-rows channels-last."
+)
 # A SavedModel has no names: the variables are numbered (Keras 3), or the layers that have some are (Keras 2).
 NUMBERED = re.compile(r"(?:variables/(\d+)|layer_with_weights-(\d+)/(kernel|bias))/\.ATTRIBUTES/VARIABLE_VALUE")
 
@@ -59,7 +63,7 @@ def found(path: Path) -> Found | None:
     if not named:
         return None
     beside = tuple(name for name in entries if name.rpartition("/")[2] not in VARIABLES)
-    return Found("tensorflow-1-checkpoint", named, ORDER, beside)
+    return Found("tensorflow-1-checkpoint", named, ORDER, beside, "c3d-tensorflow", (FC6_ROWS,))
 
 
 def _by_number(match: re.Match[str]) -> str:

@@ -38,6 +38,10 @@ def build(model: Model, engine: str = "tensorflow", precision: str = "float32") 
             from service.inference.openvino_network import OpenvinoNetwork
 
             return OpenvinoNetwork(model, precision)
+        if engine == "winograd":
+            from service.inference.winograd.network import WinogradNetwork
+
+            return WinogradNetwork(model, precision)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
         from service.inference.keras_network import KerasNetwork
 

@@ -1,4 +1,4 @@
-"""C3D by direct convolution in float64: what an engine's rounding is measured against. (Its meaning: reference.py, in float32.)"""
+"""C3D by direct convolution in float64: what an engine's rounding is measured against. (In float32: reference.py.)"""
 
 from __future__ import annotations
 

@@ -33,7 +33,9 @@ def find(cpu_info: Path = CPU_INFO, directory: Path = DIRECTORY) -> Path:
         path = directory / f"{name}.so"
         if path.exists():
             return path
-    raise ImportError("the winograd engine is not built: install a C++ compiler (Debian, Ubuntu: apt install g++) and run `make install`")
+    raise ImportError(
+        "the winograd engine is not built: install a C++ compiler (Debian, Ubuntu: apt install g++) and run `make install`"
+    )
 
 
 def threads(limit: Path = CPU_LIMIT) -> int:

@@ -11,7 +11,9 @@ import pytest
 
 from service.inference.winograd import library
 
-SANITIZED = "WINOGRAD_SANITIZED"  # a directory of libraries that were built with the sanitizers: test_build.py runs the tests with it
+SANITIZED = (
+    "WINOGRAD_SANITIZED"  # a directory of libraries that were built with the sanitizers: test_build.py runs the tests with it
+)
 CAN = library.instruction_sets(library.CPU_INFO.read_text()) if library.CPU_INFO.exists() else []
 
 

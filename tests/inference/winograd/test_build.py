@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def build(directory: Path, extra: str) -> None:
-    command = ["make", "-s", "-j2", "-C", library.DIRECTORY, f"OUT={directory}", f"EXTRA={extra}"]
+    command = ["make", "-s", "-j2", "-C", str(library.DIRECTORY), f"OUT={directory}", f"EXTRA={extra}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -154,7 +154,8 @@ def test_no_bit_depends_on_the_instruction_set(libraries: Path, name: str) -> No
         pytest.skip("this CPU has no AVX-512")
     case = CASES[name]
     given = arrays(case)
-    assert np.array_equal(*(convolved(libraries / f"{each}.so", case, *given) for each in can))
+    first, second = (convolved(libraries / f"{each}.so", case, *given) for each in can)
+    assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])

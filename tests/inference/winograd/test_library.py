@@ -55,13 +55,20 @@ def test_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ImportError, match="needs an x86-64 CPU with AVX2"):
         library.find(tmp_path / "none", tmp_path)
     (tmp_path / "avx2.so").unlink()
-    with pytest.raises(ImportError, match="install a C[+][+] compiler .* and run `make install`"):
+    with pytest.raises(ImportError, match=r"install a C[+][+] compiler .* and run `make install`"):
         library.find(cpu(tmp_path, AVX2), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("limit", "most"),
-    [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1), ("150000 100000", 2), ("9999900000 100000", None), ("", None)],
+    [
+        ("max 100000", None),
+        ("100000 100000", 1),
+        ("50000 100000", 1),
+        ("150000 100000", 2),
+        ("9999900000 100000", None),
+        ("", None),
+    ],
 )
 def test_no_more_threads_than_a_container_may_use(tmp_path: Path, limit: str, most: int | None) -> None:
     path = tmp_path / "cpu.max"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,25 @@ def test_only_a_line_feed_ends_a_line() -> None:
     splitter = LineSplitter()
     assert splitter.feed('{"a": "\u2028"}\n{"b"'.encode()) == ['{"a": "\u2028"}'.encode()]
     assert splitter.feed(b": 1}\n\n") == [b'{"b": 1}']
+
+
+def test_a_stream_of_labels_gives_each_clips_own(service: ScriptedService) -> None:
+    *_, last_clip, answer = Client(service.url).stream_labels(b"a video", include="clips")
+    assert isinstance(last_clip, Clip)
+    assert [each.label for each in last_clip.predictions] == ["bowling", "[rock] & <roll>"]
+    assert isinstance(answer, Answer)
+    assert answer.segments[0].label == "bowling"
+
+
+def test_an_asynchronous_stream_may_be_left_early(service: ScriptedService) -> None:
+    async def first_clip() -> Clip:
+        async with AsyncClient(service.url) as client, aclosing(client.stream(b"a video")) as events:
+            async for event in events:
+                if isinstance(event, Clip):
+                    return event
+        raise AssertionError
+
+    assert asyncio.run(first_clip(), debug=True).index == 0
 
 
 def test_the_async_twin_gives_the_same(service: ScriptedService) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 MODEL = {"name": "sports1m", "weights": "sports1m", "weights_sha256": "ab" * 32, "preprocessing": "c3d-sports1m", "mean": "m"}
 RUN = {"precision": "float32", "backend": "fake 1.0 on cpu", "version": "0.1.0"}
 WIDTH = 8
+# What /classify says; the second label holds what WebVTT and terminals must not take for markup.
+LABELS = [{"label": "bowling", "class_id": 7, "score": 0.75}, {"label": "[rock] & <roll>", "class_id": 9, "score": 0.125}]
 
 Answer = Callable[["Handler"], None]
 
@@ -71,16 +73,27 @@ class Handler(BaseHTTPRequestHandler):
                 "start_sec": index * 0.5,
                 "end_sec": index * 0.5 + 0.5,
             }
-            vector = base64.b64encode(row.tobytes()).decode()
-            self.line("clip", index=index, id=f"clip-{index}", **span, descriptor=vector, progress=(index + 1) / count)
+            given = (
+                self.labels(index)
+                if self.path.startswith("/classify")
+                else {"descriptor": base64.b64encode(row.tobytes()).decode()}
+            )
+            self.line("clip", index=index, id=f"clip-{index}", **span, **given, progress=(index + 1) / count)
 
     def summary(self) -> None:
         mean = rows(self.body, self.server.num_clips).mean(axis=0)
-        vector = base64.b64encode(mean.astype("<f4").tobytes()).decode()
+        given: dict[str, Any] = {"descriptor": base64.b64encode(mean.astype("<f4").tobytes()).decode()}
+        if self.path.startswith("/classify"):
+            segments = [{**LABELS[index], "start_sec": index * 0.5, "end_sec": index * 0.5 + 0.5} for index in range(len(LABELS))]
+            given = {**self.labels(0), "segments": segments}
         video = {"sha256": "cd" * 32, "duration_sec": 2.0}
-        about = {"id": "an-id", "model": MODEL | RUN | self.server.model, "video": video, "warnings": []}
-        self.line("summary", **about, descriptor=vector, timings_ms={})
+        about = {"id": "an-id", "model": MODEL | RUN | self.server.model, "video": video, "warnings": self.server.warnings}
+        self.line("summary", **about, **given, timings_ms={})
         self.wfile.write(b"0\r\n\r\n")
+
+    def labels(self, index: int) -> dict[str, Any]:
+        """The predictions of one clip."""
+        return {"predictions": [LABELS[index % len(LABELS)], LABELS[(index + 1) % len(LABELS)]]}
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -99,6 +112,7 @@ class ScriptedService(ThreadingHTTPServer):
         self.model: dict[str, Any] = {}
         self.info: dict[str, Any] = {"model": MODEL, **RUN}
         self.num_clips = 3
+        self.warnings: list[dict[str, str]] = []
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves is what some tests are about."""

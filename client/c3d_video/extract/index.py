@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from c3d_video.extract.videos import UsageError
+from c3d_video.commandline import UsageError
 
 if sys.platform == "win32":
     import msvcrt

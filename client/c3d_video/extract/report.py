@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from typing import Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from c3d_video.commandline import printable
 from c3d_video.errors import C3DError
 from c3d_video.extract.run import stat_of
 from c3d_video.extract.videos import Video
@@ -52,7 +52,7 @@ class Report:
     def started(self, video: Video) -> None:
         """A bar of its own."""
         if self._bars and video.name not in self._tasks:
-            self._tasks[video.name] = self._bars.add_task(escape(_shown(video.name)[-40:]), total=1.0)
+            self._tasks[video.name] = self._bars.add_task(escape(printable(video.name)[-40:]), total=1.0)
 
     def advanced(self, video: Video, share: float) -> None:
         """Its bar grows."""
@@ -87,7 +87,7 @@ class Report:
     def say(self, text: str) -> None:
         """A line for the person at the screen."""
         if not self._quiet:
-            self.console.print(escape(_shown(text)))
+            self.console.print(escape(printable(text)))
 
     def summary(self, num_before: int, num_failed_before: int) -> None:
         """The last words."""
@@ -96,7 +96,7 @@ class Report:
         if self._as_json:
             print(json.dumps({"summary": totals | {"warnings": dict(self._warnings)}}), flush=True)
         for entry in self._failures:
-            self.console.print(escape(_shown(f"failed: {entry['name']}: {entry['code']}: {entry['detail']}")))
+            self.console.print(escape(printable(f"failed: {entry['name']}: {entry['code']}: {entry['detail']}")))
         for code, count in self._warnings.most_common():
             self.say(f"warning: {code} ({count} of the videos)")
         before = f", {num_before} were done before" if num_before else ""
@@ -122,13 +122,3 @@ class Report:
         left = f", about {elapsed * (total - self._bytes) / self._bytes:.0f} s left" if self._bytes else ""
         counts = f"{self._num_done} done, {self._num_failed} failed of {len(self._sizes)}"
         self.say(f"{counts}; {self._clips / elapsed:.1f} clips/s{left}")
-
-
-def _shown(text: str) -> str:
-    """As a terminal can print it: names of files may hold any byte."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def stop(message: str) -> None:
-    """One line on why nothing more is done."""
-    print(f"c3d-video: {_shown(message)}", file=sys.stderr)

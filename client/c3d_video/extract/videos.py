@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from string import Formatter
 from urllib.parse import unquote, urlsplit
 
+from c3d_video.commandline import UsageError
 from c3d_video.protocol import is_url
 
 # Of the files in a folder, those with these suffixes are taken; --include takes others.
@@ -20,10 +21,6 @@ SUFFIXES = {
     ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 }  # fmt: skip
 FIELDS = ("dir", "class", "stem", "id", "name", "ext")  # id: the stem without the v_ that ActivityNet puts before it
-
-
-class UsageError(Exception):
-    """What was asked for cannot be done; the message says what to change."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The whole command; the exit status."""
-    return commandline.run(_classify(arguments))
+    return commandline.run(lambda: _classify(arguments))
 
 
 async def _classify(arguments: argparse.Namespace) -> int:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 from c3d_video.client import DEFAULT_URL
 
 DONE, SOME_FAILED, USAGE, UNSERVED, INTERRUPTED = 0, 1, 2, 3, 130  # exit statuses; 3: no service, or stand-in weights
 PATIENCE_S = 600.0  # a command may wait longer than a program: a restart of the service, and its start on a slow disk
+
+T = TypeVar("T")
 
 
 class UsageError(Exception):
@@ -62,9 +67,9 @@ def servers_of(arguments: argparse.Namespace) -> list[str]:
     return arguments.server or [os.environ.get("C3D_SERVER") or DEFAULT_URL]
 
 
-def run(work: Coroutine[None, None, int]) -> int:
+def run(work: Callable[[], Coroutine[None, None, int]]) -> int:
     """A whole command; its exit status."""
-    return guarded(lambda: asyncio.run(_interruptible(work)))
+    return guarded(lambda: asyncio.run(_interruptible(work())))
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -90,6 +95,21 @@ async def _interruptible(work: Coroutine[None, None, int]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, task.cancel)
     return await work
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """Do what blocks in a thread of its own, for which nothing waits at the end: Ctrl-C must not."""
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 (handed over)
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 def printable(text: str) -> str:

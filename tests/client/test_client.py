@@ -40,6 +40,14 @@ def test_a_video_may_come_as_path_bytes_or_open_file(service: ScriptedService, t
     assert answer.clip_ids == ("clip-0", "clip-1", "clip-2")
 
 
+def test_several_layers_come_by_name(service: ScriptedService) -> None:
+    answer = Client(service.url).features(b"a video", clips=True, layer=["fc6", "fc7"])
+    assert service.asked[0][1]["layer"] == "fc6,fc7"
+    assert (answer.descriptor, answer.clips) == (None, None)
+    np.testing.assert_allclose(answer.descriptors["fc7"], rows(b"a video", 3).mean(axis=0) * 2, rtol=1e-6)
+    np.testing.assert_array_equal(answer.clips_by_layer["fc6"], rows(b"a video", 3))
+
+
 def test_a_url_is_sent_as_json(service: ScriptedService) -> None:
     Client(service.url).features("https://example.com/clip.mp4")
     assert service.asked[0][0] == b'{"url": "https://example.com/clip.mp4"}'

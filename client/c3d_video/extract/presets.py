@@ -31,4 +31,3 @@ PATTERNS = {
     "hdf5": "{dir}/{stem}",
     "parquet": "features/{dir}/{stem}.parquet",
 }
-HDF5_FILE = "features.hdf5"

@@ -12,15 +12,14 @@ from typing import Any, Protocol
 
 from c3d_video.answers import Answer, Clip, Opened
 from c3d_video.client import features_options
-from c3d_video.commandline import SOME_FAILED, UNSERVED, USAGE, Stopped
+from c3d_video.commandline import SOME_FAILED, UNSERVED, USAGE, Stopped, aside
 from c3d_video.errors import CONNECTION_LOST, REFUSES_ALL, C3DError
 from c3d_video.extract.forms import FORMS, discard, put_in_place
 from c3d_video.extract.index import Index, differences
 from c3d_video.extract.rows import Rows
 from c3d_video.extract.servers import Server, Servers
-from c3d_video.extract.videos import Video
+from c3d_video.extract.videos import Video, stat_of
 from c3d_video.options import Options
-from c3d_video.protocol import is_url
 
 # A video whose connection breaks so often may be what breaks it. A kill of the service now and then costs one each.
 MAX_LOST = 10
@@ -58,7 +57,7 @@ class Plan:
     about: dict[str, Any]
     num_jobs: int
     fail_fast: bool
-    max_bytes: int | None  # the service's limit, where it tells
+    max_bytes: int | None = None  # the service's limit, where it tells
 
 
 @dataclass
@@ -155,12 +154,15 @@ class Run:
                     else:
                         rows.finish(event)
             output = self.plan.outputs[video.name]
-            await asyncio.to_thread(FORMS[self.plan.to].write, rows, part, self.plan.about)
-            put_in_place(part, self.index.out / output)
+            await aside(lambda: self._write(rows, part, output))
             return _entry(video, output, rows, stat)
         finally:
             rows.discard()
             discard(part)
+
+    def _write(self, rows: Rows, part: Path, output: str) -> None:
+        FORMS[self.plan.to].write(rows, part, self.plan.about)
+        put_in_place(part, self.index.out / output)
 
     def _check_size(self, video: Video) -> None:
         size, limit = stat_of(video).get("size"), self.plan.max_bytes
@@ -184,16 +186,6 @@ async def _readable(events: Any) -> Any:
     yield first
     async for event in events:
         yield event
-
-
-def stat_of(video: Video) -> dict[str, int]:
-    if is_url(video.source):
-        return {}
-    try:
-        stat = Path(video.source).stat()
-    except OSError:
-        return {}
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def _entry(video: Video, output: str, rows: Rows, stat: dict[str, int]) -> dict[str, Any]:

@@ -42,6 +42,17 @@ class Video:
         return str(filled)
 
 
+def stat_of(video: Video) -> dict[str, int]:
+    """``size`` in bytes and ``mtime_ns`` of a file; {} of a URL, and of a file that is not there."""
+    if is_url(video.source):
+        return {}
+    try:
+        stat = Path(video.source).stat()
+    except OSError:
+        return {}
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+
+
 def check_pattern(pattern: str) -> None:
     """Raises UsageError for an unknown field."""
     try:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from c3d_video import __version__, classify
+from c3d_video.evaluate import command as evaluate
 from c3d_video.extract import command as extract
 
 
@@ -17,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     extract.add_parser(commands)
     classify.add_parser(commands)
+    evaluate.add_parser(commands)
     return whole
 
 

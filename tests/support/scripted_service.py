@@ -55,7 +55,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             self.server.asked.append((self.body, self.query))
             script = self.server.script
-            answer = script.pop(0) if script else well
+            code = self.server.refused.get(self.body)
+            answer = refused(422, code) if code else script.pop(0) if script else well
         answer(self)
 
     def answer_json(self, status: int, content: Any, **headers: str) -> None:
@@ -121,6 +122,7 @@ class ScriptedService(ThreadingHTTPServer):
     """``script``: what the next POSTs get, in order. ``asked``: the body and the query of each POST so far.
 
     ``rows_of``: the vectors of a body. ``ranked``: by body, class ids from the most probable on: of the video, then of each clip.
+    ``refused``: by body, the code of a failure of its own.
     """
 
     daemon_threads = True
@@ -135,6 +137,7 @@ class ScriptedService(ThreadingHTTPServer):
         self.num_clips = 3
         self.rows_of: Callable[[bytes, int], Rows] = rows
         self.ranked: dict[bytes, list[list[int]]] = {}
+        self.refused: dict[bytes, str] = {}
         self.warnings: list[dict[str, str]] = []
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the features and their index")
     commandline.add_service(parser, several=True)
     parser.add_argument("-j", "--jobs", type=commandline.count, default=4, metavar="N", help="videos in flight (default 4)")
-    parser.add_argument("--to", choices=FORMS, help="form of the output (default npz)")
+    parser.add_argument("--to", choices=PATTERNS, help="form of the output (default npz)")
     parser.add_argument("--name", metavar="PATTERN", help="output name, from {dir} {class} {stem} {id} {name} {ext}")
     parser.add_argument("--preset", choices=PRESETS, help="form, names and options that a data set's readers expect")
     parser.add_argument("--pca", type=commandline.count, metavar="N", help="hdf5: the first N principal components")

@@ -64,6 +64,17 @@ def _npz(rows: Rows, path: Path, options: dict[str, Any]) -> None:
             archive.writestr(f"{name}.npy", buffer.getvalue())
 
 
+def _evaluation(rows: Rows, path: Path, options: dict[str, Any]) -> None:
+    """The video's vector and labels, and each clip's first label."""
+    answer = rows.answer
+    assert answer is not None  # noqa: S101 (finished)
+    small: dict[str, NDArray[Any]] = {**rows.descriptors(), "provenance": np.array(provenance(rows, options))}
+    small["class_ids"] = np.array([each.class_id for each in answer.predictions], np.int64)
+    small["clip_class_ids"] = np.array(rows.class_ids, np.int64)
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **small)
+
+
 def _npy(rows: Rows, path: Path, _options: dict[str, Any]) -> None:
     [file] = rows.files.values()
     os.replace(file.path, path)
@@ -97,6 +108,7 @@ FORMS = {
     "fc6-1": Form(_fc6, has_layers=True),
     "hdf5": Form(_npz, has_layers=True),  # a file for each video, from which the one HDF5 file is made at the end
     "parquet": Form(_parquet, has_layers=True),
+    "evaluation": Form(_evaluation, has_layers=False),  # what `evaluate` reads: no vectors of clips, a hundredth of the room
 }
 
 

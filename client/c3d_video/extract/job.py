@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ class Job:
     about: dict[str, Any]
     num_jobs: int = 4
     pca: int | None = None
+    wanted: Callable[[Video], bool] = lambda _video: True
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     shard: tuple[int, int] | None = None
@@ -51,6 +53,7 @@ class Job:
 async def extract(job: Job) -> int:
     """Do it; the exit status. Raises UsageError, Stopped, CancelledError."""
     found = videos.find(job.paths, job.include, job.exclude, job.out)
+    found = [video for video in found if job.wanted(video)]
     if job.shard:
         found = videos.shard(found, *job.shard)
     if not found:

@@ -55,7 +55,8 @@ class Rows:
     """A video's clips: a file of vectors for each layer, and where each row lies in the video.
 
     ``files``: by the layer's name, which is "" where only one was asked for. ``spans``: by the names of SPAN, a number a clip.
-    ``ids``: the clips'. ``answer``: the service's last word.
+    ``ids``: the clips'. ``class_ids``: of each clip's most probable label, where predictions were asked for. ``answer``: the
+    service's last word.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,6 +64,7 @@ class Rows:
         self.files: dict[str, GrowingFile] = {}
         self.spans = {name: array("d" if name.endswith("_sec") else "q") for name in SPAN}
         self.ids: list[str] = []
+        self.class_ids = array("q")
         self.answer: Answer | None = None
 
     def add(self, clip: Clip) -> None:
@@ -73,6 +75,8 @@ class Rows:
                 self.files[layer] = GrowingFile(self._path.with_name(f"{self._path.name}{layer}.part"))
             self.files[layer].add(vector)
         self.ids.append(clip.id)
+        if clip.predictions:
+            self.class_ids.append(clip.predictions[0].class_id)
         for name, values in self.spans.items():
             values.append(getattr(clip, name))
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from model_store import c3d
 from service.errors import InvalidOption, invalid_option, printable
-from service.video.clips import Tail
+from service.video.messages import Tail
 
 MAX_PARTS = 16  # of `include`: each of them twice, and some more
 

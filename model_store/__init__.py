@@ -1,1 +1,1 @@
-"""Weights, mean and labels on disk: c3d, store, card, tensors, importer, import_file, pull, standin, calibration."""
+"""Weights, mean and labels on disk: c3d, store, card, tensors, importer, import_file, pull, standin, calibration, sandbox."""

@@ -6,6 +6,7 @@ the same on 8-bit video, and tells what cv2.VideoCapture hides: errors, true tim
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -38,14 +39,24 @@ UNDECODABLE = (
 )
 
 
-def opened(path: Path, options: ReadOptions) -> InputContainer:
-    """The container, to be closed by its user. Raises UndecodableVideo.
+def opened(file: Path | int, options: ReadOptions) -> InputContainer:
+    """The container, to be closed by its user. ``file``: a path, or a descriptor that is open. Raises UndecodableVideo.
 
-    Formats that would open other files, and protocols other than the plain file, are not on the lists.
+    Formats that would open other files, decoders of other codecs, which would see the file while it is probed, and protocols
+    other than the plain file are not on the lists.
     """
-    limits = {"protocol_whitelist": "file", "format_whitelist": options.containers, "max_pixels": str(options.max_pixels)}
+    limits = {
+        "protocol_whitelist": "file",
+        "format_whitelist": options.containers,
+        "codec_whitelist": options.codecs,
+        "max_pixels": str(options.max_pixels),
+    }
+    url = str(file)
+    if isinstance(file, int):
+        os.lseek(file, 0, os.SEEK_SET)  # who read it before left it at its end
+        url, limits["protocol_whitelist"], limits["fd"] = "fd:", "fd", str(file)
     try:
-        return av.open(str(path), options=limits, metadata_errors="replace")  # old files have tags in any encoding
+        return av.open(url, options=limits, metadata_errors="replace")  # old files have tags in any encoding
     except MemoryError:  # FFmpeg's is an FFmpegError, too
         raise
     except av.FFmpegError as error:
@@ -95,13 +106,13 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
         yield packet
 
 
-def count_frames(path: Path, options: ReadOptions) -> int:
+def count_frames(file: Path | int, options: ReadOptions) -> int:
     """How many frames the part asked for seems to have, by its packets: nothing is decoded.
 
     Raises as `video_stream` does, and VideoTooLong: what is too long is refused before any of it has cost the network a clip.
     """
     count, seen, latest = 0, 0, 0.0
-    with opened(path, options) as container:
+    with opened(file, options) as container:
         stream = video_stream(container, options)
         frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
         for packet in packets(container, stream):
@@ -152,16 +163,16 @@ COLOR_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 
 NO_FRAMES = (np.empty((0, *c3d.CLIP_SHAPE[1:]), np.uint8), np.empty(0), np.empty(0, np.bool_))  # of a FrameBlock
 
 
-def read_video(path: Path, options: ReadOptions | None = None) -> Generator[Message]:
-    """Decode the file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
+def read_video(file: Path | int, options: ReadOptions | None = None) -> Generator[Message]:
+    """Decode a file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
 
-    It reads no further than the clips asked for need, and holds one block at a time. Raises NoVideoStream where the file holds
-    no video, UndecodableVideo where it is no video file or not one frame decodes, VideoTooLarge and VideoTooLong where it
-    passes a limit of ``options``.
+    ``file``: a path, or a descriptor that is open. It reads no further than the clips asked for need, and holds one block at a
+    time. Raises NoVideoStream where the file holds no video, UndecodableVideo where it is no video file or not one frame decodes,
+    VideoTooLarge and VideoTooLong where it passes a limit of ``options``.
     """
     options = options or ReadOptions()
-    num_in_range = count_frames(path, options)
-    with opened(path, options) as container:
+    num_in_range = count_frames(file, options)
+    with opened(file, options) as container:
         yield from _Reader(container, video_stream(container, options), options, num_in_range).messages()
 
 

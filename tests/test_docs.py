@@ -210,7 +210,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert {path.name for path in PAGES[1:]} <= set(re.findall(r"\]\(docs/([\w-]+\.md)", readme))
+    assert {str(path.relative_to(ROOT)) for path in PAGES[1:]} <= set(re.findall(r"\]\(([\w/-]+\.md)", readme))
 
 
 def test_the_readme_is_two_screens() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,17 @@ def test_the_image_is_labelled_with_the_version_of_the_service() -> None:
     assert "# syntax=" not in dockerfile
 
 
+def test_the_image_has_the_newest_python_that_is_supported_and_names_it_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [end] = re.findall(r"<3\.(\d+)", project["requires-python"])
+    assert re.findall(r"3\.\d+", (ROOT / "Dockerfile").read_text()) == [f"3.{int(end) - 1}"]
+
+
 def test_the_build_sees_the_service_and_its_requirements_alone() -> None:
     lines = (ROOT / ".dockerignore").read_text().split()
-    assert [line for line in lines if line.startswith("!")] == ["!requirements*.txt", "!service", "!model_store"]
+    assert [line for line in lines if line.startswith("!")] == [
+        *("!requirements*.txt", "!LICENSE", "!LICENCES.md", "!service", "!model_store")
+    ]
     assert lines[0] == "*"
     assert lines.index("model_store/files") > lines.index("!model_store")
 

@@ -1,6 +1,7 @@
 # make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
 # make sample  clip.mp4, a video to send it               make pull    the published weights
 # make import FILE=weights.h5                             make calibrate VIDEOS="a.mp4 b.mp4"
+# make list    the models in the store                    make summary the network's layers, shapes and parameters
 # make test    everything that guards this repository     make check   its fast part
 # make up      the same service in containers             make down    ends them, the models stay     make build   their image
 .DEFAULT_GOAL := serve
@@ -25,7 +26,7 @@ PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % 
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights pull import calibrate verify example sample docs test check format lock bench bench-long licences \
+.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample docs test check format lock bench bench-long licences \
   audit build up down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
@@ -68,13 +69,13 @@ weights: install
 	@ls "$${C3D_MODEL_STORE:-model_store/files}"/*/card.json >/dev/null 2>&1 \
 	  || $(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
 
-pull: install
-	@$(BIN)/python -m model_store pull
+pull stand-in list summary: install
+	@$(BIN)/python -m model_store $@ $(OPTIONS)
 
 # make import FILE=weights.h5 [OPTIONS="--name mine --mean mean.npy"]
 import: install
 	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; exit 2)
-	@$(BIN)/python -m model_store import $(FILE) $(OPTIONS)
+	@$(BIN)/python -m model_store import "$(FILE)" $(OPTIONS)
 
 # make calibrate VIDEOS="a.mp4 b.mp4" [OPTIONS="--max-drift 0.2"], for C3D_PRECISION=int8
 calibrate:

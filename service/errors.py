@@ -258,6 +258,10 @@ class PrecisionUnavailable(Exception):
     """This device cannot compute in the precision asked for; the message says what can. It refuses the start."""
 
 
+class DeviceUnavailable(Exception):
+    """The device asked for is not here; the message says what to do. It refuses the start."""
+
+
 def printable(text: str, length: int = 64) -> str:
     """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
     return "".join(char if char.isprintable() else "?" for char in text[:length])

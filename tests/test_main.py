@@ -61,8 +61,9 @@ def test_settings_are_listed_and_those_that_changed_are_marked(
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"C3D_MODEL": "stand_in"}, 'C3D_MODEL: there is no model "stand_in" in {store}. Did you mean "stand-in"? There are: '),
-        ({"C3D_MODEL": "mine"}, 'C3D_MODEL: there is no model "mine" in {store}. There are: stand-in.'),
+        ({"C3D_MODEL": "stand_in"}, 'C3D_MODEL: There is no model "stand_in" in {store}. Did you mean "stand-in"? There are: '),
+        ({"C3D_MODEL": "mine"}, 'C3D_MODEL: There is no model "mine" in {store}. There are: stand-in.'),
+        ({"C3D_DEVICE": "gpu", "C3D_ENGINE": "openvino"}, "C3D_DEVICE: openvino runs on the CPU. Use C3D_DEVICE=auto, or "),
         ({"C3D_ENGINE": "jax"}, "C3D_ENGINE: jax is not installed here. docs/engines.md says how to install it."),
         ({"C3D_PRECISION": "int8"}, "C3D_PRECISION: int8 needs C3D_ENGINE=openvino. Use that, or bfloat16."),
         (

@@ -28,11 +28,18 @@ class LoadedNetwork(Protocol):
         """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to their outputs, one row a clip."""
 
 
-def build(model: Model, engine: str = "tensorflow", precision: str = "float32") -> Network:
-    """The model's network on an engine, which is imported here and not before.
+CPU_ENGINES = frozenset({"openvino"})  # these never look for a GPU
+# What hides GPUs from an engine. Each reads it once, when it is imported.
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 
-    Raises StoreError, PrecisionUnavailable; ImportError where the engine is missing.
+
+def build(model: Model, engine: str = "tensorflow", precision: str = "float32", device: str = "auto") -> Network:
+    """The model's network on an engine, which is imported here and not before. ``device`` is the setting's value.
+
+    Raises StoreError, PrecisionUnavailable, DeviceUnavailable; ImportError where the engine is missing.
     """
+    if device == "cpu":
+        os.environ.update(WITHOUT_GPU)
     try:
         if engine == "openvino":
             from service.inference.openvino_network import OpenvinoNetwork
@@ -41,7 +48,7 @@ def build(model: Model, engine: str = "tensorflow", precision: str = "float32") 
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
         from service.inference.keras_network import KerasNetwork
 
-        return KerasNetwork(model, precision)
+        return KerasNetwork(model, precision, device)
     except ImportError as error:
         raise ImportError(
             f"C3D_ENGINE={engine} is not installed here ({error}). docs/engines.md says how to install it."

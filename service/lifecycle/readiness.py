@@ -17,8 +17,8 @@ from service.video.messages import VideoWarning
 
 STAND_IN_WARNING = VideoWarning(
     "stand_in_weights",
-    "The weights are seeded random numbers, to try the service with: labels and vectors mean nothing. "
-    "`python -m model_store pull` gets the real ones.",
+    "The weights are random numbers to try the service with: labels and vectors mean nothing. docs/weights.md says how to get "
+    "real ones.",
 )
 
 

@@ -72,7 +72,7 @@ class Run:
 async def _run(answers: Mapping[str, Answer], url: str, names: Names, tls: Any, policy: dict[str, Any]) -> Run:
     server_tls, client_tls = tls
     async with serving(answers, HERE, server_tls) as server:
-        limits = {"max_bytes": 10_000_000, "timeout_s": 10.0, "allowed_ports": frozenset({80, server.port}), **policy}
+        limits = {"max_bytes": 10_000_000, "timeout_s": 60.0, "allowed_ports": frozenset({80, server.port}), **policy}
         fetcher = Fetcher(FetchPolicy(**limits), names, is_public, client_tls or TLS)
         run, received = Run(server.requests, names), bytearray()
 

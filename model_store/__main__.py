@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from model_store import listing, pull, store
+from model_store import c3d, calibration, pull, store
+from model_store.card import Card
 from model_store.download import manifest
 from model_store.download.web import Web
 from model_store.preprocessing import PRESETS
 from model_store.tensors import StoreError
-from model_store.wording import STORE, Parser, command
+from model_store.wording import STORE, Parser, command, size
 
 PACKAGE_STORE = Path(__file__).with_name("files")
 QUICK_S = 3.0  # for what is nice to have
+SERVED = "*"  # the mark of the model that the service would serve
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,14 +94,14 @@ def _say(line: str) -> None:
 def _pull(directory: Path, options: argparse.Namespace) -> None:
     addresses = manifest.load(options.manifest)
     if model := pull.present(directory, options.preprocessing):
-        print(f"Already there: {listing.line(model.card)}.")
+        print(f"Already there: {_line(model.card)}.")
         return
     with store.hold(directory, _say):
         model = pull.present(directory, options.preprocessing)  # by the command that we waited for
         if model is None:
             puller = pull.Puller(directory, addresses, Web(), sys.stderr)
             model = puller.model(options.preprocessing or "c3d-sports1m", options.source)
-    print(f"Pulled: {listing.line(model.card)}.")
+    print(f"Pulled: {_line(model.card)}.")
     _next_steps(model.card.name)
 
 
@@ -117,7 +121,7 @@ def _import(directory: Path, options: argparse.Namespace) -> None:
         model = import_file.take(directory, given, puller, known)
     for note in import_file.notes(model):
         _say(note)
-    print(f"Imported: {listing.line(model.card)}.")
+    print(f"Imported: {_line(model.card)}.")
     _next_steps(model.card.name)
 
 
@@ -127,7 +131,7 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
     with store.hold(directory, _say):
         if model := standin.present(directory):
             _say(standin.WARNING)
-            print(f"Already there: {listing.line(model.card)}.")
+            print(f"Already there: {_line(model.card)}.")
             return
         try:
             labels = pull.Puller(directory, manifest.load(), Web(answer_s=QUICK_S), sys.stderr).labels().labels
@@ -137,18 +141,115 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
         model = standin.write(directory, labels)
     _say(standin.WARNING)
     _say(f"The published weights: {command('model_store', 'pull')}")
-    print(f"Made: {listing.line(model.card)}.")
+    print(f"Made: {_line(model.card)}.")
 
 
 def _list(directory: Path, options: argparse.Namespace) -> None:
     wanted = os.environ.get("C3D_MODEL", "")
-    found = listing.rows(directory, wanted)
-    print(json.dumps(found, indent=2) if options.json else "\n".join(listing.table(found, directory, wanted)))
+    found = models(directory, wanted)
+    print(json.dumps(found, indent=2) if options.json else "\n".join(table(found, directory, wanted)))
 
 
 def _summary(directory: Path, options: argparse.Namespace) -> None:
     card = store.open_model(directory, options.name).card if options.name else None
-    print(*(listing.summary(card.num_classes, card.pool5) if card else listing.summary()), sep="\n")
+    print(*(summary(card.num_classes, card.pool5) if card else summary()), sep="\n")
+
+
+def models(directory: Path, wanted: str = "") -> list[dict[str, Any]]:
+    """A row for each model: its card's fields, ``name``, ``served``, ``bytes`` on disk and ``int8``, whether it is calibrated.
+
+    ``wanted`` is the service's C3D_MODEL. A model that is not whole has ``name``, ``served`` and ``error`` alone.
+    """
+    try:
+        served = store.chosen(directory, wanted)
+    except StoreError:
+        served = ""
+    return [{"name": name, "served": name == served, **_about(directory / name)} for name in store.names(directory)]
+
+
+def _about(place: Path) -> dict[str, Any]:
+    try:
+        card = store.Model(place).card
+    except StoreError as error:
+        return {"error": str(error)}
+    num_bytes = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    return {**card.model_dump(), "bytes": num_bytes, "int8": (place / calibration.PLACE).exists()}
+
+
+def table(found: Sequence[dict[str, Any]], directory: Path, wanted: str = "") -> list[str]:
+    """The rows as lines for people, and below them what the mark means, or why there is none."""
+    if not found:
+        return [f"There are no models in {directory}. `{command('model_store', 'pull')}` downloads one."]
+    head = ("", "NAME", "WEIGHTS", "CLASSES", "PREPROCESSING", "MEAN", "INT8", "SIZE")
+    lines = _columns([head, *(_cells(row) for row in found if "error" not in row)])
+    lines += [f"{row['name']} is damaged. {row['error']}" for row in found if "error" in row]
+    return [*lines, _mark(directory, wanted)]
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    classes = str(row["num_classes"] or "descriptors only")
+    mark, int8 = SERVED if row["served"] else "", "yes" if row["int8"] else "no"
+    return (mark, row["name"], row["weights_sha256"][:12], classes, row["preprocessing"], row["mean"], int8, size(row["bytes"]))
+
+
+def _mark(directory: Path, wanted: str) -> str:
+    try:
+        store.chosen(directory, wanted)
+    except StoreError as error:
+        return f"The service would not start. {error}"
+    others = [name for name in store.names(directory) if name != store.chosen(directory, wanted)]
+    other = f" Another one: {command('service', C3D_MODEL=others[0])}" if others else ""
+    return f"{SERVED} is what the service serves.{other}"
+
+
+def _line(card: Card) -> str:
+    """A model in one line, for what has just been made."""
+    classes = f"{card.num_classes} classes" if card.num_classes else "descriptors only"
+    return f"{card.name} ({classes}, {card.preprocessing}, mean {card.mean}, from {card.form} {card.source})"
+
+
+def summary(num_classes: int = c3d.NUM_CLASSES, pool5: c3d.Pool5 = "caffe") -> list[str]:
+    """The layers of the network, in the order of the paper's figure 3: what each does, its output's shape, its parameters."""
+    shapes = c3d.weight_shapes(num_classes)
+    layers = [layer for layer in c3d.layers(pool5) if layer.kind != "softmax" or num_classes]
+    rows = [("LAYER", "WHAT IT DOES", "OUTPUT", "PARAMETERS"), ("clip", "input, BGR", _shape(c3d.CLIP_SHAPE), "")]
+    total = 0
+    for layer in layers:
+        parameters = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(f"{layer.name}/"))
+        output = (num_classes,) if layer.kind == "softmax" else layer.output
+        rows.append((layer.name, _does(layer, num_classes), _shape(output), f"{parameters:,}" if parameters else ""))
+        total += parameters
+    lines = _columns([(*row[:3], row[3].rjust(11)) for row in rows])
+    return [*lines, f"{total:,} parameters in float32: {size(4 * total)}"]
+
+
+def _does(layer: c3d.Layer, num_classes: int) -> str:
+    argument: Any = layer.argument
+    match layer.kind:
+        case "conv":
+            return f"3x3x3 convolution, {argument} filters, ReLU"
+        case "pool":
+            return f"max pooling {_shape(argument)}"
+        case "pad":
+            return "zeros: " + ", ".join(
+                f"{before}+{after} {axis}" for axis, (before, after) in zip(("frames", "rows", "columns"), argument, strict=True)
+            )
+        case "flatten":
+            return "row, column, channel in one row"
+        case "dense":
+            return f"fully connected, {argument} outputs, ReLU"
+        case _:
+            return f"fully connected, {num_classes} classes, softmax"
+
+
+def _shape(numbers: Iterable[int]) -> str:
+    return "x".join(map(str, numbers))
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":

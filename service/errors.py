@@ -13,6 +13,8 @@ from enum import Flag, auto
 from types import MappingProxyType
 from typing import Any, Self
 
+from model_store.wording import did_you_mean
+
 
 class At(Flag):
     """The requests that an error can end."""
@@ -267,11 +269,19 @@ def printable(text: str, length: int = 64) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:length])
 
 
-def invalid_option(found: Iterable[Any]) -> InvalidOption:
-    """What pydantic found wrong, in one sentence for each option."""
-    sentences = []
-    for each in found:
-        name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
-        reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
-        sentences.append(f"{printable(name)}: {reason}.")
-    return InvalidOption(" ".join(sentences))
+def invalid_option(found: Iterable[Any], known: Iterable[str]) -> InvalidOption:
+    """What pydantic found wrong, in one sentence for each option. ``known`` are the options that there are."""
+    return InvalidOption(" ".join(_about_option(each, known) for each in found))
+
+
+def _about_option(found: Any, known: Iterable[str]) -> str:
+    name = next((part for part in found["loc"] if isinstance(part, str) and part not in {"query", "body"}), "")
+    if found["type"] == "extra_forbidden":
+        meant = did_you_mean(name[:64], known, quote="")
+        return f"There is no option {printable(name)}.{f' {meant}' if meant else ''}"
+    reason: str = found["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    if not name:
+        return f"{reason}."
+    if reason.startswith("Input should be "):
+        return f"{name} must be {reason.removeprefix('Input should be ')}."
+    return f"{name}: {reason}."

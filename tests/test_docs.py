@@ -24,7 +24,10 @@ from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
 from service.answers.answer import ClassifyAnswer
+from service.errors import BY_CODE
+from service.lifecycle.readiness import STAND_IN_WARNING
 from service.options import ClassifyOptions, FeaturesOptions
+from service.video.messages import WARNINGS
 from tests.conftest import ROOT
 from tests.support.fakes import fake_outputs
 from tests.support.http_helpers import fake_app
@@ -174,24 +177,18 @@ def test_generated_tables_are_as_the_code_has_them(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == generate.filled(page)
 
 
-def test_options_are_those_of_the_endpoints() -> None:
+def test_every_code_option_and_setting_has_one_row_and_no_more() -> None:
+    """What the generated tables hold is what the code knows, by another way."""
     table = section("http-api", "A video in")
-    listed = dict(re.findall(r"^\| `(\w+)` \| ?`?(\w*)`? ?\|", table, flags=re.MULTILINE))
-    fields = ClassifyOptions.model_fields | FeaturesOptions.model_fields
-    assert listed == {
-        name: ""
-        if field.default in ([], None)
-        else f"{field.default:g}"
-        if isinstance(field.default, float)
-        else str(field.default)
-        for name, field in fields.items()
-    }
+    named = [name.partition("`")[0] for name in rows(table)]
+    assert set(named) - {"option", "---"} == set(ClassifyOptions.model_fields) | set(FeaturesOptions.model_fields)
+    assert rows(section("http-api", "Errors")).keys() - {"code", "---"} == BY_CODE.keys()
+    assert rows(section("http-api", "Warnings")).keys() - {"code", "---"} == WARNINGS.keys()
 
 
-def test_warnings_are_all_listed() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
-    raised = set(re.findall(r'VideoWarning\(\s*"(\w+)"', source))
-    assert rows(section("http-api", "Warnings")).keys() - {"code", "---"} == raised
+def test_the_warning_in_the_examples_is_the_one_that_answers_have() -> None:
+    [part] = blocks("json", ROOT / "README.md")
+    assert json.loads(part)["warnings"] == [STAND_IN_WARNING._asdict()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

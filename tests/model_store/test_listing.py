@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from model_store import c3d, listing, store
+from model_store import __main__ as listing
+from model_store import c3d, store
 from tests.support import store_fakes
 
 
 def table(directory: Path, wanted: str = "") -> list[str]:
-    return listing.table(listing.rows(directory, wanted), directory, wanted)
+    return listing.table(listing.models(directory, wanted), directory, wanted)
 
 
 def marked(directory: Path, wanted: str = "") -> list[str]:
-    return [row["name"] for row in listing.rows(directory, wanted) if row["served"]]
+    return [row["name"] for row in listing.models(directory, wanted) if row["served"]]
 
 
 def test_an_empty_store_says_what_fills_it(tmp_path: Path) -> None:

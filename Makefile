@@ -73,13 +73,16 @@ pull stand-in list summary: install
 	@$(BIN)/python -m model_store $@ $(OPTIONS)
 
 # make import FILE=weights.h5 [OPTIONS="--name mine --mean mean.npy"]
-import: install
+import:
 	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; exit 2)
+	@[ -f "$(FILE)" ] || { echo "There is no file $(FILE)." >&2; exit 2; }
+	@$(MAKE) --no-print-directory install
 	@$(BIN)/python -m model_store import "$(FILE)" $(OPTIONS)
 
 # make calibrate VIDEOS="a.mp4 b.mp4" [OPTIONS="--max-drift 0.2"], for C3D_PRECISION=int8
 calibrate:
 	@$(if $(filter command environment,$(origin VIDEOS)),,echo 'Which videos? make calibrate VIDEOS="a.mp4 b.mp4"' >&2; exit 2)
+	@for video in $(VIDEOS); do [ -f "$$video" ] || { echo "There is no file $$video." >&2; exit 2; }; done
 	@$(MAKE) --no-print-directory weights REQUIREMENTS=requirements-openvino.txt
 	@$(BIN)/python -m service calibrate $(VIDEOS) $(OPTIONS)
 
@@ -88,9 +91,9 @@ verify: weights
 
 example: verify
 
-# A video to try the service with: a ball that flies through a picture, 4 s of it.
+# A video to try the service with: a ball that flies through a picture. make sample [OPTIONS="FILE --seconds 12"]
 sample: install
-	@$(BIN)/python -m service sample
+	@$(BIN)/python -m service sample $(OPTIONS)
 
 # The tables of docs/ that the code knows.
 docs: install

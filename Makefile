@@ -26,7 +26,7 @@ PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % 
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample docs test check format lock bench bench-long licences \
+.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample settings docs test check format lock bench bench-long licences \
   audit build up down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
@@ -94,6 +94,10 @@ example: verify
 # A video to try the service with: a ball that flies through a picture. make sample [OPTIONS="FILE --seconds 12"]
 sample: install
 	@$(BIN)/python -m service sample $(OPTIONS)
+
+# All settings, with * at what you have changed.
+settings: install
+	@$(BIN)/python -m service --settings
 
 # The tables of docs/ that the code knows.
 docs: install

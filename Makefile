@@ -26,7 +26,7 @@ PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % 
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample docs test check format lock bench bench-long licences \
+.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample settings docs test check format lock bench bench-long licences \
   audit build up down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
@@ -73,13 +73,16 @@ pull stand-in list summary: install
 	@$(BIN)/python -m model_store $@ $(OPTIONS)
 
 # make import FILE=weights.h5 [OPTIONS="--name mine --mean mean.npy"]
-import: install
+import:
 	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; exit 2)
+	@[ -f "$(FILE)" ] || { echo "There is no file $(FILE)." >&2; exit 2; }
+	@$(MAKE) --no-print-directory install
 	@$(BIN)/python -m model_store import "$(FILE)" $(OPTIONS)
 
 # make calibrate VIDEOS="a.mp4 b.mp4" [OPTIONS="--max-drift 0.2"], for C3D_PRECISION=int8
 calibrate:
 	@$(if $(filter command environment,$(origin VIDEOS)),,echo 'Which videos? make calibrate VIDEOS="a.mp4 b.mp4"' >&2; exit 2)
+	@for video in $(VIDEOS); do [ -f "$$video" ] || { echo "There is no file $$video." >&2; exit 2; }; done
 	@$(MAKE) --no-print-directory weights REQUIREMENTS=requirements-openvino.txt
 	@$(BIN)/python -m service calibrate $(VIDEOS) $(OPTIONS)
 
@@ -88,9 +91,13 @@ verify: weights
 
 example: verify
 
-# A video to try the service with: a ball that flies through a picture, 4 s of it.
+# A video to try the service with: a ball that flies through a picture. make sample [OPTIONS="FILE --seconds 12"]
 sample: install
-	@$(BIN)/python -m service sample
+	@$(BIN)/python -m service sample $(OPTIONS)
+
+# All settings, with * at what you have changed.
+settings: install
+	@$(BIN)/python -m service --settings
 
 # The tables of docs/ that the code knows.
 docs: install

@@ -71,9 +71,8 @@ def _serve(settings: Settings) -> int:
         log.warning("%s", about_unknown(name))
     status = serve(settings, started=STARTED)
     logging.shutdown()
-    if loading.is_running():  # stopped while it loads: the thread is inside TensorFlow, and the interpreter would wait for it
-        os._exit(status)
-    return status
+    # Everything of ours is closed. The interpreter would take seconds to take TensorFlow apart, or to wait while it loads.
+    os._exit(status)
 
 
 if __name__ == "__main__":

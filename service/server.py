@@ -47,10 +47,10 @@ class Server(uvicorn.Server):
         delay_s = self._drain_delay_s if sig == signal.SIGTERM and self._readiness.is_ready() else 0
         self._readiness.drain()
         if delay_s:
-            log.info("draining: /readyz is 503, requests are served for %g s more", delay_s)
+            log.info("draining: /readyz answers 503; requests are still served for %g s", delay_s)
             asyncio.get_running_loop().call_later(delay_s, super().handle_exit, sig, frame)
         else:
-            log.info("stopping: what runs may finish")
+            log.info("stopping: running requests may finish")
             super().handle_exit(sig, frame)
 
 

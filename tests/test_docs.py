@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import re
 import shlex
@@ -32,7 +33,7 @@ from tests.conftest import ROOT
 from tests.support.fakes import fake_outputs
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
-from tests.support.pages import PAGES, blocks, rows, section
+from tests.support.pages import PAGES, blocks, page, rows, section
 
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
 PROSE = "".join(path.read_text(encoding="utf-8") for path in PAGES)
@@ -145,14 +146,43 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
     }
 
 
-def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = [shlex.split(command)[1:] for command in COMMANDS if command.startswith(".venv/bin/python")]
-    mains = {"model_store": model_store_main, "service": service_main}
-    for _, package, command in {tuple(words[:3]) for words in wanted}:
+PYTHON_COMMANDS = [command for command in COMMANDS if command.startswith(".venv/bin/python -m ")]
+MAINS = {"model_store": model_store_main, "service": service_main}
+
+
+@pytest.mark.parametrize("command", PYTHON_COMMANDS)
+def test_python_commands_are_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, module, *words = shlex.split(command)
+    if module in MAINS:
         with pytest.raises(SystemExit) as ended:
-            mains[package]([command, "--help"])
+            MAINS[module]([words[0], "--help"])
         assert ended.value.code == 0
+        assert words[0] in capsys.readouterr().out
+    else:
+        assert importlib.util.find_spec(module)
+        assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if " python -m " in command and command.startswith("docker")]
+)
+def test_commands_in_containers_are_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(command.partition(">")[0])
+    module, *words = words[words.index("-m") + 1 :]
+    with pytest.raises(SystemExit) as ended:
+        MAINS[module]([words[0], "--help"])
+    assert ended.value.code == 0
     assert capsys.readouterr().out
+
+
+def test_no_page_prints_a_command_that_is_not_found() -> None:
+    """`python` is nobody's command in a checkout: its interpreter lies in .venv, and make knows it."""
+    assert re.findall(r"`python3? -m [^`]*`", PROSE) == []
+
+
+def test_metrics_are_those_of_the_service() -> None:
+    known = {name for name in re.findall(r'"(c3d_\w+)"', (ROOT / "service" / "http" / "metrics.py").read_text(encoding="utf-8"))}
+    assert set(re.findall(r"`(c3d_\w+)`", page("operate"))) <= known
 
 
 def test_the_answer_is_a_real_one() -> None:

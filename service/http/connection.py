@@ -89,7 +89,7 @@ class Connection(H11Protocol):
         if left < before:
             self._write_timer = self.loop.call_later(self.idle_s, self._watch_writing, left)
             return
-        log.info("a client took nothing of its answer for %g s; its connection is ended", self.idle_s)
+        log.info("a client read nothing of its answer for %g s; its connection was closed", self.idle_s)
         self.transport.abort()
 
     def _num_untaken(self) -> int:

@@ -106,6 +106,6 @@ async def _on_http(request: Request, error: Exception) -> Response:
         only = "The only model is c3d, in version 1. " if request.state.record.is_v2() else ""
         ours = errors.NotFound(f"There is nothing at this path. {only}See /docs for what there is.")
     if error.status_code == 405:
-        ours = errors.MethodNotAllowed(f"This path does not take {request.method}. See /docs for what it takes.")
+        ours = errors.MethodNotAllowed(f"This path does not accept {request.method}. See /docs for what it accepts.")
     ours.headers = dict(error.headers or {})
     return problem(ours, request.state.record)

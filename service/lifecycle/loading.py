@@ -29,7 +29,6 @@ from service.video.pool import DecoderPool
 
 log = logging.getLogger(__name__)
 
-THREAD = "load"  # the thread's name
 REFUSALS = (StoreError, errors.PrecisionUnavailable, errors.DeviceUnavailable, ImportError)  # each says what to do
 
 
@@ -81,11 +80,6 @@ def refusals(settings: Settings) -> list[str]:
     return found
 
 
-def is_running() -> bool:
-    """Whether a thread of this process is still loading the network."""
-    return any(thread.name == THREAD for thread in threading.enumerate())
-
-
 def _load_quietly(load: LoadNetwork, settings: Settings, progress: Progress) -> LoadedNetwork:
     with native_output.collected():
         return load(settings, progress)
@@ -108,7 +102,7 @@ def _in_thread(work: Callable[[], Any]) -> Awaitable[Any]:
         with suppress(RuntimeError):  # the loop is closed: the process ends
             loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    threading.Thread(target=run, name="load", daemon=True).start()
     return future
 
 

@@ -157,7 +157,7 @@ class Readiness:
     def check_alive(self) -> None:
         """Raises WorkerDown where only a new process would help."""
         if self._given_up:
-            raise WorkerDown("The worker that runs the network is lost. The process is about to end.")
+            raise WorkerDown("The worker that runs the network has stopped. This instance is about to exit: ask another one.")
 
     def warming(self, share: float) -> None:
         """Say how much of the warm-up is done, 0..1."""

@@ -115,7 +115,7 @@ def _parsed(text: memoryview) -> InferRequest:
     try:
         return InferRequest.model_validate(orjson.loads(text))
     except orjson.JSONDecodeError as error:
-        raise MalformedRequest("The body does not begin with JSON, or not with as much as its header says.") from error
+        raise MalformedRequest("The body does not begin with JSON of the length that its header gives.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"])) or "the JSON"  # out here: that error keeps all of the JSON
@@ -128,7 +128,7 @@ def _flat(tensor: InputTensor) -> bytes:
     nested = isinstance(tensor.data, list) and tensor.data and isinstance(tensor.data[0], list)
     for size in tensor.shape if nested else [math.prod(tensor.shape)]:
         if not all(type(each) is list and len(each) == size for each in level):
-            raise MalformedRequest("The data is not nested as the shape says, or does not have as many numbers.")
+            raise MalformedRequest("The data does not have the nesting, or not the number of values, that the shape gives.")
         level = list(chain.from_iterable(level))
     with suppress(TypeError, ValueError):
         return bytes(level)

@@ -207,7 +207,7 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
 
 def _check_size(num_json_bytes: int, limit: int) -> None:
     if num_json_bytes > limit:
-        raise AnswerTooLarge(f"The answer's JSON would be over {limit} bytes. Ask for the outputs as binary data.")
+        raise AnswerTooLarge(f"The answer is over {limit} bytes as JSON. Ask for the outputs as binary data.")
 
 
 async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:

@@ -205,7 +205,7 @@ class _Reader:
             if enough or self._past_the_end():
                 break
         if info is None:
-            raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
+            raise UndecodableVideo("No frame of this video can be decoded: it is damaged, encrypted or cut off.")
         if block:
             yield _block(block)
         yield self._end(whole=not enough and not self._past_the_end())

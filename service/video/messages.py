@@ -123,7 +123,7 @@ class VideoInfo:
         low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
         if self.fps and not low <= self.fps <= high:
             yield VideoWarning(
-                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30."
+                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network was trained on about 25 to 30."
             )
 
 

@@ -72,7 +72,8 @@ class Worker:
             self._fail(error, error.__cause__)
         except MemoryError as error:
             self._fail(
-                DecoderFailed("Decoding the file takes more memory than it may have. Send a smaller or a repaired one."), error
+                DecoderFailed("Decoding the file needs more memory than a decoder may use. Send a smaller or a repaired file."),
+                error,
             )
         except Exception as error:  # noqa: BLE001 (whatever a file does to the libraries is that file's failure)
             self._fail(DecoderFailed("The decoder failed on this file. It is probably damaged: repair or convert it."), error)

@@ -181,7 +181,7 @@ def test_no_page_prints_a_command_that_is_not_found() -> None:
 
 
 def test_metrics_are_those_of_the_service() -> None:
-    known = {name for name in re.findall(r'"(c3d_\w+)"', (ROOT / "service" / "http" / "metrics.py").read_text(encoding="utf-8"))}
+    known = set(re.findall(r'"(c3d_\w+)"', (ROOT / "service" / "http" / "metrics.py").read_text(encoding="utf-8")))
     assert set(re.findall(r"`(c3d_\w+)`", page("operate"))) <= known
 
 

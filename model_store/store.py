@@ -43,7 +43,7 @@ NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in
 
 
 class NoRoom(StoreError):
-    """The disk is too full: nothing else that could be tried would help."""
+    """The disk is too full: trying another source would not help."""
 
 
 class Model:

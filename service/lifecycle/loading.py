@@ -1,4 +1,4 @@
-"""From settings to a network that is loaded, warm, proven and at work; or to the reason why there is none."""
+"""From settings to a network that is loaded, warm, proven and running; or to the reason why it cannot be."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ STAND_IN_WARNING = VideoWarning(
 
 
 class ModelOut(TypedDict):
-    """What computed the answer. With the same bytes and this block the numbers can be had again."""
+    """What computed the answer. The same bytes and the same block give the same numbers again."""
 
     name: Annotated[str, Field(description="Of the model in the store.", examples=["sports1m"])]
     weights: Annotated[str, Field(description="`sports1m`, `stand-in` (random numbers), or another name.", examples=["sports1m"])]

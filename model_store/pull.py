@@ -41,7 +41,8 @@ class Puller:
         if numbers is not None:
             return importer.Mean(numbers, importer.mean_name(name, preset.channel_order))
         sources = self._manifest.means[name]
-        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path), name))
+        order = preset.channel_order
+        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path, order), name))
 
     def labels(self, classes: int = c3d.NUM_CLASSES) -> importer.Labels:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
@@ -54,7 +55,7 @@ class Puller:
     def model(self, preprocessing: Preprocessing, only: str = "") -> store.Model:
         """Fetch all and write the Sports-1M model; ``only`` names the one source of weights to try.
 
-        Raises StoreError where something cannot be had: before the weights, if it is not they; OSError.
+        Raises StoreError where a file cannot be downloaded (mean and labels come first); OSError.
         """
         sources = [s for s in self._manifest.weights if s.name == only or not (only or s.only_when_asked)]
         if not sources:

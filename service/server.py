@@ -27,7 +27,7 @@ BACKLOG = 2048  # connections that wait to be accepted, as uvicorn has it
 
 
 class Server(uvicorn.Server):
-    """Drains: told to stop, it first says so on /readyz and goes on serving, then takes no more and lets what runs finish."""
+    """Drains before it stops: /readyz says so, the service goes on for a while, then takes no more and finishes what runs."""
 
     def __init__(self, config: uvicorn.Config, drain_delay_s: float, readiness: Readiness) -> None:
         super().__init__(config)
@@ -97,7 +97,7 @@ def serve(
         timeout_keep_alive=settings.keep_alive_s,
     )
     server = Server(config, settings.drain_delay_s, app.state.readiness)
-    # uvicorn takes signals while it runs, and raises them again behind that: then they end nothing any more.
+    # uvicorn handles signals while it runs, and raises them again afterwards: then they must not end the process again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     log.info("running on %s", url)

@@ -90,4 +90,5 @@ def _calibrate(settings: Settings, name: str, videos: list[Path], max_drift: flo
     with store.hold(settings.model_store, _say):
         made = calibrate.calibrate(store.open_model(settings.model_store, name), videos, max_drift, _say)
     print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
-    print(f"Serve it: {command('service', C3D_ENGINE='openvino', C3D_PRECISION='int8')}")
+    serve = command("service", C3D_ENGINE="openvino", C3D_PRECISION="int8")
+    print(f"Serve it: {serve}{' REQUIREMENTS=requirements-openvino.txt' if serve.endswith('make serve') else ''}")

@@ -1,9 +1,8 @@
-"""From settings to a network that is loaded, warm, proven and at work; or to the reason why there is none."""
+"""From settings to a network that is loaded, warm, proven and running; or to the reason why it cannot be."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.inference.build import CPU_ENGINES, LoadedNetwork, build
+from service.inference.build import CPU_ENGINES, LoadedNetwork, build, unavailable
 from service.inference.network import Progress
 from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
@@ -64,8 +63,8 @@ def refusals(settings: Settings) -> list[str]:
             found.append(f"C3D_MODEL: {error}")
     except StoreError as error:
         found.append(f"C3D_MODEL: {error}")
-    if importlib.util.find_spec(settings.engine) is None:  # an engine is called as what it imports
-        found.append(f"C3D_ENGINE: {settings.engine} is not installed here. docs/engines.md says how to install it.")
+    if why := unavailable(settings.engine):
+        found.append(f"C3D_ENGINE: {why}. docs/engines.md says how to install it.")
     if settings.engine in CPU_ENGINES and settings.device == "gpu":
         found.append(f"C3D_DEVICE: {settings.engine} runs on the CPU. Use C3D_DEVICE=auto, or C3D_ENGINE=tensorflow.")
     if settings.precision == "int8" and settings.engine != "openvino":

@@ -23,7 +23,7 @@ STAND_IN_WARNING = VideoWarning(
 
 
 class ModelOut(TypedDict):
-    """What computed the answer. With the same bytes and this block the numbers can be had again."""
+    """What computed the answer. The same bytes and the same block give the same numbers again."""
 
     name: Annotated[str, Field(description="Of the model in the store.", examples=["sports1m"])]
     weights: Annotated[str, Field(description="`sports1m`, `stand-in` (random numbers), or another name.", examples=["sports1m"])]
@@ -44,6 +44,13 @@ class ModelOut(TypedDict):
         int, Field(description="Row where the crop of 112x112 starts; central where the aspect is kept.", examples=[8])
     ]
     crop_left: Annotated[int, Field(description="Column where the crop starts, likewise.", examples=[29])]
+    long_side: Annotated[
+        str,
+        Field(
+            description="Where the aspect is kept: the other side is `rounded`, or the `next` whole number above.",
+            examples=["rounded"],
+        ),
+    ]
     color_tags: Annotated[
         str, Field(description="`honour` a file's colour matrix, or `ignore` it: BT.601 always.", examples=["honour"])
     ]
@@ -72,6 +79,7 @@ def model_out(card: Card, precision: str, backend: str) -> ModelOut:
         "frame_columns": card.frame_columns,
         "crop_top": card.crop_top,
         "crop_left": card.crop_left,
+        "long_side": card.long_side,
         "color_tags": card.color_tags,
         "channel_order": card.channel_order,
         "scale": card.scale,

@@ -34,7 +34,7 @@ def test_a_directory_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pyt
 def test_a_longer_one_is_enough_to_calibrate_on(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     assert main(["sample", str(path), "--seconds", "12"]) == 0
-    assert len(list(clips_of(path, ReadOptions(), stride=16))) == 18
+    assert len(list(clips_of(path, ReadOptions(clip_stride=16)))) == 18
 
 
 def test_it_can_be_written_to_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

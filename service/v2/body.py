@@ -128,7 +128,7 @@ def _flat(tensor: InputTensor) -> bytes:
     nested = isinstance(tensor.data, list) and tensor.data and isinstance(tensor.data[0], list)
     for size in tensor.shape if nested else [math.prod(tensor.shape)]:
         if not all(type(each) is list and len(each) == size for each in level):
-            raise MalformedRequest("The data does not have the nesting, or not the number of values, that the shape gives.")
+            raise MalformedRequest("The data is not nested as the shape says, or has another number of values.")
         level = list(chain.from_iterable(level))
     with suppress(TypeError, ValueError):
         return bytes(level)

@@ -205,7 +205,7 @@ def test_data_nested_otherwise_is_refused() -> None:
     begun, _, _ = text.rpartition(b"[")  # of the last pixel
     for pixel in ("[0,1]", "[0,1,2,3]", "5", '"abc"', "null", "[[0],[1],[2]]", "{}"):
         with pytest.raises(MalformedRequest, match=r"nested|whole numbers"):
-            read(bodied(begun, pixel.encode(), b"]]]]}]}"), None, OUTPUTS)
+            read_large(bodied(begun, pixel.encode(), b"]]]]}]}"), None, OUTPUTS)
     refusal(in_json(CLIPS[:1], 2), None)
 
 

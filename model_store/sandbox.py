@@ -16,7 +16,7 @@ import struct
 from typing import NamedTuple
 
 # prctl(2) and seccomp(2): linux/prctl.h, linux/seccomp.h
-PR_SET_NO_NEW_PRIVS = 38
+PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
 # Landlock's system calls have these numbers on every architecture: linux/landlock.h
@@ -68,10 +68,23 @@ class Sandbox(NamedTuple):
     landlock: int
     seccomp: bool
 
+    def __str__(self) -> str:
+        """`landlock 7, seccomp`, or `none`."""
+        parts = [f"landlock {self.landlock}"] * (self.landlock > 0) + ["seccomp"] * self.seccomp
+        return ", ".join(parts) or "none"
+
     @property
     def is_whole(self) -> bool:
         """Whether both parts are there."""
         return self.landlock > 0 and self.seccomp
+
+
+NONE = Sandbox(0, seccomp=False)
+
+
+def hide() -> None:
+    """Let no other process of this user, unless it has the right to trace all, read this one's memory or environment."""
+    _check(_libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
 def available() -> Sandbox:

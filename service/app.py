@@ -56,7 +56,7 @@ def create_app(
     on_refusal: Callable[[str], None] = log.error,
     on_ready: Callable[[Serving], None] = lambda serving: None,
     *,
-    decoder_pool: Callable[[int], DecoderPool] = DecoderPool,
+    decoder_pool: Callable[[int], DecoderPool] | None = None,
     worker_timeout_s: float = WORKER_TIMEOUT_S,
 ) -> FastAPI:
     """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here.
@@ -71,7 +71,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        decoder = decoder_pool(settings.max_decoders)
+        make_pool = decoder_pool or partial(DecoderPool, sandboxed=settings.sandbox != "off")
+        decoder = make_pool(settings.max_decoders)
         metrics.watch(
             waiting_clips=lambda: readiness.queue().waiting_clips,
             worker_up=readiness.is_ready,

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from service.errors import BY_CODE
 from service.http.endpoints import INFERENCE, OTHER
+from service.http.log_writer import num_dropped
 from service.http.request_log import STAGES
 
 OK, CLIENT_LEFT = "ok", "client_left"  # beside the codes of errors
@@ -152,6 +153,10 @@ class Metrics:
         """What serves: MODEL_LABELS are taken from an answer's ``model`` block, and nothing else."""
         self._state.model = {name: str(model.get(name, ""))[:MAX_LABEL_LENGTH] for name in MODEL_LABELS}
 
+    def decoders_confined(self, is_whole: bool) -> None:  # noqa: FBT001 (it is all that is said)
+        """Say whether decoders are locked in by all that the service knows."""
+        self._state.is_sandboxed = is_whole
+
     def exposition(self) -> tuple[bytes, str]:
         """All of it as Prometheus scrapes it: the body, and its content type. Takes milliseconds."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
@@ -170,6 +175,7 @@ class _State(Collector):
     def __init__(self) -> None:
         self.watched: _Watched | None = None
         self.model: dict[str, str] | None = None
+        self.is_sandboxed: bool | None = None
 
     def collect(self) -> Iterator[Metric]:
         """The state now."""
@@ -181,6 +187,10 @@ class _State(Collector):
             yield GaugeMetricFamily("c3d_decoders", "Decoder processes, idle ones included.", self.watched.decoders())
             text = "Decoder processes that failed and were replaced."
             yield CounterMetricFamily("c3d_decoder_restarts_total", text, self.watched.decoder_restarts())
+        if self.is_sandboxed is not None:
+            text = "1 where decoders are locked in by Landlock and a seccomp filter, else 0."
+            yield GaugeMetricFamily("c3d_decoders_sandboxed", text, float(self.is_sandboxed))
+        yield CounterMetricFamily("c3d_log_lines_dropped_total", "Lines of the log that nobody read in time.", num_dropped())
 
 
 def _one_of(known: Mapping[str, object], name: str) -> str:

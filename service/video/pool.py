@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from model_store.sandbox import NONE, available
 from service.video.messages import ReadOptions
 from service.video.process import Decoded, DecoderProcess
 
@@ -43,6 +44,7 @@ class DecoderPool:
     ) -> None:
         self._kept, self._most = min(kept, most), most
         self._start = partial(DecoderProcess.start, address_space_bytes, timeout_s, sandboxed=sandboxed)
+        self.sandbox = available() if sandboxed else NONE  # what the processes are locked in by
         self._idle: list[DecoderProcess] = []
         self._count = 0  # of processes, idle or not
         self._waiting = 0  # videos that wait for one

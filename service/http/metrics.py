@@ -189,7 +189,7 @@ class _State(Collector):
             yield CounterMetricFamily("c3d_decoder_restarts_total", text, self.watched.decoder_restarts())
         if self.is_sandboxed is not None:
             text = "1 where decoders are locked in by Landlock and a seccomp filter, else 0."
-            yield GaugeMetricFamily("c3d_decoders_sandboxed", text, float(self.is_sandboxed))
+            yield GaugeMetricFamily("c3d_sandbox_up", text, float(self.is_sandboxed))
         yield CounterMetricFamily("c3d_log_lines_dropped_total", "Lines of the log that nobody read in time.", num_dropped())
 
 

@@ -46,6 +46,7 @@ def busy() -> Metrics:
     metrics = Metrics()
     watch(metrics)
     metrics.model_loaded(MODEL)
+    metrics.decoders_confined(is_whole=True)
     metrics.request_began("/classify")
     metrics.request_ended("/classify", "ok", 0.3, dict.fromkeys(STAGES, 0.1))
     metrics.refused("overloaded")
@@ -83,6 +84,8 @@ def test_all_that_the_house_promises_is_there() -> None:
         "c3d_worker_up": "gauge",
         "c3d_decoders": "gauge",
         "c3d_decoder_restarts": "counter",
+        "c3d_sandbox_up": "gauge",
+        "c3d_log_lines_dropped": "counter",
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from model_store.sandbox import NONE
 from model_store.tensors import ModelMissing, StoreError
 from service.errors import DeviceUnavailable, KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.http.metrics import Metrics
@@ -19,6 +20,8 @@ from tests.support.fakes import FakeNetwork
 
 class NoDecoder:
     """A pool without processes."""
+
+    sandbox = NONE
 
     async def start(self) -> None:
         """Nothing to start."""

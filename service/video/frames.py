@@ -136,7 +136,8 @@ def check_length(num_frames: int, start_sec: float, end_sec: float, options: Rea
     """Raises VideoTooLong where so many frames, the last of which lasts from start to end, are over a limit."""
     if start_sec > options.max_video_s:
         raise VideoTooLong(f"By its timestamps the video is longer than {options.max_video_s:g} s. Send a part of it.")
-    if num_frames > FPS_GRACE and num_frames > options.max_fps * end_sec:
+    # One frame more may be there: timestamps are rounded, to a millisecond in Matroska.
+    if num_frames > FPS_GRACE and num_frames > options.max_fps * end_sec + 1:
         raise VideoTooLong(f"The video has more than {options.max_fps:g} frames/s, and goes on so for {num_frames} frames.")
 
 

@@ -62,7 +62,7 @@ class Supervisor:
         self._on_death(reason)
 
     async def _confirmed(self) -> str | None:
-        """What only a new process helps against. A worker that seems stuck is looked at twice: `docker pause` stops all but clocks."""
+        """What only a new process helps against. A stuck worker is looked at twice: `docker pause` stops all but clocks."""
         reason = self._verdict()
         if reason is None or not self._batcher.is_alive():
             return reason

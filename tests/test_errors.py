@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 import re
 
@@ -66,3 +67,19 @@ def test_every_warning_has_its_meaning_and_every_meaning_its_warning() -> None:
     assert warning_codes() == WARNINGS.keys()
     for meaning in WARNINGS.values():
         assert re.fullmatch(r"(`|[A-Z]).+\.", meaning)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [OSError(errno.EMFILE, "x"), BlockingIOError(errno.EAGAIN, "x"), MemoryError(), RuntimeError("can't start new thread")],
+    ids=repr,
+)
+def test_what_the_system_lacks_is_a_state_of_the_service(cause: Exception) -> None:
+    error = errors.unforeseen(cause)
+    assert (error.status, error.code, error.__cause__) == (503, "shortage", cause)
+    assert "Retry-After" in error.headers
+
+
+@pytest.mark.parametrize("cause", [OSError(errno.EIO, "x"), RuntimeError("x"), KeyError("x")], ids=repr)
+def test_anything_else_is_a_fault_of_the_service(cause: Exception) -> None:
+    assert errors.unforeseen(cause).code == "internal"

@@ -39,6 +39,13 @@ class Options(BaseModel):
         allow_inf_nan=False,
         description="Only the part before here, as 12.5: half-open, by the frames' start times.",
     )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=240,
+        allow_inf_nan=False,
+        description="Resample to so many frames a second, as 30, before clips are cut: at each tick the frame shown then.",
+    )
     max_clips: int | None = Field(
         None, ge=1, le=1_000_000, description="At most so many clips, as 32, evenly spaced over the part asked for."
     )

@@ -33,7 +33,6 @@ HOMES = {
     },
     "cv2": {"service/video/picture.py"},
     "python_multipart": {"service/intake/form.py", "service/intake/source.py"},
-    "mimeparse": {"service/options.py"},
     "httpx2": {"service/intake/fetch.py", "service/intake/fetch_policy.py", "model_store/download/web.py"},
     "tqdm": {"model_store/download/progress.py"},
     "httpcore2": {"service/intake/fetch.py"},

@@ -25,6 +25,7 @@ try:
             raise RuntimeError
 except RuntimeError:
     pass
+logging.getLogger().handlers[0].flush()
 os.write(2, b"behind it\\n")
 """
 

@@ -194,7 +194,6 @@ class VideoEnd:
     num_lost_packets: int
     num_damaged_frames: int
     tells_losses: bool = True  # a lost packet would show, by pictures' numbers or by how long frames are said to last
-    )
     matrix_ignored: bool = False  # the colour matrix is one that libswscale has not
     sizes: list[list[int]] = field(default_factory=list)  # width and height of the frames, as far as decoded
     has_late_streams: bool = False

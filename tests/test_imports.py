@@ -102,6 +102,7 @@ def test_no_function_is_long() -> None:
     assert long == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 PAUSE = 3.0  # frames' time between two starts from which on it is a gap, not only a long frame ...
 MAX_PAUSES = 3  # ... unless that happens more often: then it is a variable rate
 VARIABLE_RATE = 1.5  # longest frame over shortest, from which on a video's frame rate is called variable
+USUAL_SHARE = 0.9  # of the frames that last about equally long, from which on the rate is theirs: others are lost or doubled
 SAME_RATE = 0.005  # relative difference up to which the rate in the header is the one that the times show
 
 
@@ -33,9 +34,11 @@ def rhythm_of(starts: NDArray[np.float64], tick_sec: float, rates: Sequence[Frac
     lasted = np.diff(starts)
     if not len(lasted):
         return Rhythm(float(rates[0]) if rates else None, is_variable=False, gaps=[])
-    is_gap = lasted > PAUSE * np.median(lasted)
+    typical = np.median(lasted)
+    is_gap = lasted > PAUSE * typical
     regular = lasted[~is_gap]
-    fps = float(1 / regular.mean())
+    usual = lasted[(lasted > typical / VARIABLE_RATE) & (lasted < typical * VARIABLE_RATE)]
+    fps = float(1 / (usual if len(usual) >= USUAL_SHARE * len(lasted) else regular).mean())
     fps = next((float(rate) for rate in rates if abs(float(rate) / fps - 1) < SAME_RATE + tick_sec * fps / len(regular)), fps)
     shortest, longest = float(regular.min()), float(regular.max())
     is_uneven = longest > VARIABLE_RATE * shortest and longest - shortest > 2 * tick_sec * (1 + 1e-6)  # times are whole ticks

@@ -105,7 +105,7 @@ class _Reader:
             yield _block(self._block, first_in_part)
             self._block = []
         if not self._num_decoded:
-            raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
+            raise UndecodableVideo("No frame of this video can be decoded: it is damaged, encrypted or cut off.")
 
     def _oddities(self) -> dict[str, Any]:
         """The part of VideoEnd that both ways find in the same way."""
@@ -113,6 +113,7 @@ class _Reader:
             "matrix_ignored": self._maker is not None and self._maker.has_unknown_matrix,
             "sizes": [list(size) for size in self._sizes],
             "has_late_streams": self._timeline.has_late_streams,
+            "tells_losses": self._timeline.tells_losses,
         }
 
     def _info(

@@ -43,6 +43,33 @@ class VideoWarning(NamedTuple):
     message: str
 
 
+# What each code means; docs/http-api.md has this table. A test holds it to the warnings that the code makes.
+WARNINGS = {
+    "stand_in_weights": "The weights are random numbers: labels and vectors mean nothing.",
+    "corrupt_frames": "Parts of the file are missing or could not be decoded. The message names the clips that hold "
+    "damaged frames.",
+    "gap": "For a while no frame starts: a still scene of a screen recording, or nothing was recorded. The message names the "
+    "clips that reach over it.",
+    "video_truncated": "The file ends before the duration it claims: it is probably cut off.",
+    "header_frame_count_wrong": "The file claims another number of frames than it holds.",
+    "late_streams": "Other videos begin in the middle of the file, as in joined recordings. Only the first one was read.",
+    "several_streams": "The file holds several videos side by side (lenses, programs). The message says which was read.",
+    "size_changes": "The picture changes its size. Each frame was resized by itself.",
+    "colors_not_converted": "The colours are HDR or of a wide gamut (HLG, PQ, BT.2020, P3). They were taken as they are, without "
+    "tone mapping.",
+    "color_matrix_ignored": "The colour matrix is one that cannot be converted here. The colours were taken as untagged.",
+    "ten_bit_converted": "The video has more than 8 bits a channel. They were converted to 8, which libraries do differently.",
+    "fewer_clips": "`max_clips` asked for more clips than the video gave.",
+    "short_video_padded": "The video has fewer than 16 frames: the last one was repeated to fill a clip.",
+    "tail_frames_dropped": "The last frames fill no clip; `tail=pad` keeps them.",
+    "times_estimated": "The file has no timestamps that can be trusted (AVI with B-frames): times come from the average rate.",
+    "variable_frame_rate": "Frames do not all last equally long; the network was trained on videos of a constant rate.",
+    "fps_outside_training_range": "The network was trained on videos of about 25 to 30 frames/s; this one has another rate. "
+    "`fps=30` resamples it.",
+    "rotated": "The file asks for its picture to be turned or mirrored, and it was.",
+}
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How a file is read, and which part of it: what the model's card, the settings and the request say about that."""
@@ -116,7 +143,7 @@ class VideoInfo:
         if self.rotation or self.mirrored:
             asked = ["to swap left and right"] if self.mirrored else []
             asked += [f"to turn the picture by {self.rotation} degrees counter-clockwise"] if self.rotation else []
-            yield VideoWarning("rotated", f"The file says {' and '.join(asked)}; that was done.")
+            yield VideoWarning("rotated", f"The file asks {' and '.join(asked)}, and that was done.")
         if self.num_streams > 1:
             text = f"The file holds {self.num_streams} videos side by side. Number {self.stream}, counted from 0, was read."
             yield VideoWarning("several_streams", text)
@@ -127,11 +154,11 @@ class VideoInfo:
             )
             yield VideoWarning("colors_not_converted", text)
         if self.ten_bit:
-            text = "The video has more than 8 bits a channel; it was converted to 8, which players and libraries do differently."
+            text = "The video has more than 8 bits a channel. They were converted to 8, which libraries do differently."
             yield VideoWarning("ten_bit_converted", text)
         low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
         if self.fps and not self.resampled_fps and not low <= self.fps <= high:
-            text = f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30. fps=30 resamples it."
+            text = f"The video has {self.fps:.4g} frames/s; the network was trained on about 25 to 30. fps=30 resamples it."
             yield VideoWarning("fps_outside_training_range", text)
 
 
@@ -166,6 +193,7 @@ class VideoEnd:
     times_estimated: bool
     num_lost_packets: int
     num_damaged_frames: int
+    tells_losses: bool = True  # a lost packet would show, by pictures' numbers or by how long frames are said to last
     matrix_ignored: bool = False  # the colour matrix is one that libswscale has not
     sizes: list[list[int]] = field(default_factory=list)  # width and height of the frames, as far as decoded
     has_late_streams: bool = False
@@ -178,10 +206,14 @@ class VideoEnd:
         if self.num_lost_packets or self.num_damaged_frames or self.num_missing:
             yield VideoWarning("corrupt_frames", f"{self._damage()} {_named(damaged_clips, 'They are in')}")
         if self.gaps:
-            gaps = ", ".join(f"{begin:.2f} and {end:.2f} s" for begin, end in self.gaps)
-            is_lossy = self.num_lost_packets or self.num_missing
-            why = "frames are missing there" if is_lossy else "the picture stood still, or nothing was recorded"
-            yield VideoWarning("gap", f"No frame starts between {gaps}: {why}. {_named(gap_clips, 'That is inside')}")
+            yield VideoWarning("gap", f"{self._gaps()} {_named(gap_clips, 'That is inside')}")
+        yield from self._of_pictures(info)
+        yield from self._of_times(info)
+        if info.num_frames_header and self.num_in_file is not None and info.num_frames_header != self.num_in_file:
+            text = f"The header claims {count(info.num_frames_header, 'frame')}; the file holds {self.num_in_file}."
+            yield VideoWarning("header_frame_count_wrong", text)
+
+    def _of_pictures(self, info: VideoInfo) -> Iterator[VideoWarning]:
         if self.matrix_ignored:
             text = f"The colour matrix {info.color_matrix} cannot be converted here; the colours were taken as untagged (BT.601)."
             yield VideoWarning("color_matrix_ignored", text)
@@ -192,18 +224,26 @@ class VideoEnd:
             end = f", and ends at {self.end_sec:.2f} s" if self.whole else ""
             text = f"Other videos begin in the middle of the file. Only the first one was read{end}."
             yield VideoWarning("late_streams", text)
+
+    def _of_times(self, info: VideoInfo) -> Iterator[VideoWarning]:
         if self.times_estimated:
             text = "Timestamps are missing or cannot be trusted; such times come from the average frame rate."
             yield VideoWarning("times_estimated", text)
         if self.variable_frame_rate and not info.resampled_fps:
-            text = "Frames last differently long; the network was trained on videos of a constant rate."
+            text = "Frames do not all last equally long; the network was trained on videos of a constant rate."
             yield VideoWarning("variable_frame_rate", text)
         if self.whole and info.duration_sec and self.end_sec < TRUNCATED_SHARE * info.duration_sec - 1 / c3d.TRAINING_FPS[0]:
             text = f"The file claims {info.duration_sec:.2f} s and ends after {self.end_sec:.2f} s: it is probably cut off."
             yield VideoWarning("video_truncated", text)
-        if info.num_frames_header and self.num_in_file is not None and info.num_frames_header != self.num_in_file:
-            text = f"The header claims {count(info.num_frames_header, 'frame')}; the file holds {self.num_in_file}."
-            yield VideoWarning("header_frame_count_wrong", text)
+
+    def _gaps(self) -> str:
+        gaps = ", ".join(f"{begin:.2f} and {end:.2f} s" for begin, end in self.gaps)
+        why = "the picture stood still, or nothing was recorded"
+        if self.num_lost_packets or self.num_missing:
+            why = "frames are missing there"
+        elif not self.tells_losses:
+            why += ". If packets were lost there, the frames up to the next key frame are wrong"
+        return f"No frame starts between {gaps}: {why}."
 
     def _damage(self) -> str:
         lost = [f"{count(self.num_lost_packets, 'packet')} could not be decoded"] if self.num_lost_packets else []

@@ -63,6 +63,7 @@ class Timeline:
     num_packets: int
     num_hidden: int  # packets that are decoded and not shown
     has_late_streams: bool
+    tells_losses: bool  # a lost packet would show
     num_in_part: int  # frames of the part asked for, estimated
     rhythm: Rhythm
 
@@ -272,6 +273,10 @@ class _Pass:
         self.last = max(self.last, (pts, packet.duration or 0)) if len(self.pts) > 1 else (pts, packet.duration or 0)
         return float((pts - (self.stream.start_time or 0)) * time_base)
 
+    def _tells_losses(self) -> bool:
+        """H.264 numbers its reference pictures, HEVC names them, and an mp4 says how long each frame lasts."""
+        return self.stream.codec_context.codec.canonical_name in {"h264", "hevc"} or self.container.format.name.startswith("mov")
+
     def timeline(self, *, is_whole: bool) -> Timeline:
         """What was found."""
         pts, positions = np.array(self.pts, np.int64), np.array(self.positions, np.int64)
@@ -293,6 +298,7 @@ class _Pass:
             num_packets=self.num_packets,
             num_hidden=self.num_hidden,
             has_late_streams=has_late_streams(self.container),
+            tells_losses=self._tells_losses(),
             num_in_part=self.num_in_part,
             rhythm=rhythm_of(starts, float(time_base), rates),
         )

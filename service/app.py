@@ -33,7 +33,7 @@ from service.settings import VERSION, Settings
 from service.v2 import routes
 from service.v2.schemas import JSON_LENGTH
 from service.video.pool import DecoderPool
-from service.web import docs
+from service.web import docs, page
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ def create_app(
                 await asyncio.wait([working])
                 await decoder.close()
 
-    app = _routes(lifespan)
+    app = _routes(lifespan, settings)
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
     app.state.fetcher = Fetcher(fetch_policy(settings))
@@ -100,7 +100,7 @@ def create_app(
     return app
 
 
-def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
+def _routes(lifespan: Lifespan[FastAPI], settings: Settings) -> FastAPI:
     app = FastAPI(
         title="C3D video inference",
         version=VERSION,
@@ -112,7 +112,8 @@ def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.At.OTHER),
     )
-    for router in (videos.router, routes.router, probes.router, docs.router):
+    pages = (docs.router, page.router) if settings.page == "on" else (docs.router,)
+    for router in (videos.router, routes.router, probes.router, *pages):
         app.include_router(router)
     return app
 

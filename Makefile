@@ -101,6 +101,7 @@ test: check $(TEST_VIDEOS)
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+	$(BIN)/oxlint --quiet --deny-warnings service/web/page tests/web/page
 	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n logical -m "not slow and not docker"

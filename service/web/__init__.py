@@ -1,1 +1,1 @@
-"""The pages of the service: page (the one at /, made of the files in page/) and docs (Swagger UI at /docs)."""
+"""The pages of the service: page (the one at /), docs (Swagger UI at /docs), files (in page/, what both are made of)."""

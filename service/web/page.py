@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
 from service.http.endpoints import PAGE
-
-FILES = files("service.web") / "page"
-IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.mjs";\n', re.MULTILINE)
-EXPORT = re.compile(r"^export ", re.MULTILINE)
+from service.web.files import bundle, text
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,7 +34,7 @@ async def page(request: Request) -> Response:
 @cache
 def built() -> Page:
     """One file, so that it works below any path prefix. A browser runs the script and the style in it, and no others."""
-    style, script = look() + text("page.css"), bundle("main")
+    style, script = text("look.css") + text("page.css"), bundle("main")
     content = text("page.html").replace("{{style}}", style).replace("{{script}}", script).encode()
     policy = (
         f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; connect-src 'self'; img-src data: blob:; "
@@ -53,38 +48,6 @@ def built() -> Page:
         "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
     }
     return Page(content, headers)
-
-
-def look() -> str:
-    """The style that the service's pages share."""
-    return text("look.css")
-
-
-def bundle(module: str) -> str:
-    """A module and all that it imports, each once and before those that need it, as one script.
-
-    The modules import each other by name and have no name twice (tests hold that), so that their imports and the word "export"
-    can simply be left out.
-    """
-    done: dict[str, str] = {}
-
-    def add(name: str) -> None:
-        if name in done:
-            return
-        source = text(f"{name}.mjs")
-        done[name] = ""  # so that a circle ends
-        for each in IMPORT.findall(source):
-            add(each)
-        del done[name]
-        done[name] = EXPORT.sub("", IMPORT.sub("", source))
-
-    add(module)
-    return "".join(done.values())
-
-
-def text(name: str) -> str:
-    """A file of page/."""
-    return (FILES / name).read_text(encoding="utf-8")
 
 
 def _source(content: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.web.page import FILES, IMPORT, bundle
+from service.web.files import FILES, IMPORT, bundle
 from tests.support.http_helpers import fake_app, serving
 
 KEY = "a-key-of-sixteen"
@@ -65,20 +65,25 @@ def test_the_page_can_be_turned_off(tmp_path: Path) -> None:
         assert client.get("/docs").status_code == 200
 
 
-def test_every_module_is_in_the_page_once_and_before_those_that_need_it() -> None:
-    script = bundle("main")
-    begins = {name: script.index((FILES / name).read_text().splitlines()[0] + "\n") for name in MODULES}
-    for name in MODULES:
-        source = (FILES / name).read_text()
-        assert script.count(source.splitlines()[0] + "\n") == 1, name
-        assert [each for each in IMPORT.findall(source) if begins[f"{each}.mjs"] > begins[name]] == [], name
+@pytest.mark.parametrize(("main", "others"), [("main", {"docs.mjs"}), ("docs", None)])
+def test_every_module_is_in_the_page_once_and_before_those_that_need_it(main: str, others: set[str] | None) -> None:
+    script = bundle(main)
+    first_lines = {name: (FILES / name).read_text().splitlines()[0] + "\n" for name in MODULES}
+    begins = {name: script.index(line) for name, line in first_lines.items() if line in script}
+    for name, begin in begins.items():
+        assert script.count(first_lines[name]) == 1, name
+        imported = IMPORT.findall((FILES / name).read_text())
+        assert [each for each in imported if begins[f"{each}.mjs"] > begin] == [], name
+    if others is not None:
+        assert set(MODULES) - begins.keys() == others, "nothing is dead"
 
 
 def test_modules_can_be_joined() -> None:
     """What stands at the top of two modules by one name would be one thing in the page; an unknown import would stay in it."""
     names = [name for module in MODULES for name in DECLARED.findall((FILES / module).read_text())]
     assert sorted({name for name in names if names.count(name) > 1}) == []
-    assert re.findall(r"^\s*(?:import|export)\b.*", bundle("main"), flags=re.MULTILINE) == []
+    for main in ("main", "docs"):
+        assert re.findall(r"^\s*(?:import|export)\b.*", bundle(main), flags=re.MULTILINE) == []
 
 
 @pytest.mark.parametrize("name", MODULES)

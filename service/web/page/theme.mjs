@@ -1,25 +1,29 @@
-// Light, dark, or as the system has it. The page of the API reads the same choice.
+// Light, dark, or as the system has it. The pages share the choice.
 
 import { byId } from "./dom.mjs";
 
 const THEME = "c3d-theme"; // in localStorage
-const isDarkSystem = matchMedia("(prefers-color-scheme: dark)");
+const darkSystem = matchMedia("(prefers-color-scheme: dark)");
 
+/** Whether the page is dark now. */
+export function isDark() {
+  return (document.documentElement.dataset.theme ?? (darkSystem.matches ? "dark" : "light")) === "dark";
+}
+
+/** Take the choice made before, and have the button #theme change it. `onChange` is called whenever the colours change. */
 export function startTheme(onChange) {
+  const root = document.documentElement;
   const chosen = localStorage.getItem(THEME);
-  if (chosen) document.documentElement.dataset.theme = chosen;
-  const button = byId("theme");
-  const isDark = () => (document.documentElement.dataset.theme ?? (isDarkSystem.matches ? "dark" : "light")) === "dark";
-  const label = () => button.setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
-  button.onclick = () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    localStorage.setItem(THEME, document.documentElement.dataset.theme);
-    label();
+  if (chosen) root.dataset.theme = chosen;
+  const dress = () => {
+    byId("theme").setAttribute("aria-label", isDark() ? "Use light colours" : "Use dark colours");
     onChange();
   };
-  isDarkSystem.onchange = () => {
-    label();
-    onChange();
+  byId("theme").onclick = () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    localStorage.setItem(THEME, root.dataset.theme);
+    dress();
   };
-  label();
+  darkSystem.onchange = dress;
+  dress();
 }

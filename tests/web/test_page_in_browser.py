@@ -8,7 +8,7 @@ import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.support.browser import CHROMIUM, chromium, http_server, proxy_below
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
+from tests.support.nginx import NGINX, before
 from tests.support.videos import write_video
 
 pytest.importorskip("playwright.sync_api")
@@ -332,3 +333,40 @@ def test_axe_finds_nothing(browser: Any, tmp_path: Path, film: Path, scheme: str
         page.page.click("#facts-panel summary")
         assert found(page) == []
         assert page.page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out"
+
+
+@pytest.mark.skipif(NGINX is None, reason="no nginx here")
+@pytest.mark.parametrize("prefix", ["", "/video/c3d"])
+def test_behind_nginx_as_it_comes(browser: Any, tmp_path: Path, film: Path, prefix: str) -> None:
+    (tmp_path / "nginx").mkdir()
+    network = HeldNetwork()
+    network.may_run.set()
+    with (
+        live(fake_app(tmp_path, network)) as address,
+        before(address, prefix, tmp_path / "nginx") as url,
+        watching(browser, url) as page,
+    ):
+        network.may_run.clear()
+        page.open(film, state="working")
+        assert page.text("#status").startswith("Clip 0 of 11"), "a line comes through before the next one is there"
+        network.may_run.set()
+        page.wait_for("done")
+        assert page.complaints == []
+        large = tmp_path / "large.mp4"  # over 1 MB, which is all that nginx takes unless told otherwise
+        large.write_bytes(film.read_bytes() + bytes(3_000_000))
+        page.open(large, state="stopped")
+        assert "client_max_body_size" in problem_of(page)
+
+
+@pytest.mark.skipif(NGINX is None, reason="no nginx here")
+def test_a_stopped_service_behind_nginx_is_told(browser: Any, tmp_path: Path, film: Path) -> None:
+    (tmp_path / "nginx").mkdir()
+    with ExitStack() as nginx:
+        with live(fake_app(tmp_path)) as address:
+            url = nginx.enter_context(before(address, "", tmp_path / "nginx"))
+            watched = Watched(browser, url)
+            watched.page.wait_for_function("() => document.getElementById('model').innerText")
+        watched.open(film, state="stopped")
+        assert "The service is down" in problem_of(watched)
+        assert "http_502" in problem_of(watched)
+    watched.context.close()

@@ -71,8 +71,8 @@ export class Comparison {
     const image = context.createImageData(b.rows, a.rows);
     this.matrix.forEach((cosine, index) => image.data.set(colour(high > low ? (cosine - low) / (high - low) : 1), index * 4));
     context.putImageData(image, 0, 0);
-    byId("scale-low").textContent = low.toFixed(2);
-    byId("scale-high").textContent = high.toFixed(2);
+    byId("scale-low").textContent = low.toFixed(3);
+    byId("scale-high").textContent = high.toFixed(3);
   }
 
   #showPairs(isItself) {

@@ -25,16 +25,19 @@ export function save(name, content, type) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // the download may begin later
 }
 
-/** A function that runs `draw` once before the next frame, however often it is called. */
-export function oncePerFrame(draw) {
+/** A function that has `draw` run before the next frame: once, however often it is called, and `restMs` after the last time. */
+export function oncePerFrame(draw, restMs = 0) {
   let isDue = false;
+  let lastMs = -Infinity;
   return () => {
     if (isDue) return;
     isDue = true;
-    requestAnimationFrame(() => {
+    const run = () => {
       isDue = false;
+      lastMs = performance.now();
       draw();
-    });
+    };
+    setTimeout(() => requestAnimationFrame(run), Math.max(0, lastMs + restMs - performance.now()));
   };
 }
 

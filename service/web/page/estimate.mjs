@@ -1,6 +1,8 @@
 // How long it will still take. Honest: measured where something was measured, the service's own speed before that, else nothing.
 
-const WINDOW = 24; // arrivals that the speed is taken from: some batches, so that one slow batch does not throw it
+// What the speed is taken from: long enough that one slow batch does not throw it, short enough to follow a service that fills.
+const WINDOW_MS = 15_000;
+const LEAST = 8; // arrivals, where they come more slowly than that
 
 /** The speed of things that come one after another. Times are in milliseconds, as performance.now() has them. */
 export class Speed {
@@ -10,7 +12,8 @@ export class Speed {
   add(total, nowMs) {
     if (this.#arrivals.at(-1)?.total === total) return;
     this.#arrivals.push({ total, nowMs });
-    if (this.#arrivals.length > WINDOW) this.#arrivals.shift();
+    const isOld = ({ nowMs: cameMs }) => nowMs - cameMs > WINDOW_MS;
+    while (this.#arrivals.length > LEAST && isOld(this.#arrivals[0])) this.#arrivals.shift();
   }
 
   /** Things a second; 0 before two have come. */

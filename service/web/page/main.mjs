@@ -20,6 +20,7 @@ import { middleOf, tileAt } from "./tiles.mjs";
 import { KnownVideos, Video } from "./video.mjs";
 
 const TOP_K = 5; // as the service has it unasked
+const REST_MS = 200; // between two drawings of all: clips can come faster than anybody looks
 
 const known = new KnownVideos();
 const player = new Player(byId("video"), byId("picture"), onTime);
@@ -27,7 +28,7 @@ const strip = new Strip(byId("strip"));
 const timeline = new Timeline({ onSeek: (seconds) => player.seek(seconds), onToggle: () => player.toggle() });
 const segmentList = new SegmentList((segment) => player.seek(middleOf(timeline.tiles[segment.first])));
 const comparison = new Comparison();
-const redraw = oncePerFrame(draw);
+const redraw = oncePerFrame(draw, REST_MS);
 
 let info = null; // the answer of /info
 let current = null; // the Video that is shown

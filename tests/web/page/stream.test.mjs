@@ -21,8 +21,10 @@ test("the speed is that of the latest arrivals", () => {
   assert.equal(speed.perSecond(), 0, "one arrival has no speed");
   speed.add(5, 3000);
   assert.equal(speed.perSecond(), 2);
-  for (let index = 0; index < 60; index += 1) speed.add(6 + index, 3000 + 100 * (index + 1));
+  for (let index = 0; index < 300; index += 1) speed.add(6 + index, 3000 + 100 * (index + 1));
   assert.ok(Math.abs(speed.perSecond() - 10) < 1e-9);
+  for (let index = 0; index < 8; index += 1) speed.add(400 + index, 100_000 + 5000 * index);
+  assert.ok(Math.abs(speed.perSecond() - 0.2) < 1e-9, "a slow one is measured too");
 });
 
 test("the time left is measured, else by the service's own speed, else not known", () => {

@@ -40,4 +40,4 @@ def take(url: str, path: Path = PICTURE, chromium: str | None = shutil.which("ch
 
 if __name__ == "__main__":
     take(sys.argv[1] if len(sys.argv) > 1 else "http://localhost:8000")
-    print(f"Wrote {PICTURE}.")  # noqa: T201
+    print(f"Wrote {PICTURE}.")

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 from service.commands import sample
 
 PICTURE = Path(__file__).parent / "page.png"
-SIZE = {"width": 1180, "height": 860}  # what a README shows without making the text too small to read
+SIZE = {"width": 1180, "height": 930}  # what a README shows without making the text too small to read
 
 
 def take(url: str, path: Path = PICTURE, chromium: str | None = shutil.which("chromium")) -> None:
@@ -32,7 +32,7 @@ def take(url: str, path: Path = PICTURE, chromium: str | None = shutil.which("ch
         for _ in range(4):
             page.keyboard.press("ArrowRight")
         page.wait_for_function("() => !document.getElementById('video').seeking")
-        page.evaluate("document.activeElement.blur()")
+        page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
         page.wait_for_timeout(500)  # the strip of pictures is drawn as the browser finds them
         page.screenshot(path=path)
         browser.close()

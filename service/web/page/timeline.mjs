@@ -97,11 +97,16 @@ export class Timeline {
     context.textBaseline = "top";
     const times = ticks(this.#duration, width);
     const digits = times.some((time) => time % 1) ? 1 : 0;
+    let free = 0; // where the next text may begin
     for (const time of times) {
       const x = Math.round((time / this.#duration) * width);
       const text = clock(time, digits);
+      const textWidth = context.measureText(text).width;
+      const textX = Math.min(x, width - textWidth);
       context.fillRect(Math.min(x, width - 1), 0, 1, 4);
-      context.fillText(text, Math.min(x, width - context.measureText(text).width), 6);
+      if (textX < free) continue;
+      context.fillText(text, textX, 6);
+      free = textX + textWidth + 8;
     }
   }
 

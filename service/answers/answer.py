@@ -178,7 +178,10 @@ class WarningOut(TypedDict):
     """Something the answer rests on that its reader should know."""
 
     code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])]
-    message: Annotated[str, Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])]
+    message: Annotated[
+        str,
+        Field(description="In words.", examples=["The last 4 frames fill no clip and were left out. To keep them: tail=pad."]),
+    ]
 
 
 class TimingsOut(TypedDict):

@@ -182,6 +182,8 @@ def test_options_are_those_of_the_endpoints() -> None:
         if field.default in ([], None)
         else f"{field.default:g}"
         if isinstance(field.default, float)
+        else ",".join(field.default)
+        if isinstance(field.default, tuple)
         else str(field.default)
         for name, field in fields.items()
     }

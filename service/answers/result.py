@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 
+from model_store import c3d
 from service.answers.answer import (
     ClipOut,
     DecoderOut,
@@ -21,6 +22,8 @@ from service.answers.answer import (
     Provenance,
     SegmentOut,
     TimingsOut,
+    Vector,
+    Vectors,
     VideoSaid,
     WarningOut,
 )
@@ -36,7 +39,7 @@ from service.video.messages import VideoInfo, VideoWarning
 # The id covers everything that changes numbers, so that a database can replace what it has. These do not change them; whatever
 # else the block `model` and the options hold, now or later, does.
 NAMES_OF_MODEL = frozenset({"name", "weights", "mean", "backend", "version"})  # the hashes say what they name
-FORM_OF_ANSWER = frozenset({"include", "top_k", "score_threshold", "encoding_format", "timeout_s", "custom_id"})
+FORM_OF_ANSWER = frozenset({"include", "top_k", "score_threshold", "encoding_format", "vectors", "timeout_s", "custom_id"})
 ID_NAMESPACE = uuid5(NAMESPACE_URL, "urn:c3d-video-inference")
 WEIGHTS_HEADER, WARNINGS_HEADER = "C3D-Weights", "C3D-Warnings"
 DECODER: DecoderOut = {"name": "PyAV", "version": version("av")}  # asked of the package: only decoders load the library
@@ -57,18 +60,20 @@ class Result:
         """Nothing has come yet."""
         self.video_id = video_id(self.source, self.serving.model, self.options)
         self.labels = self.serving.labels
-        self._features, self._probabilities = MeanPool(), MeanPool()
+        self._features = {layer: MeanPool() for layer in self.options.layer}
+        self._probabilities = MeanPool()
         self._segments = Segments(self.options.score_threshold)
 
     @property
     def num_clips(self) -> int:
         """How many were added."""
-        return max(self._features.count, self._probabilities.count)
+        return max(pool.count for pool in (*self._features.values(), self._probabilities))
 
     def add(self, done: ClipDone) -> None:
         """Take one clip."""
         if self.options.wants("features"):
-            self._features.add(self.features_of(done))
+            for layer, row in self.features_of(done).items():
+                self._features[layer].add(row)
         if self.options.wants("predictions"):
             self._probabilities.add(done.outputs.probabilities)
         if self.options.wants("segments"):
@@ -89,8 +94,8 @@ class Result:
         }
         if self.options.wants("predictions"):
             entry["predictions"] = self._predictions(done.outputs.probabilities)
-        if self.options.wants("features"):
-            entry["descriptor"] = self._vector(self.features_of(done))
+        if self.options.wants_clip_vectors():
+            entry["descriptor"] = self._vectors(self.features_of(done))
         return entry
 
     def ids(self) -> Identified:
@@ -106,7 +111,7 @@ class Result:
         if self.options.wants("predictions"):
             found["predictions"] = self._predictions(self.probabilities())
         if self.options.wants("features"):
-            found["descriptor"] = self._vector(self.descriptor())
+            found["descriptor"] = self._vectors(self.descriptors())
         if self.options.wants("segments"):
             found["segments"] = self.segments()
         return found
@@ -157,14 +162,14 @@ class Result:
         """Under which a clip can be stored."""
         return uuid5(self.video_id, str(span.start_frame))
 
-    def features_of(self, done: ClipDone) -> Float32:
-        """A clip's output of the layer asked for, float32 (4096,)."""
-        return done.outputs.fc6 if self.options.layer == "fc6" else done.outputs.fc7
+    def features_of(self, done: ClipDone) -> dict[c3d.FeatureLayer, Float32]:
+        """A clip's output of each layer asked for, float32 (n,) of `c3d.FEATURE_SIZES`."""
+        return {layer: getattr(done.outputs, layer) for layer in self.options.layer}
 
-    def descriptor(self) -> Float32:
-        """The video's, float32 (4096,)."""
-        mean = self._features.mean()
-        return l2_normalize(mean) if self.options.normalize == "l2" else mean
+    def descriptors(self) -> dict[c3d.FeatureLayer, Float32]:
+        """The video's, by layer, float32 (n,)."""
+        means = {layer: pool.mean() for layer, pool in self._features.items()}
+        return {layer: l2_normalize(mean) for layer, mean in means.items()} if self.options.normalize == "l2" else means
 
     def probabilities(self) -> Float32:
         """The video's, by class, float32 (n,)."""
@@ -193,7 +198,12 @@ class Result:
             if score >= self.options.score_threshold
         ]
 
-    def _vector(self, row: Float32) -> Float32 | str:
+    def _vectors(self, rows: Mapping[c3d.FeatureLayer, Float32]) -> Vectors:
+        """One layer's as it is, several by name."""
+        vectors: dict[str, Vector] = {layer: self._vector(row) for layer, row in rows.items()}
+        return vectors if len(vectors) > 1 else next(iter(vectors.values()))
+
+    def _vector(self, row: Float32) -> Vector:
         return row if self.options.encoding_format == "float" else base64.b64encode(row.astype("<f4").tobytes()).decode()
 
     def _timings_ms(self, summary: Summary) -> TimingsOut:

@@ -148,7 +148,7 @@ async def model_ready(request: Request) -> Response:
     openapi_extra=schemas.infer_body(),
 )
 async def infer(request: Request) -> Response:
-    """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
+    """pool5, fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
 
     A clip is 16 frames in BGR, as OpenCV gives them, whatever the network was trained on; resized and cropped to 112x112 as GET
     /info says of the model: `frame_rows`, `frame_columns`, `keep_aspect`, `crop_top`, `crop_left`. No mean is subtracted yet.
@@ -232,8 +232,8 @@ async def _run(pipeline: Pipeline, inference: Inference) -> tuple[dict[str, NDAr
 
 def _outputs(serving: Serving) -> dict[str, int]:
     """The outputs there are, and how many numbers each has for a clip."""
-    sizes = dict.fromkeys(c3d.ClipOutputs._fields, c3d.DESCRIPTOR_SIZE) | {"probabilities": len(serving.labels)}
-    return {name: size for name, size in sizes.items() if size}
+    sizes = (*c3d.FEATURE_SIZES.items(), ("probabilities", len(serving.labels)))
+    return {name: size for name, size in sizes if size}
 
 
 def _readiness(request: Request) -> Readiness:

@@ -40,6 +40,8 @@ def lines_of(body: bytes) -> list[dict[str, Any]]:
         ("/features", {"layer": "fc7", "custom_id": "mine"}),
         ("/classify", {"include": "features,segments", "encoding_format": "base64"}),
         ("/features", {"include": "predictions", "max_clips": "3", "top_k": "2"}),
+        ("/features", {"layer": "pool5,fc6"}),
+        ("/classify", {"include": "features,segments", "vectors": "video"}),
     ],
 )
 def test_the_lines_together_are_the_answer(tmp_path: Path, clip_mp4: Path, endpoint: str, options: dict[str, str]) -> None:
@@ -61,6 +63,16 @@ def test_the_lines_together_are_the_answer(tmp_path: Path, clip_mp4: Path, endpo
     for each in (summary, whole):
         del each["timings_ms"]
     assert_alike({**summary, "clips": clips}, whole)
+
+
+def test_vectors_of_the_video_come_in_the_summary_alone(tmp_path: Path, clip_mp4: Path) -> None:
+    with serving(fake_app(tmp_path)) as client:
+        options = {"include": "descriptor,segments", "vectors": "video"}
+        answer = client.post("/classify", files={"file": clip_mp4.read_bytes()}, params=options, headers=NDJSON)
+    _, *clips, summary = lines_of(answer.content)
+    assert len(summary["descriptor"]) == 4096
+    assert all(clip["predictions"] and "descriptor" not in clip for clip in clips)
+    assert max(len(line) for line in answer.content.splitlines()[:-1]) < 2000
 
 
 def test_what_is_wrong_before_the_first_line_is_a_problem(tmp_path: Path, clip_mp4: Path) -> None:

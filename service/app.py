@@ -18,7 +18,7 @@ from service.answers.json_answer import MAX_JSON_BYTES
 from service.answers.result import WARNINGS_HEADER, WEIGHTS_HEADER
 from service.api import openapi, probes, videos
 from service.http import problems
-from service.http.admission import Admission, ApiKeys
+from service.http.admission import MAX_WAITING_CLIPS, Admission, ApiKeys
 from service.http.metrics import Metrics
 from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
@@ -63,22 +63,27 @@ def create_app(
     ``on_ready`` is called with what is served, once requests can be answered.
     """
     readiness = Readiness()
-    metrics = Metrics()
+    metrics = Metrics(len(settings.api_keys()))
     api_keys = ApiKeys(settings.api_keys())
     admission = Admission(settings.max_requests, readiness.queue)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder = DecoderPool(settings.max_decoders)
-        metrics.watch(
-            waiting_clips=lambda: readiness.queue().waiting_clips,
-            worker_up=readiness.is_ready,
-            decoder_restarts=lambda: decoder.num_replaced,
-            decoders=lambda: decoder.num_processes,
-        )
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
+            metrics.watch(
+                waiting_clips=lambda: readiness.queue().waiting_clips,
+                max_waiting_clips=lambda: MAX_WAITING_CLIPS,
+                max_requests=lambda: settings.max_requests,
+                spool_bytes=lambda: app.state.spool.used_bytes,
+                max_spool_bytes=lambda: settings.max_spool_bytes,
+                decoders=lambda: decoder.num_processes,
+                max_decoders=lambda: settings.max_decoders,
+                worker_up=readiness.is_ready,
+                decoder_restarts=lambda: decoder.num_replaced,
+            )
             working = asyncio.create_task(_work(start, watch, lambda: on_ready(readiness.serving())))
             try:
                 yield

@@ -144,6 +144,8 @@ class Result:
         if end.whole:
             said["duration_sec"] = end.end_sec
         self.record.num_frames, self.record.num_clips = end.num_frames, self.num_clips
+        warnings = self.warnings(summary.warnings)
+        self.record.warnings = codes_of(warnings)
         timings = self._timings_ms(summary)
         self.record.stages_ms = {**{stage: timings[stage] for stage in STAGES}, "total": timings["total"]}
         return {
@@ -154,7 +156,7 @@ class Result:
                 "num_frames": {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used},
                 "decoder": DECODER,
             },
-            "warnings": self.warnings(summary.warnings),
+            "warnings": warnings,
             "timings_ms": timings,
         }
 
@@ -236,5 +238,10 @@ def video_id(source: Source, model: Mapping[str, object], options: Options) -> U
 def provenance_headers(model: ModelOut, warnings: Iterable[WarningOut]) -> dict[str, str]:
     """What every form of an answer says in its headers: an array has no other place for it."""
     headers = {WEIGHTS_HEADER: f"{model['weights']}; sha256={model['weights_sha256']}"}
-    codes = ", ".join(dict.fromkeys(each["code"] for each in warnings))
+    codes = ", ".join(codes_of(warnings))
     return {**headers, WARNINGS_HEADER: codes} if codes else headers
+
+
+def codes_of(warnings: Iterable[WarningOut]) -> tuple[str, ...]:
+    """The codes, each once."""
+    return tuple(dict.fromkeys(each["code"] for each in warnings))

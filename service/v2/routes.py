@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.answers.json_answer import MIN_NUMBER_BYTES, json_response
-from service.answers.result import in_ms, provenance_headers, warning_out
+from service.answers.result import codes_of, in_ms, provenance_headers, warning_out
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
 from service.errors import AnswerTooLarge, At, BodyTooLarge
@@ -174,7 +174,9 @@ async def infer(request: Request) -> Response:
         about["id"] = inference.id
     head, behind = write(about, outputs, inference.outputs)
     _check_size(len(head), request.app.state.max_json_bytes)
-    headers = provenance_headers(serving.model, [warning_out(each) for each in serving.warnings()])
+    warnings = [warning_out(each) for each in serving.warnings()]
+    record.warnings = codes_of(warnings)
+    headers = provenance_headers(serving.model, warnings)
     if not behind:
         return Response(head, headers=headers, media_type="application/json")
     return Response(head + behind, headers={**headers, JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")

@@ -110,7 +110,7 @@ def test_what_goes_wrong_later_is_the_last_line_and_the_logs_cause(
     assert (lines[-1]["type"], error["code"], error["status"], error["request_id"]) == ("error", "internal", 500, "mine")
     assert "secret" not in answer.text
     assert "a secret of the device" in caplog.text
-    assert 'c3d_requests_total{code="internal",endpoint="/classify"} 1.0' in metrics
+    assert 'c3d_errors_total{code="internal",endpoint="/classify"} 1.0' in metrics
 
 
 class Gated(FakeNetwork):
@@ -224,7 +224,7 @@ def test_a_client_that_leaves_ends_the_work(tmp_path: Path) -> None:
             return (await ask(app, method="GET", path="/metrics")).text
 
     metrics = asyncio.run(leave())
-    assert 'c3d_requests_total{code="client_left",endpoint="/classify"} 2.0' in metrics
+    assert 'c3d_requests_total{endpoint="/classify",outcome="client_left"} 2.0' in metrics
     assert sum(network.batches) < 99
 
 

@@ -142,6 +142,18 @@ def test_the_headers_have_the_warnings_of_the_video(client: TestClient, tmp_path
     assert "short_video_padded" in answer.headers["c3d-warnings"].split(", ")
 
 
+def test_warnings_are_counted_and_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video = write_video(tmp_path / "short.mp4", 7)
+    with caplog.at_level("INFO"), serving(fake_app(tmp_path / "spool")) as client:
+        ask(client, "/features", video)
+        metrics = client.get("/metrics").text
+    assert {f'c3d_warnings_total{{code="{code}"}} 1.0' for code in ("stand_in_weights", "short_video_padded")} <= set(
+        metrics.splitlines()
+    )
+    [record] = [each.request_record for each in caplog.records if hasattr(each, "request_record")]
+    assert set(record.fields()["warnings"].split(",")) >= {"stand_in_weights", "short_video_padded"}
+
+
 def test_a_custom_id_is_echoed_and_else_absent(client: TestClient, clip_mp4: Path) -> None:
     assert ask(client, "/classify", clip_mp4, custom_id='a "b" é')["custom_id"] == 'a "b" é'
     assert "custom_id" not in ask(client, "/classify", clip_mp4)

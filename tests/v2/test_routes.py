@@ -476,5 +476,5 @@ def test_a_request_is_seen_in_the_log_and_in_the_metrics(client: TestClient, cap
     assert {"fetch_ms", "queue_ms", "model_ms"} < set(fields)
     assert "decode_ms" not in fields
     assert "model;dur=" in answer.headers["server-timing"]
-    assert f'c3d_requests_total{{code="ok",endpoint="{INFER}"}}' in client.get("/metrics").text
+    assert f'c3d_requests_total{{endpoint="{INFER}",outcome="ok"}}' in client.get("/metrics").text
     assert "resnet" not in (client.post("/v2/models/resnet/infer").text + client.get("/metrics").text + caplog.text)

@@ -19,6 +19,7 @@ from service.answers.result import WARNINGS_HEADER, WEIGHTS_HEADER
 from service.api import openapi, probes, videos
 from service.http import problems
 from service.http.admission import MAX_WAITING_CLIPS, Admission, ApiKeys
+from service.http.compression import Compression
 from service.http.metrics import Metrics
 from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
@@ -97,6 +98,7 @@ def create_app(
     app.state.settings, app.state.readiness = settings, readiness
     app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
     app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.add_middleware(Compression)
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)

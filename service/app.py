@@ -112,6 +112,7 @@ def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
         title="C3D video inference",
         version=VERSION,
         summary="What C3D (Tran et al., ICCV 2015) sees in a video: its Sports-1M labels, its fc6 descriptor.",
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,  # a redirected upload would be sent twice
         docs_url=None,  # service.web.docs has its own, without a foreign host

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -98,7 +99,7 @@ def test_no_other_file_is_served(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"api_key": KEY}])
-def test_docs_with_a_slash_lead_to_the_page(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_docs_with_a_slash_lead_to_the_page(tmp_path: Path, settings: dict[str, Any]) -> None:
     with serving(fake_app(tmp_path, **settings)) as client:
         moved = client.get("/docs/", follow_redirects=False)
         assert (moved.status_code, moved.headers["location"]) == (307, "../docs")  # which holds below a path prefix too

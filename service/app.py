@@ -76,17 +76,7 @@ def create_app(
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
-            metrics.watch(
-                waiting_clips=lambda: readiness.queue().waiting_clips,
-                max_waiting_clips=lambda: MAX_WAITING_CLIPS,
-                max_requests=lambda: settings.max_requests,
-                spool_bytes=lambda: app.state.spool.used_bytes,
-                max_spool_bytes=lambda: settings.max_spool_bytes,
-                decoders=lambda: decoder.num_processes,
-                max_decoders=lambda: settings.max_decoders,
-                worker_up=readiness.is_ready,
-                decoder_restarts=lambda: decoder.num_replaced,
-            )
+            metrics.watch(**_gauges(settings, readiness, decoder, app.state.spool))
             working = asyncio.create_task(_work(start, watch, lambda: on_ready(readiness.serving())))
             try:
                 yield
@@ -132,6 +122,21 @@ def _routes() -> list[BaseRoute]:
     for each in (videos.router, routes.router, probes.router, docs.router):
         router.include_router(each)
     return router.routes
+
+
+def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, files: spool.Spool) -> dict[str, Callable[[], float]]:
+    """What the metrics ask at every scrape."""
+    return {
+        "waiting_clips": lambda: readiness.queue().waiting_clips,
+        "max_waiting_clips": lambda: MAX_WAITING_CLIPS,
+        "max_requests": lambda: settings.max_requests,
+        "spool_bytes": lambda: files.used_bytes,
+        "max_spool_bytes": lambda: settings.max_spool_bytes,
+        "decoders": lambda: decoder.num_processes,
+        "max_decoders": lambda: settings.max_decoders,
+        "worker_up": readiness.is_ready,
+        "decoder_restarts": lambda: decoder.num_replaced,
+    }
 
 
 def fetch_policy(settings: Settings) -> FetchPolicy:

@@ -62,8 +62,8 @@ class Options(BaseModel):
         ("fc6",),
         min_length=1,
         description="The layer whose output, after its ReLU, is the descriptor: `fc6`, `fc7` (4,096 numbers each) or `pool5` "
-        "(8,192, in Caffe's order: 512 channels of 4 rows and 4 columns). Several, as `fc6,fc7`, come from one pass, as objects by "
-        "the layer's name.",
+        "(8,192, in Caffe's order: 512 channels of 4 rows and 4 columns). Several, as `fc6,fc7`, come from one pass, as objects "
+        "by the layer's name.",
     )
     normalize: Literal["l2", "none"] = Field(
         "l2",

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store import c3d
-from model_store.card import SPORTS1M, STAND_IN, Card
+from model_store.card import SPORTS1M, STAND_IN, Card, sealed, unsealed
 from model_store.tensors import (
     Float32,
     ModelMissing,
@@ -52,15 +52,20 @@ class Model:
     Attributes: ``card``; ``mean`` float32 (3, 16, 128, 171) or (3, 16, 112, 112); ``labels``, ``card.num_classes`` strings.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Raises StoreError where the directory does not hold a whole model."""
+    def __init__(self, directory: Path, name: str = "") -> None:
+        """``name``: the model's, where it is not the directory's, as while it is written.
+
+        Raises StoreError where the directory does not hold a whole model.
+        """
         self.directory = directory
         try:
-            self.card = Card.model_validate_json((directory / CARD).read_bytes())
+            self.card = unsealed((directory / CARD).read_bytes())
             self.mean: Float32 = np.load(directory / MEAN, allow_pickle=False)
             self.labels = tuple((directory / LABELS).read_text(encoding="utf-8").splitlines())
         except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"The model in {directory} is not whole: {error}") from error
+            raise StoreError(f"The model in {directory} is not whole: {error}. Make it again.") from error
+        if self.card.name != (name or directory.name):
+            raise StoreError(f'The card in {directory} is that of "{self.card.name}". Import the model under its own name.')
         if self.card.labels_sha256 not in {None, labels_sha256(self.labels)}:
             raise StoreError(f"{directory / LABELS} was changed after the import. Import the model again, with --labels.")
         check_mean(self.mean)
@@ -130,16 +135,24 @@ def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32
     try:
         beside.chmod(0o755)  # mkdtemp's 0700 would lock out a service that runs as another user
         labels = tuple(labels)
-        _write_card(beside, card.model_copy(update={"labels_sha256": labels_sha256(labels)}))
+        write_card(beside, card.model_copy(update={"labels_sha256": labels_sha256(labels)}))
         np.save(beside / MEAN, mean, allow_pickle=False)
         (beside / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         np.savez(beside / WEIGHTS, allow_pickle=False, **tensors)
-        for _ in Model(beside).tensors():
+        for _ in Model(beside, card.name).tensors():
             pass  # reading checks and hashes: what is wrong is found before it replaces what was right
         _swap_in(beside, store / card.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Model(store / card.name)
+
+
+@contextmanager
+def scratch(store: Path) -> Iterator[Path]:
+    """A directory to work in, in the store, until the block ends; `clear_up` removes what a killed process leaves."""
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.resolve(), prefix=NEW) as directory:
+        yield Path(directory)
 
 
 def labels_sha256(labels: tuple[str, ...]) -> str:
@@ -168,14 +181,14 @@ def record_answer(model: Model, known_answer: int) -> Model:
         raise StoreError(f'Another command has replaced "{card.name}". Run this one again.')
     is_sports1m = (card.num_classes, known_answer, card.pool5) == (c3d.NUM_CLASSES, c3d.KNOWN_ANSWER, "caffe")
     changes = {"known_answer": known_answer, "weights": SPORTS1M if is_sports1m else card.weights}
-    _write_card(model.directory, card.model_copy(update=changes))
+    write_card(model.directory, card.model_copy(update=changes))
     return Model(model.directory)
 
 
-def _write_card(directory: Path, card: Card) -> None:
+def write_card(directory: Path, card: Card) -> None:
     """Written beside and renamed: a reader sees the old card or the new one."""
     beside = directory / f"{NEW}{CARD}"
-    beside.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    beside.write_text(sealed(card), encoding="utf-8")
     os.replace(beside, directory / CARD)
 
 

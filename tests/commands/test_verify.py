@@ -73,7 +73,7 @@ def test_a_model_that_was_replaced_meanwhile_keeps_its_card(tmp_path: Path) -> N
 
     def replaced(_: store.Model) -> tuple[int, float]:
         card = model.card.model_copy(update={"weights_sha256": "1" * 64})
-        (model.directory / store.CARD).write_text(card.model_dump_json())
+        store.write_card(model.directory, card)
         return 7, 0.5
 
     with pytest.raises(StoreError, match='Another command has replaced "mine"'):

@@ -45,7 +45,7 @@ def model(directory: Path, name: str, **changes: Any) -> store.Model:
     made = card(name, **changes)
     place = directory / name
     place.mkdir(parents=True)
-    (place / store.CARD).write_text(made.model_dump_json())
+    store.write_card(place, made)
     np.save(place / store.MEAN, cube())
     (place / store.LABELS).write_text("".join(f"{label}\n" for label in numbered_labels(made.num_classes)))
     return store.Model(place)

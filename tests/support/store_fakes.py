@@ -33,6 +33,7 @@ def card(name: str, **changes: Any) -> Card:
         "labels": "numbered",
         "known_answer": None,
         "source": "a test",
+        "authenticity": "sha256",
         "form": "none",
         "licence": "none",
         "created": "2026-01-01",

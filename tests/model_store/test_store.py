@@ -47,7 +47,8 @@ def test_open_choice_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"crop_left": 30}, {"labels_sha256": "0" * 64}, {"known_answer": 7}, {"card_sha256": "0" * 64}, {"card_sha256": None}]
+    "change",
+    [{"crop_left": 30}, {"labels_sha256": "0" * 64}, {"known_answer": 7}, {"card_sha256": "0" * 64}, {"card_sha256": None}],
 )
 def test_an_edited_card_is_noticed(change: dict[str, object], tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "mine")

@@ -87,8 +87,12 @@ def sealed(card: Card) -> str:
     Whoever may write the store can make a new hash, too; a service that must not be deceived by him is started with
     C3D_MODEL=NAME@HASH, which lies elsewhere. The card holds the hashes of weights, mean and labels, so it stands for them.
     """
-    content = card.model_dump(mode="json")
-    return json.dumps({**content, SEAL: _sha256(content)}, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps({**card.model_dump(mode="json"), SEAL: card_sha256(card)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def card_sha256(card: Card) -> str:
+    """Over all that the card says."""
+    return _sha256(card.model_dump(mode="json"))
 
 
 def unsealed(content: bytes) -> Card:

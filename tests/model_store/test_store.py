@@ -32,10 +32,10 @@ def test_choice(present: list[str], asked: str, chosen: str, tmp_path: Path) -> 
 
 
 def test_no_model_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="Run `python -m model_store pull`"):
+    with pytest.raises(ModelMissing, match="pull` downloads them"):
         store.open_model(tmp_path / "nowhere")
     store_fakes.model(tmp_path, "mine")
-    with pytest.raises(ModelMissing, match="there are: mine"):
+    with pytest.raises(ModelMissing, match="There are: mine"):
         store.open_model(tmp_path, "other")
 
 
@@ -63,6 +63,20 @@ def test_a_card_may_be_written_otherwise(tmp_path: Path) -> None:
     path = store_fakes.model(tmp_path, "mine").directory / store.CARD
     path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
     assert store.open_model(tmp_path).card.name == "mine"
+
+
+def test_a_model_is_pinned_by_its_cards_hash(tmp_path: Path) -> None:
+    """Whoever can write the store can write a card with its hash. What lies elsewhere he does not reach."""
+    model = store_fakes.model(tmp_path, "mine")
+    pinned = f"mine@{model.card_sha256}"
+    for name in (pinned, pinned[:17]):
+        assert store.open_model(tmp_path, name).card.name == "mine"
+    for name in ("mine@", f"mine@{model.card_sha256[:11]}", f"mine@{'0' * 64}"):
+        with pytest.raises(StoreError, match="Somebody has changed or replaced the model"):
+            store.open_model(tmp_path, name)
+    store.write_card(model.directory, model.card.model_copy(update={"crop_left": 30}))
+    with pytest.raises(StoreError, match="Somebody has changed or replaced the model"):
+        store.open_model(tmp_path, pinned)
 
 
 def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -94,7 +108,7 @@ def test_mean_of_another_model_is_said(tmp_path: Path) -> None:
 
 def test_room(tmp_path: Path) -> None:
     store.check_room(tmp_path, 0)
-    with pytest.raises(store.NoRoom, match=r"needs 953,674,316 MiB .* set C3D_MODEL_STORE to a directory on a larger disk"):
+    with pytest.raises(store.NoRoom, match=r"needs 1,000,000,000 MB .* set C3D_MODEL_STORE to a directory on a larger disk"):
         store.check_room(tmp_path, 10**15)
 
 

@@ -193,7 +193,12 @@ def _about(place: Path) -> dict[str, Any]:
     except StoreError as error:
         return {"error": str(error)}
     num_bytes = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    return {**model.card.model_dump(), "card_sha256": model.card_sha256, "bytes": num_bytes, "int8": (place / calibration.PLACE).exists()}
+    return {
+        **model.card.model_dump(),
+        "card_sha256": model.card_sha256,
+        "bytes": num_bytes,
+        "int8": (place / calibration.PLACE).exists(),
+    }
 
 
 def table(found: Sequence[dict[str, Any]], directory: Path, wanted: str = "") -> list[str]:

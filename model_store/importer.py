@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from model_store import c3d, reading, store
+from model_store import c3d, store
 from model_store.card import SPORTS1M, UNAUTHENTICATED, Card, ColorTags, numbers_of
 from model_store.download import hashes
 from model_store.download.manifest import Form
-from model_store.formats import layouts, mean
+from model_store.formats import layouts, mean, reading
 from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing, describe
 from model_store.tensors import Float32, StoreError, check_labels, identity, num_classes
 

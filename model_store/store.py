@@ -213,7 +213,8 @@ def names(store: Path) -> list[str]:
 def chosen(store: Path, name: str = "") -> str:
     """The model called ``name``; for "" the Sports-1M one, else the only one that is no stand-in, else the stand-in.
 
-    What stands behind an "@" in ``name`` is `open_model`'s. Raises ModelMissing with the commands that help, StoreError where the choice is open.
+    What stands behind an "@" in ``name`` is `open_model`'s. Raises ModelMissing with the commands that help, StoreError where
+    the choice is open.
     """
     present, name = names(store), name.partition("@")[0]
     if name:
@@ -244,8 +245,8 @@ def open_model(store: Path, name: str = "") -> Model:
     pinned = name.partition("@")[2]
     if "@" in name and not (len(pinned) >= MIN_PIN_DIGITS and model.card_sha256.startswith(pinned)):
         raise StoreError(
-            f'"{model.card.name}" has the card {model.card_sha256[:MIN_PIN_DIGITS]}..., and C3D_MODEL asks for {name}. Somebody has '
-            "changed or replaced the model. `list` shows what is there."
+            f'"{model.card.name}" has the card {model.card_sha256[:MIN_PIN_DIGITS]}..., and C3D_MODEL asks for {name}. '
+            "Somebody has changed or replaced the model. `list` shows what is there."
         )
     return model
 

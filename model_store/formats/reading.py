@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from model_store import c3d, confine
+from model_store import c3d
 from model_store.download.manifest import Form
-from model_store.formats import layouts
+from model_store.formats import confine, layouts
 from model_store.preprocessing import Preprocessing
 from model_store.tensors import StoreError, num_classes
 
@@ -57,11 +57,11 @@ def read(request: Request) -> layouts.Weights:
     """Read a file of weights. Raises StoreError where it is none, or takes more memory or time than any."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "TMPDIR": str(request.work),
         "OPENBLAS_NUM_THREADS": "1",  # each thread would take address space
     }
-    command = [sys.executable, "-m", "model_store.reading"]
+    command = [sys.executable, "-m", "model_store.formats.reading"]
     try:
         asked = request.model_dump_json().encode()
         done = subprocess.run(command, check=False, input=asked, capture_output=True, env=environment, timeout=MAX_WALL_S)  # noqa: S603 (ours)

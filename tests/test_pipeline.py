@@ -34,7 +34,7 @@ def make() -> Iterator[MakePipeline]:
 
     def build(run: Run) -> Pipeline:
         opened.append(Batcher(run, (1, 2, 4)))
-        return Pipeline(InlineDecoder(), opened[-1], ReadOptions())  # type: ignore[arg-type]
+        return Pipeline(InlineDecoder(), opened[-1], ReadOptions())
 
     yield build
     for batcher in opened:

@@ -13,6 +13,7 @@ from model_store import c3d
 
 if TYPE_CHECKING:
     from model_store.card import Card
+    from model_store.preprocessing import LongSide
 
 FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
 TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off
@@ -42,11 +43,12 @@ class VideoWarning(NamedTuple):
 class ReadOptions:
     """How a file is to be read. Limits are explained in the settings."""
 
-    keep_aspect: bool = False  # these five: see the model's card
+    keep_aspect: bool = False  # these six: see the model's card
     frame_rows: int = c3d.FRAME_SIZE[0]
     frame_columns: int = c3d.FRAME_SIZE[1]
     crop_top: int = c3d.CROP_TOP
     crop_left: int = c3d.CROP_LEFT
+    long_side: LongSide = "rounded"
     start_sec: float = 0.0
     end_sec: float | None = None  # half-open: a frame that starts then is not read
     containers: str = CONTAINERS
@@ -65,6 +67,7 @@ class ReadOptions:
             frame_columns=card.frame_columns,
             crop_top=card.crop_top,
             crop_left=card.crop_left,
+            long_side=card.long_side,
             honour_color_tags=card.color_tags == "honour",
         )
 
@@ -73,7 +76,8 @@ class ReadOptions:
         if not self.keep_aspect:
             return self.frame_rows, self.frame_columns, self.crop_top, self.crop_left
         scale = self.frame_rows / min(height, width)
-        rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
+        long = int(max(height, width) * scale + (0.5 if self.long_side == "rounded" else 1))
+        rows, columns = (self.frame_rows, long) if width > height else (long, self.frame_rows)
         return rows, columns, (rows - c3d.CROP_SIZE) // 2, (columns - c3d.CROP_SIZE) // 2
 
 

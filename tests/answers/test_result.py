@@ -59,6 +59,7 @@ OTHER_CARD: dict[str, Any] = {  # of everything in a model's card that changes n
     "mean_sha256": "cd" * 32,
     "crop_left": 30,
     "preprocessing": "c3d-ucf101-mean",
+    "long_side": "next",
     "color_tags": "ignore",
 }
 

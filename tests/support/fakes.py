@@ -16,6 +16,7 @@ from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
 from service.settings import VERSION
 from service.video.frames import read_video
 from service.video.messages import ReadOptions
+from service.video.pool import DecoderPool
 from service.video.process import Decoded
 
 WAVES = np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE)))
@@ -85,8 +86,11 @@ def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -
     return c3d.ClipOutputs(fc6, fc6[:, ::-1] * 2, powers / powers.sum(axis=1, keepdims=True))
 
 
-class InlineDecoder:
-    """A decoder in this process and thread."""
+class InlineDecoder(DecoderPool):
+    """A pool without processes: it decodes in this process and thread."""
+
+    def __init__(self, most: int = 0) -> None:
+        super().__init__(most=0)
 
     async def read(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
         reader = read_video(path, reading)

@@ -22,6 +22,8 @@ from service.video.process import Decoded
 from tests.conftest import SHARED
 from tests.support.videos import write_video
 
+pytestmark = pytest.mark.slow  # a process or more for each test
+
 GIB = 1024**3
 ENOUGH = True
 

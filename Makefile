@@ -137,6 +137,7 @@ lock: $(INSTALLED_DEV)
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
+	$(LOCK) requirements-corpus.in -o requirements-corpus.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 

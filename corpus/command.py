@@ -6,6 +6,7 @@ import argparse
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def _run(arguments: argparse.Namespace, load: LoadNetwork) -> int:
         found = listing.sources(arguments.listing, arguments.out)
         if arguments.shard:
             found = listing.shard(found, *arguments.shard)
+        plan = replace(plan, mark=out.begin())
         todo = list(out.todo(found, set(arguments.retry)))
         codes: Counter[str] = Counter()
         with tqdm(total=len(todo), unit="video", disable=arguments.quiet or not todo) as bar:
@@ -105,11 +107,15 @@ async def _locally(plan: Plan, todo: Iterable[list[str]], count: Callable[[str],
 
 def _on_ray(arguments: argparse.Namespace, plan: Plan, todo: list[str], count: Callable[[str], None]) -> None:
     try:
-        import ray.data  # noqa: F401
+        import ray.data
+        import ray.exceptions
     except ImportError as error:
         raise UsageError("--ray needs Ray: pip install -r requirements-corpus.txt.") from error
     cluster = on_ray.Cluster(arguments.ray, arguments.workers, arguments.cpus, arguments.gpus, arguments.max_errors)
-    on_ray.run(todo, plan, cluster, arguments.batch, count)
+    try:
+        on_ray.run(todo, plan, cluster, arguments.batch, count)
+    except ray.exceptions.RayError as error:
+        raise Stopped(f"Ray gave up: {str(error).strip().splitlines()[-1]}", SOME_FAILED) from error
 
 
 def _told(codes: Counter[str], num_todo: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from corpus.out import batches
 from corpus.worker import Plan, Worker
 
 MAX_RESTARTS = -1  # of a worker: nodes come and go; a video that kills workers is found out by `Attempts`
@@ -48,20 +50,22 @@ def run(todo: list[str], plan: Plan, cluster: Cluster, batch_size: int, on_row: 
     from ray.data import ActorPoolStrategy, DataContext
 
     ray.init(address=None if cluster.address == "local" else cluster.address, log_to_driver=False, ignore_reinit_error=True)
-    DataContext.get_current().max_errored_blocks = cluster.max_errored_blocks
-    found = (
-        ray.data.from_arrow(pa.table({"path": todo}))
-        .repartition(target_num_rows_per_block=batch_size)  # a short manifest would be one block, and so one worker's
-        .map_batches(
-            RayWorker,
-            batch_size=batch_size,
-            compute=ActorPoolStrategy(size=cluster.num_workers),
-            fn_constructor_args=(plan,),
-            num_cpus=cluster.num_cpus,
-            num_gpus=cluster.num_gpus,
-            max_restarts=MAX_RESTARTS,
-            max_task_retries=MAX_TASK_RETRIES,
-        )
+    context = DataContext.get_current()
+    context.max_errored_blocks = cluster.max_errored_blocks
+    context.enable_progress_bars = False  # ours knows the videos, Ray's only blocks
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    # A block a batch, made here: a manifest in one block would be one worker's, and Ray's own repartition needs a CPU, which
+    # workers on all CPUs never leave it.
+    blocks = [pa.table({"path": batch}) for batch in batches(todo, batch_size)]
+    found = ray.data.from_arrow(blocks).map_batches(
+        RayWorker,
+        batch_size=None,  # a whole block
+        compute=ActorPoolStrategy(size=cluster.num_workers),
+        fn_constructor_args=(plan,),
+        num_cpus=cluster.num_cpus,
+        num_gpus=cluster.num_gpus,
+        max_restarts=MAX_RESTARTS,
+        max_task_retries=MAX_TASK_RETRIES,
     )
     for batch in found.iter_batches(batch_size=None):
         for code in batch["code"]:

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
+from uuid import uuid4
 
 from c3d_video.commandline import UsageError
 from c3d_video.extract.index import differences, locked
 from corpus import parts
 
 ABOUT, PARTS, PRIVATE = "corpus.json", "parts", ".corpus"
+RUN = "run"  # of the work folder: whose turn it is
 
 
 class Out:
@@ -30,6 +32,16 @@ class Out:
     def lock(self) -> IO[bytes]:
         """Keep other runs out until it is closed. Raises UsageError."""
         return locked(self.work, self.root)
+
+    def begin(self) -> str:
+        """This run's mark. From now on an earlier run's workers, which may outlive their driver for a moment, write nothing."""
+        mark = uuid4().hex
+        (self.work / RUN).write_text(mark, encoding="utf-8")
+        return mark
+
+    def is_running(self, mark: str) -> bool:
+        """Whether no later run has begun."""
+        return (self.work / RUN).read_text(encoding="utf-8") == mark
 
     def check_options(self) -> None:
         """Raises UsageError where OUT holds rows made with other options."""

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from c3d_video.answers import Answer, Clip, event_of
-from c3d_video.commandline import UNSERVED, Stopped, UsageError
+from c3d_video.commandline import UNSERVED, USAGE, Stopped, UsageError
 from c3d_video.errors import C3DError
 from c3d_video.extract.forms import provenance
 from c3d_video.extract.index import identity_of
@@ -46,6 +46,7 @@ class Plan:
     num_jobs: int
     allow_stand_in: bool
     load: LoadNetwork = load_network
+    mark: str = ""  # of `Out.begin`
 
     def out(self) -> Out:
         """Where its rows go."""
@@ -108,6 +109,8 @@ class Worker:
         others = [each for each in sources if each not in rows]
         rows |= dict(zip(others, await _all([one(each) for each in others]), strict=True))
         found = [rows[each] for each in sources]
+        if not self._out.is_running(self._plan.mark):
+            raise Stopped("A later run on the same OUT has taken over.", USAGE)
         part = self._out.part(sources)
         await asyncio.to_thread(parts.write, found, part, self._out.work, with_clips=self._with_clips)
         attempts.forget()

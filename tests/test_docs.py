@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from c3d_video.__main__ import main as client_main
 from c3d_video.__main__ import parser as client_parser
+from corpus.command import parser as corpus_parser
 from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
@@ -139,10 +140,16 @@ def test_client_commands_are_understood(command: str) -> None:
     assert client_parser().parse_args(shlex.split(command.partition(" > ")[0])[1:]).run
 
 
+def test_corpus_commands_are_understood() -> None:
+    wanted = [shlex.split(command) for command in COMMANDS if command.startswith(".venv/bin/python -m corpus")]
+    assert [corpus_parser().parse_args(words[3:]).listing for words in wanted] == [words[3] for words in wanted] != []
+
+
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
     assert {command.split()[0] for command in COMMANDS} <= {
         "make",
         "curl",
+        ".venv/bin/pip",
         ".venv/bin/python",
         "docker",
         "c3d-video",
@@ -154,7 +161,7 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
 def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = [shlex.split(command)[1:] for command in COMMANDS if command.startswith(".venv/bin/python")]
     mains = {"model_store": model_store_main, "service": service_main}
-    for _, package, command in {tuple(words[:3]) for words in wanted}:
+    for _, package, command in {tuple(words[:3]) for words in wanted if words[1] != "corpus"}:
         with pytest.raises(SystemExit) as ended:
             mains[package]([command, "--help"])
         assert ended.value.code == 0

@@ -67,7 +67,7 @@ def create_app(
     readiness = Readiness()
     metrics = Metrics()
     api_keys = ApiKeys(settings.api_keys())
-    admission = Admission(settings.max_requests, readiness.queue)
+    admission = Admission(settings.max_requests, readiness.queue, max_per_client=settings.max_requests_per_client)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -91,7 +91,7 @@ def create_app(
                 await decoder.close()
 
     app = _application(lifespan)
-    app.state.settings, app.state.readiness = settings, readiness
+    app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
     app.state.fetcher = Fetcher(fetch_policy(settings))
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)

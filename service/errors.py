@@ -8,10 +8,11 @@ The message is for the client and holds no path, no stack and no text of a forei
 which goes to the log. What is odd about a video but stops no answer is a `video.messages.VideoWarning`.
 """
 
-from collections.abc import Iterable, Mapping
+import errno
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Flag, auto
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
 
 
 class At(Flag):
@@ -77,7 +78,7 @@ class NotAcceptable(ServiceError):
     status, code, title, at = 406, "not_acceptable", "No such form of the answer", At.VIDEO
 
 class UploadTimeout(ServiceError):
-    """No byte of the body came for `C3D_UPLOAD_IDLE_S`, or not all of it in 600 s."""
+    """The body came too slowly: no byte for `C3D_UPLOAD_IDLE_S`, under 4 KiB a second, or not all of it in 600 s."""
 
     status, code, title, at = 408, "upload_timeout", "The upload took too long", At.INFERENCE
     headers = MappingProxyType({"Connection": "close"})  # or the server would wait for the rest of the body
@@ -168,12 +169,12 @@ class Internal(ServiceError):
 
     status, code, title, at = 500, "internal", "Internal error", At.INFERENCE
 
-    @classmethod
-    def because(cls, cause: Exception) -> Self:
-        """The error for a failure that nobody foresaw."""
-        error = cls("Something went wrong here, not in your request. Report it with the request id.")
-        error.__cause__ = cause
-        return error
+
+class Shortage(ServiceError):
+    """The service has no thread, process, descriptor or memory left for the request."""
+
+    status, code, title, at = 503, "shortage", "The service has run short", At.INFERENCE
+    headers = MappingProxyType({"Retry-After": "5"})
 
 class NonFiniteOutput(Internal):
     """The network gave numbers that are not finite."""
@@ -240,6 +241,26 @@ class DiskFull(ServiceError):
 # fmt: on
 
 
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
+NO_THREAD = "can't start new thread"  # CPython's whole message; the class is RuntimeError
+
+
+def unforeseen(cause: Exception) -> ServiceError:
+    """The error for a failure that nobody foresaw: Shortage where the system lacks something, else Internal."""
+    is_shortage = (
+        isinstance(cause, MemoryError)
+        or (isinstance(cause, OSError) and cause.errno in SHORTAGES)
+        or (isinstance(cause, RuntimeError) and str(cause) == NO_THREAD)
+    )
+    error = (
+        Shortage("The service has run short of what it needs for this. Try again in some seconds, or at another instance.")
+        if is_shortage
+        else Internal("Something went wrong here, not in your request. Report it with the request id.")
+    )
+    error.__cause__ = cause
+    return error
+
+
 def _rows(base: type[ServiceError]) -> Iterable[type[ServiceError]]:
     for each in base.__subclasses__():
         yield each
@@ -263,11 +284,16 @@ def printable(text: str, length: int = 64) -> str:
     return "".join(char if char.isprintable() else "?" for char in text[:length])
 
 
-def invalid_option(found: Iterable[Any]) -> InvalidOption:
-    """What pydantic found wrong, in one sentence for each option."""
+MAX_FAULTS = 3  # of the options, in one answer: who mends these sees the others
+
+
+def invalid_option(found: Sequence[Any]) -> InvalidOption:
+    """What pydantic found wrong: a sentence for each of the first options, and how many more there are."""
     sentences = []
-    for each in found:
+    for each in found[:MAX_FAULTS]:
         name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
         reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
         sentences.append(f"{printable(name)}: {reason}.")
+    if len(found) > MAX_FAULTS:
+        sentences.append(f"And {len(found) - MAX_FAULTS} more.")
     return InvalidOption(" ".join(sentences))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-import mimeparse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from model_store import c3d
-from service.errors import InvalidOption, NotAcceptable, invalid_option, printable
-from service.video.clips import Tail
+from service.errors import InvalidOption, invalid_option, printable
+from service.video.messages import Tail
+
+MAX_PARTS = 16  # of `include`: each of them twice, and some more
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 
@@ -77,6 +78,8 @@ class Options(BaseModel):
         if not isinstance(value, list):
             return value
         parts = [part for item in value for part in item.split(",") if part]
+        if len(parts) > MAX_PARTS:
+            raise ValueError(f"it names {len(parts)} parts, and there are not that many")
         named = ["features" if part == "descriptor" else part for part in parts]
         return [part for part, given in zip(named, parts, strict=True) if part == given or part != cls.gives]
 
@@ -155,16 +158,3 @@ def _is_empty_or_default(kind: type[Options], name: str, value: str) -> bool:
 
 
 JSON, NDJSON, NPY, NPZ = "application/json", "application/x-ndjson", "application/x-npy", "application/zip"
-
-
-def media_type(accept: str) -> str:
-    """One of the four. JSON where ``accept`` is empty. Raises NotAcceptable where the client wants none of them."""
-    if not accept.strip(" ,"):
-        return JSON
-    try:
-        chosen: str = mimeparse.best_match([NPZ, NPY, NDJSON, JSON], accept.lower())  # of equals the last one
-    except mimeparse.MimeTypeParseException:
-        chosen = ""
-    if not chosen:
-        raise NotAcceptable(f"The header Accept asks for what is not made here. There is {JSON}, {NDJSON}, {NPY} and {NPZ}.")
-    return chosen

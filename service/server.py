@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import re
+import resource
 import signal
 import socket
 import time
@@ -23,7 +24,9 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 HERE = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 (addresses that people call localhost)
-BACKLOG = 2048  # connections that wait to be accepted, as uvicorn has it
+BACKLOG = 128  # connections that wait to be accepted; asyncio accepts as many at once, whatever else there is to do
+MAX_CONNECTIONS = 1024
+MAX_DESCRIPTORS = 65536  # that the limit is raised to, where that is allowed
 
 
 class Server(uvicorn.Server):
@@ -87,7 +90,8 @@ def serve(
     app = create_app(settings, load, refuse, ready, worker_timeout_s=worker_timeout_s)
     config = uvicorn.Config(
         app,
-        http=type("Protocol", (Connection,), {"idle_s": settings.upload_idle_s}),
+        http=_protocol(settings.upload_idle_s),
+        backlog=BACKLOG,
         ws="none",
         workers=1,
         log_config=None,
@@ -103,6 +107,21 @@ def serve(
     log.info("running on %s", url)
     server.run(sockets=[listener])
     return 1 if refused or not server.started else 0
+
+
+def _protocol(idle_s: float) -> type[Connection]:
+    """What speaks with clients. A quarter of the descriptors is for connections, the rest for files, decoders and fetches."""
+    max_connections = min(MAX_CONNECTIONS, _raised_descriptor_limit() // 4)
+    return type("Protocol", (Connection,), {"idle_s": idle_s, "max_connections": max_connections})
+
+
+def _raised_descriptor_limit() -> int:
+    """How many descriptors this process may have: as many as the system lets it without more privileges."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
 
 
 def _bound(host: str, port: int) -> socket.socket:

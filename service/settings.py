@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes. A larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests at once. One more is 429 at once.")
+    max_requests_per_client: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Requests at once from one address, uploads and downloads included. One more is 429. 0: no such bound. "
+        "Behind a proxy set `FORWARDED_ALLOW_IPS` too, or all requests seem to come from the proxy.",
+    )
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
     keep_alive_s: int = Field(
         75,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 import re
 
@@ -64,3 +65,19 @@ def warning_codes() -> set[str]:
 def test_a_warning_has_its_row_in_the_documents() -> None:
     assert warning_codes() >= {"stand_in_weights", "short_video_padded"}
     assert warning_codes() - set(rows(section("http-api", "Warnings"))) == set()
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [OSError(errno.EMFILE, "x"), BlockingIOError(errno.EAGAIN, "x"), MemoryError(), RuntimeError("can't start new thread")],
+    ids=repr,
+)
+def test_what_the_system_lacks_is_a_state_of_the_service(cause: Exception) -> None:
+    error = errors.unforeseen(cause)
+    assert (error.status, error.code, error.__cause__) == (503, "shortage", cause)
+    assert "Retry-After" in error.headers
+
+
+@pytest.mark.parametrize("cause", [OSError(errno.EIO, "x"), RuntimeError("x"), KeyError("x")], ids=repr)
+def test_anything_else_is_a_fault_of_the_service(cause: Exception) -> None:
+    assert errors.unforeseen(cause).code == "internal"

@@ -46,6 +46,20 @@ def test_what_is_no_option_is_told_by_its_name(given: list[tuple[str, str]], sai
     assert "\n" not in str(caught.value)
 
 
+def test_the_first_faults_are_named_and_the_others_counted() -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_options(ClassifyOptions, [(f"option_{number}", "1") for number in range(10)])
+    assert str(caught.value).count("there is no such option") == 3
+    assert str(caught.value).endswith("And 7 more.")
+
+
+@pytest.mark.parametrize("value", ["clips," * 1000, "x," * 1000, ",clips" * 17])
+def test_no_list_is_longer_than_there_are_parts(value: str) -> None:
+    with pytest.raises(InvalidOption, match="not that many") as caught:
+        read_options(ClassifyOptions, [("include", value)])
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize(
     "given", [[("include", "clips")], [("include", "clips,clips")], [("include", "clips"), ("include", "clips")]]
 )

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, GetPydanticSchema, with_config
 from typing_extensions import TypedDict
@@ -228,12 +227,6 @@ class Outputs(TypedDict, total=False):
 
 class Answer(Identified, Outputs, Provenance):
     """All of an answer but its clips."""
-
-
-class AnswerWithClips(Answer):
-    """An answer in JSON whose clips, each a `ClipOut`, are JSON already."""
-
-    clips: list[orjson.Fragment]
 
 
 @always("predictions")

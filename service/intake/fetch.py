@@ -11,17 +11,18 @@ connection open that is cancelled during its TLS handshake. Without that client 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import cache, partial
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from functools import cache
 
 import anyio
 import httpcore2
 import httpx2
-from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from service.errors import BodyTooLarge, UrlFetchFailed, UrlFetchTimeout, UrlForbidden
@@ -34,21 +35,65 @@ logging.getLogger("httpcore2").setLevel(logging.INFO)  # at debug it writes head
 REDIRECTS = {301, 302, 303, 307, 308}
 MAX_REDIRECTS = 3
 MAX_ADDRESSES = 4  # of a host, tried in turn
+READ_HEAD_BYTES = 16 * 1024  # at once: 600 answers of "100 Continue", 10 ms
+MAX_HEAD_BYTES = 64 * 1024  # until the head of the answer is whole, those of "100 Continue" and its like included
 CONNECT_S = 10.0  # for one of them, and as long again for its TLS handshake
 COMPRESSING = {"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "dcz", "bzip2", "xz", "lzma", "lz4"}
 HTML = {"text/html", "application/xhtml+xml"}
 HEADERS = [("User-Agent", "c3d-service"), ("Accept", "*/*"), ("Accept-Encoding", "identity"), ("Connection", "close")]
 
+MAX_LOOK_UPS = 16  # at once: names are found in milliseconds, or their servers are slow
+
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 Write = Callable[[bytes], Awaitable[None]]
 
 
-async def look_up(host: str) -> list[str]:
-    """The host's addresses, as the system knows them. Also turns ``127.1`` and ``0x7f000001`` into what they mean."""
-    ask = partial(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-    # A limiter of its own: slow name servers must not take the threads that write files.
-    found = await to_thread.run_sync(ask, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))
-    return [str(where[0]) for *_, where in found]
+def _addresses(host: str) -> list[str]:
+    """Also turns ``127.1`` and ``0x7f000001`` into what they mean."""
+    return [str(where[0]) for *_, where in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+class LookUps:
+    """Asks the system's resolver for names, in a bounded number of threads: a name server that is slow holds one for up to 40 s.
+
+    A thread is not free before its answer is there, whether anybody waits for that or not. They are daemons: a name that is
+    still being looked up does not hold up the end of the process.
+    """
+
+    def __init__(self, ask: Callable[[str], list[str]] = _addresses) -> None:
+        self._ask, self._free = ask, asyncio.Semaphore(MAX_LOOK_UPS)
+
+    async def __call__(self, host: str) -> list[str]:
+        """The host's addresses, as the system knows them. Raises OSError, UnicodeError."""
+        await self._free.acquire()
+        loop = asyncio.get_running_loop()
+        found: asyncio.Future[list[str]] = loop.create_future()
+
+        def done(addresses: list[str], error: Exception | None) -> None:
+            self._free.release()
+            if found.cancelled():
+                return
+            if error:
+                found.set_exception(error)
+            else:
+                found.set_result(addresses)
+
+        def work() -> None:
+            addresses: list[str] = []
+            failure = None
+            try:
+                addresses = self._ask(host)
+            except Exception as error:  # noqa: BLE001 (it is raised where the name is waited for)
+                failure = error
+            with suppress(RuntimeError):  # the loop has ended, and with it who asked
+                loop.call_soon_threadsafe(done, addresses, failure)
+
+        try:
+            threading.Thread(target=work, name="look-up", daemon=True).start()
+        except BaseException:
+            self._free.release()
+            raise
+        return await found
 
 
 @cache  # reading the system's certificates takes 40 ms
@@ -62,12 +107,12 @@ class Fetcher:
     def __init__(
         self,
         policy: FetchPolicy,
-        resolve: Resolve = look_up,
+        resolve: Resolve | None = None,
         is_public: Callable[[str], bool] = fetch_policy.is_public,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._policy = policy
-        self._resolve = resolve
+        self._resolve = resolve or LookUps()
         self._is_public = is_public
         self._tls = tls or _tls()
         self._tls.set_alpn_protocols(["http/1.1"])
@@ -126,8 +171,11 @@ class Fetcher:
                 stream = await tcp.start_tls(self._tls, host_of(url), CONNECT_S)
             target = httpcore2.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
             headers = [("Host", url.netloc.decode()), *HEADERS]
-            connection = httpcore2.AsyncHTTP11Connection(target.origin, stream)  # takes at most 164 kB of headers
-            yield await connection.handle_async_request(httpcore2.Request("GET", target, headers=headers))
+            bounded = _BoundedHead(stream)
+            connection = httpcore2.AsyncHTTP11Connection(target.origin, bounded)
+            answer = await connection.handle_async_request(httpcore2.Request("GET", target, headers=headers))
+            bounded.is_whole = True
+            yield answer
         finally:
             await tcp.aclose()
 
@@ -157,6 +205,35 @@ class Fetcher:
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The file is over {self._policy.max_bytes} bytes. Give a shorter or a more compressed video.")
+
+
+class _BoundedHead(httpcore2.AsyncNetworkStream):
+    """A connection on which a bounded number of bytes may come before the head of the answer is whole.
+
+    httpcore2 goes on reading for as long as the other side says "100 Continue".
+    """
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream, self._num_bytes, self.is_whole = stream, 0, False
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 (httpcore2's signature)
+        """Raises httpcore2.RemoteProtocolError where too much came."""
+        if self.is_whole:
+            return await self._stream.read(max_bytes, timeout)
+        await checkpoint()  # a read of what has come already does not wait
+        data = await self._stream.read(min(max_bytes, READ_HEAD_BYTES), timeout)
+        self._num_bytes += len(data)
+        if self._num_bytes > MAX_HEAD_BYTES:
+            raise httpcore2.RemoteProtocolError("The head of the answer is too long.")
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        """As the connection's."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """As the connection's."""
+        await self._stream.aclose()
 
 
 async def _connected(allowed: list[str], port: int) -> httpcore2.AsyncNetworkStream:

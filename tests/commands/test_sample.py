@@ -13,6 +13,7 @@ from service.video.inline import clips_of
 from service.video.messages import ReadOptions
 
 
+@pytest.mark.slow
 def test_it_is_a_video_that_the_service_reads_and_in_which_something_moves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,13 @@ from c3d_video.protocol import is_url, line_of
 from corpus import listing, parts
 from corpus.out import Out
 from corpus.parts import Row
-from service import engine
-from service.engine import Engine
+from service.commands import engine
+from service.commands.engine import Engine, Unreadable
 from service.lifecycle.loading import LoadNetwork, load_network
 from service.options import FeaturesOptions
 from service.settings import Settings
 
+PIECE_BYTES = 1024 * 1024
 MAX_DEATHS = 2  # of workers, while this one video was at work: it gets a row that says so and is not tried again
 KILLED = Row("", "worker_killed", "The worker died each time while this video was at work, for lack of memory perhaps.")
 
@@ -132,8 +132,8 @@ class Worker:
             if error.is_retryable:
                 raise
             return Row(source, error.code, error.detail)
-        except (OSError, ValueError) as error:
-            return Row(source, "unreadable_file", f"The file cannot be read: {error}.")
+        except Unreadable as error:
+            return Row(source, "unreadable_file", str(error))
         raise AssertionError
 
     def _done(self, source: str, answer: Answer, clips: list[Clip], num_clips: int) -> Row:
@@ -147,7 +147,7 @@ class Worker:
 
     @asynccontextmanager
     async def _here(self, source: str) -> AsyncIterator[Path | str]:
-        """The source as the engine takes it; a file of an object store is fetched first. Raises OSError."""
+        """The source as the engine takes it; a file of an object store is fetched first. Raises Unreadable, OSError."""
         if is_url(source):
             yield source
         elif listing.is_in_store(source):
@@ -171,6 +171,17 @@ async def _all(work: list[Coroutine[None, None, Row]]) -> list[Row]:
 
 
 def _fetch(source: str, path: Path) -> None:
-    system, inside = listing.opened(source)
-    with system.open_input_stream(inside) as stream, path.open("wb") as file:
-        shutil.copyfileobj(stream, file, 1024 * 1024)
+    """Raises Unreadable where the store fails, OSError where this disk does."""
+    with path.open("wb") as file:
+        for piece in _pieces(source):
+            file.write(piece)
+
+
+def _pieces(source: str) -> Iterator[bytes]:
+    try:
+        system, inside = listing.opened(source)
+        with system.open_input_stream(inside) as stream:
+            while piece := stream.read(PIECE_BYTES):
+                yield piece
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"The file cannot be read: {error}.") from error

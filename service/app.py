@@ -93,7 +93,7 @@ def create_app(
     app = _application(lifespan)
     app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
-    app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.state.fetcher = Fetcher(FetchPolicy.of(settings))
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)
@@ -124,18 +124,6 @@ def _routes() -> list[BaseRoute]:
     for each in (videos.router, routes.router, probes.router, docs.router):
         router.include_router(each)
     return router.routes
-
-
-def fetch_policy(settings: Settings) -> FetchPolicy:
-    """Which URLs may be fetched, as the settings have it."""
-    return FetchPolicy(
-        max_bytes=settings.max_upload_bytes,
-        timeout_s=settings.url_timeout_s,
-        enabled=settings.urls != "off",
-        allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
-        allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
-        allow_private=settings.urls == "private",
-    )
 
 
 async def _work(

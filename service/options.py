@@ -38,19 +38,25 @@ class Options(BaseModel):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="Only the part before here, as 12.5: half-open, by the frames' start times.",
+        description="Only the part before here, in seconds: frames that start earlier.",
     )
     max_clips: int | None = Field(
-        None, ge=1, le=1_000_000, description="At most so many clips, as 32, evenly spaced over the part asked for."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="At most this many clips, evenly spaced over the part asked for. Reading ends soon after the last one.",
     )
     timeout_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds the request may take, as 30, if less than the server's."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds the request may take once its body is here, if that is less than the server allows.",
     )
-    custom_id: str | None = Field(
-        None, max_length=256, description="Your own name for this video, as `clip 17`; the answer repeats it."
+    custom_id: str | None = Field(None, max_length=256, description="Your own name for this video. The answer repeats it.")
+    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, the most probable first.")
+    score_threshold: float = Field(
+        0.0, ge=0, le=1, description="Only labels at least this probable. A clip without one belongs to no segment."
     )
-    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, most probable first.")
-    score_threshold: float = Field(0.0, ge=0, le=1, description="Only labels that are at least so probable.")
     layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
     normalize: Literal["l2", "none"] = Field(
         "l2",
@@ -100,7 +106,8 @@ class ClassifyOptions(Options):
     gives = "predictions"
     include: Sequence[Literal["clips", "segments", "features"]] = Field(
         [],
-        description="`clips`: one entry for each clip. `segments`: neighbouring clips of one label, merged. `features`: the "
+        description="`clips`: one entry for each clip, with its place in frames and seconds and its own labels. `segments`: "
+        "neighbouring clips of one label, merged; the border between two lies in the middle. `features` (or `descriptor`): the "
         "descriptor too, from the same pass.",
     )
 
@@ -110,7 +117,9 @@ class FeaturesOptions(Options):
 
     gives = "features"
     include: Sequence[Literal["clips", "predictions"]] = Field(
-        [], description="`clips`: one entry for each clip. `predictions`: the labels too, from the same pass."
+        [],
+        description="`clips`: one entry for each clip, with its place in frames and seconds and its own vector. "
+        "`predictions`: the labels too, from the same pass.",
     )
 
 
@@ -138,11 +147,11 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     try:
         options = kind.model_validate(values)
     except ValidationError as error:
-        raise invalid_option(error.errors()) from None
+        raise invalid_option(error.errors(), kind.model_fields) from None
     for name in sorted(options.model_fields_set & ABOUT.keys()):
         is_default = getattr(options, name) == kind.model_fields[name].default  # which generated clients send unasked
         if not is_default and not options.wants(ABOUT[name]):
-            raise InvalidOption(f"{name}: it is about {ABOUT[name]}; add include={ABOUT[name]}.")
+            raise InvalidOption(f"{name} is about {ABOUT[name]}. Add include={ABOUT[name]}.")
     return options
 
 

@@ -30,7 +30,7 @@ MAX_DESCRIPTORS = 65536  # that the limit is raised to, where that is allowed
 
 
 class Server(uvicorn.Server):
-    """Drains: told to stop, it first says so on /readyz and goes on serving, then takes no more and lets what runs finish."""
+    """Drains before it stops: /readyz says so, the service goes on for a while, then takes no more and finishes what runs."""
 
     def __init__(self, config: uvicorn.Config, drain_delay_s: float, readiness: Readiness) -> None:
         super().__init__(config)
@@ -50,10 +50,10 @@ class Server(uvicorn.Server):
         delay_s = self._drain_delay_s if sig == signal.SIGTERM and self._readiness.is_ready() else 0
         self._readiness.drain()
         if delay_s:
-            log.info("draining: /readyz is 503, requests are served for %g s more", delay_s)
+            log.info("draining: /readyz answers 503; requests are still served for %g s", delay_s)
             asyncio.get_running_loop().call_later(delay_s, super().handle_exit, sig, frame)
         else:
-            log.info("stopping: what runs may finish")
+            log.info("stopping: running requests may finish")
             super().handle_exit(sig, frame)
 
 
@@ -101,7 +101,7 @@ def serve(
         timeout_keep_alive=settings.keep_alive_s,
     )
     server = Server(config, settings.drain_delay_s, app.state.readiness)
-    # uvicorn takes signals while it runs, and raises them again behind that: then they end nothing any more.
+    # uvicorn handles signals while it runs, and raises them again afterwards: then they must not end the process again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     log.info("running on %s", url)

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_store.wording import did_you_mean
+
 VERSION = "0.1.0"  # of the service; pyproject.toml reads it here
 MIB = 1024 * 1024
 PREFIX = "C3D_"
@@ -33,6 +35,11 @@ class Settings(BaseSettings):
     )
     engine: Literal["tensorflow", "jax", "torch", "openvino", "winograd"] = Field(
         "tensorflow", description="What runs the network, where it is [installed](engines.md)."
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto",
+        description="Where the network runs. `auto`: on a GPU where the engine finds one, else on the CPU. `gpu`: on a GPU, and "
+        "the start ends where there is none. `cpu`: never on a GPU.",
     )
     precision: Literal["float32", "tf32", "bfloat16", "float16", "int8"] = Field(
         "float32",
@@ -170,5 +177,20 @@ def former_names(environment: Mapping[str, str]) -> list[str]:
 
 def unknown_names(environment: Iterable[str]) -> list[str]:
     """Those that look like settings and are none: misspelt ones would otherwise do nothing, in silence."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | FORMER.keys()
-    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return sorted(
+        name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in _names() | FORMER.keys()
+    )
+
+
+def about_unknown(name: str) -> str:
+    """What to say of a name that is no setting."""
+    sentences = [
+        f"There is no setting {name}.",
+        did_you_mean(name.upper(), _names(), quote=""),
+        "docs/settings.md lists them all.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _names() -> set[str]:
+    return {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}

@@ -54,7 +54,7 @@ class JsonWriter:
     def _check(self, num_bytes: int) -> None:
         if num_bytes > self._max_bytes:
             raise AnswerTooLarge(
-                f"As JSON the answer would be over {self._max_bytes} bytes. Ask for a stream (Accept: application/x-ndjson) or "
+                f"The answer is over {self._max_bytes} bytes as JSON. Ask for a stream (Accept: application/x-ndjson) or "
                 "for arrays (Accept: application/zip), or for fewer clips (max_clips)."
             )
 

@@ -109,7 +109,7 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
 
 def _check_labels(serving: Serving, *, needed: bool) -> None:
     if needed and not serving.labels:
-        raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Ask POST /features.")
+        raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Use POST /features.")
 
 
 def _deadline(form: str, options: Options, settings: Settings) -> Deadline:

@@ -25,7 +25,7 @@ def media_type(accept: str) -> str:
     quality = {form: _first(wanted, form, f"{form.partition('/')[0]}/*", "*/*") for form in FORMS}
     chosen = max(FORMS, key=quality.__getitem__)
     if not quality[chosen]:
-        raise NotAcceptable(f"The header Accept asks for what is not made here. There is {JSON}, {NDJSON}, {NPY} and {NPZ}.")
+        raise NotAcceptable(f"Unsupported Accept header. Supported: {JSON}, {NDJSON}, {NPY}, {NPZ}.")
     return chosen
 
 

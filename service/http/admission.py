@@ -82,7 +82,7 @@ def overloaded(queue: Queue, num_requests: int) -> Overloaded:
     ahead = max(queue.waiting_clips, num_requests)
     seconds = math.ceil(ahead / queue.clips_per_s) if queue.clips_per_s else UNKNOWN_RETRY_AFTER_S
     seconds = min(max(seconds, 1), MAX_RETRY_AFTER_S)
-    error = Overloaded(f"The service has as much to do as it takes on. Try again in {seconds} s, or at another instance.")
+    error = Overloaded(f"The service is overloaded. Try again in {seconds} s, or ask another instance.")
     error.headers = {"Retry-After": str(seconds)}
     return error
 
@@ -106,7 +106,7 @@ class ApiKeys:
             hmac.compare_digest(given.strip(b" "), key) for key in self._keys
         ]  # compare with all: the time taken reveals nothing
         if self._guards(path) and not (any(found) and scheme.lower() == b"bearer"):
-            raise Unauthorized("The service asks for a key. Send one as the header 'Authorization: Bearer KEY'.")
+            raise Unauthorized("The service needs a key. Send it in the header 'Authorization: Bearer KEY'.")
         return found.index(True) + 1 if any(found) and scheme.lower() == b"bearer" else None
 
     def describe(self, document: dict[str, Any]) -> None:

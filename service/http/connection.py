@@ -184,7 +184,7 @@ class Connection(H11Protocol):
         if before - left >= MIN_BYTES_PER_S * self.idle_s:
             self._write_timer = self.loop.call_later(self.idle_s, self._watch_writing, left)
             return
-        log.info("a client took %d bytes of its answer in %g s; its connection is ended", before - left, self.idle_s)
+        log.info("a client read %d bytes of its answer in %g s; its connection was closed", before - left, self.idle_s)
         self.transport.abort()
 
     def _num_untaken(self) -> int:

@@ -123,7 +123,9 @@ class RequestMiddleware:
         if headers.get(b"sec-fetch-site") != b"cross-site" or "*" in allowed:
             return
         if headers.get(b"origin", b"").decode("latin-1") not in allowed:
-            raise CrossSiteRequest("Web pages of this origin may not ask here. The operator can allow it by C3D_CORS_ORIGINS.")
+            raise CrossSiteRequest(
+                "Web pages of this origin may not use the service. Its operator can allow them with C3D_CORS_ORIGINS."
+            )
 
 
 def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
@@ -173,7 +175,7 @@ class _RequestBody:
                 message = await self._receive()
         except TimeoutError as error:
             self.whole = True  # the rest is not waited for
-            raise UploadTimeout("The body came too slowly, or not at all. Send it again, over a better connection.") from error
+            raise UploadTimeout("The upload was too slow. Try again on a faster connection.") from error
         earned_s = len(message.get("body", b"")) / MIN_BYTES_PER_S - (clock() - began)
         self._patience_s = min(self._patience_s + earned_s, self._settings.upload_idle_s)
         self.whole = message["type"] != "http.request" or not message.get("more_body", False)

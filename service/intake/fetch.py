@@ -123,12 +123,14 @@ class Fetcher:
         Raises UrlForbidden, UrlFetchFailed, UrlFetchTimeout, BodyTooLarge, and what ``write`` raises.
         """
         if not self._policy.enabled:
-            raise UrlForbidden("This service fetches no URLs. Send the file itself.")
+            raise UrlForbidden("This service does not fetch URLs. Send the file itself.")
         # anyio's deadline, not asyncio's: it waits for a thread that `write` keeps busy, so that nobody closes that one's file.
         with anyio.move_on_after(self._policy.timeout_s):
             await self._follow(url, write)
             return
-        raise UrlFetchTimeout(f"The file did not come within {self._policy.timeout_s:g} s. Send it yourself, or a shorter one.")
+        raise UrlFetchTimeout(
+            f"The file did not arrive within {self._policy.timeout_s:g} s. Send the file itself, or a shorter one."
+        )
 
     async def _follow(self, text: str, write: Write) -> None:
         url = httpx2.URL()
@@ -145,7 +147,7 @@ class Fetcher:
                         await self._take(answer, write)
                         return
             text = headers["location"]
-        raise UrlFetchFailed(f"The URL is redirected more than {MAX_REDIRECTS} times. Give the one it leads to.")
+        raise UrlFetchFailed(f"The URL redirects more than {MAX_REDIRECTS} times. Use the one that it leads to.")
 
     async def _addresses(self, host: str) -> list[str]:
         """All addresses of the host, or none: one that may not be asked condemns the others."""
@@ -155,10 +157,12 @@ class Fetcher:
             log.info("no address of %s: %s", host, type(error).__name__)
             found = []
         if not found:
-            raise UrlFetchFailed(f"The host '{host}' was not found. Check how it is written.")
+            raise UrlFetchFailed(f"The host '{host}' was not found. Check its spelling.")
         for address in found:
             if not self._is_public(address) and not (self._policy.allow_private and fetch_policy.is_private(address)):
-                raise UrlForbidden(f"The host '{host}' has an address that may not be fetched from. Send the file itself.")
+                raise UrlForbidden(
+                    f"The host '{host}' has an address that this service may not fetch from. Send the file itself."
+                )
         return found
 
     @asynccontextmanager
@@ -184,12 +188,12 @@ class Fetcher:
         if status != 200:  # nor another 2xx: 206 is a part that nobody asked for, 204 is nothing
             raise UrlFetchFailed(f"'{host}' answered with status {status} instead of a file.")
         if headers.get("content-type", "").partition(";")[0].strip().lower() in HTML:
-            raise UrlFetchFailed(f"What '{host}' gave is a web page, not a video file. Give the URL of the file itself.")
+            raise UrlFetchFailed(f"'{host}' sent a web page, not a video. Use the URL of the file itself.")
         codings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
         if (
             codings & COMPRESSING
         ):  # others, as S3's "aws-chunked" and the "utf-8" of careless uploads, leave the bytes as they are
-            raise UrlFetchFailed(f"'{host}' sent the file compressed, which it was asked not to do. Send the file itself.")
+            raise UrlFetchFailed(f"'{host}' sent the file compressed, although it was asked not to. Send the file itself.")
         if int(headers.get("content-length", "0")) > self._policy.max_bytes:  # digits: h11 refuses all else
             raise self._too_large()
 
@@ -204,7 +208,7 @@ class Fetcher:
                 await checkpoint()  # a read of one-byte chunks would hold up everybody else for 0.2 s
 
     def _too_large(self) -> BodyTooLarge:
-        return BodyTooLarge(f"The file is over {self._policy.max_bytes} bytes. Give a shorter or a more compressed video.")
+        return BodyTooLarge(f"The file is over {self._policy.max_bytes} bytes. Use a shorter or a more compressed video.")
 
 
 class _BoundedHead(httpcore2.AsyncNetworkStream):
@@ -259,9 +263,9 @@ def _in_our_words(host: str) -> Iterator[None]:
             cause = cause.__cause__
         log.info("no file from %s: %s", host, type(cause).__name__)
         if isinstance(error, httpcore2.TimeoutException):
-            raise UrlFetchTimeout(f"'{host}' took no connection within {CONNECT_S:g} s. Try again later.") from None
+            raise UrlFetchTimeout(f"'{host}' did not accept a connection within {CONNECT_S:g} s. Try again later.") from None
         if isinstance(cause, ssl.SSLError):
-            raise UrlFetchFailed(f"'{host}' shows no certificate that is trusted here, or does not speak TLS.") from None
+            raise UrlFetchFailed(f"The certificate of '{host}' is not trusted here, or the host does not speak TLS.") from None
         if isinstance(error, httpcore2.ConnectError):
-            raise UrlFetchFailed(f"'{host}' takes no connection. Check the URL, or try again later.") from None
-        raise UrlFetchFailed(f"'{host}' broke off, or gave no proper HTTP answer. Try again, or send the file itself.") from None
+            raise UrlFetchFailed(f"'{host}' refused the connection. Check the URL, or try again later.") from None
+        raise UrlFetchFailed(f"'{host}' closed the connection early or sent no proper HTTP answer. Try again later.") from None

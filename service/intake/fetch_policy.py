@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import httpx2
 
 from service.errors import UrlForbidden
+from service.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_URL_LENGTH = 8192  # signed URLs reach 2,000
@@ -29,13 +30,25 @@ class FetchPolicy:
     allowed_ports: frozenset[int] = frozenset(DEFAULT_PORTS.values())
     allow_private: bool = False
 
+    @classmethod
+    def of(cls, settings: Settings) -> FetchPolicy:
+        """As the settings have it."""
+        return cls(
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.url_timeout_s,
+            enabled=settings.urls != "off",
+            allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
+            allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
+            allow_private=settings.urls == "private",
+        )
+
     def check(self, url: httpx2.URL) -> None:
         """Raise UrlForbidden for what may not even be looked up."""
         host = host_of(url)
         if url.scheme not in DEFAULT_PORTS:
             raise UrlForbidden("Only http:// and https:// URLs are fetched.")
         if url.userinfo:
-            raise UrlForbidden("A URL with a user name or a password in it is not fetched. Give one that needs neither.")
+            raise UrlForbidden("URLs with a user name or a password are not fetched. Use one without.")
         if not HOST.fullmatch(host):
             raise UrlForbidden("The URL names no host. Write it like https://example.com/clip.mp4.")
         if port_of(url) not in self.allowed_ports:
@@ -56,7 +69,9 @@ def joined(base: httpx2.URL, text: str) -> httpx2.URL:
             return url.copy_with(host=host_of(url).removesuffix("."))
     except (httpx2.InvalidURL, ValueError):
         url = base  # what is wrong with it would quote it
-    raise UrlForbidden(f"This is no URL, or over {MAX_URL_LENGTH} characters. Write it like https://example.com/clip.mp4.")
+    raise UrlForbidden(
+        f"This is not a URL, or it is over {MAX_URL_LENGTH} characters. Write it like https://example.com/clip.mp4."
+    )
 
 
 def host_of(url: httpx2.URL) -> str:

@@ -112,7 +112,7 @@ def _disk_full() -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        raise DiskFull("The service has no room left on its disk. Try again later or at another instance.") from error
+        raise DiskFull("The service's disk is full. Try again later, or ask another instance.") from error
 
 
 def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
@@ -133,7 +133,7 @@ def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
 def check_not_compressed(request: Request) -> None:
     """Raises UnsupportedMediaType where the body has a Content-Encoding."""
     if request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
-        error = UnsupportedMediaType("The body is compressed (Content-Encoding). Send it as it is: videos hardly get smaller.")
+        error = UnsupportedMediaType("The body is compressed (Content-Encoding). Send it uncompressed.")
         error.headers = {"Accept-Encoding": "identity"}  # RFC 9110, section 12.5.3: what would be accepted
         raise error
 
@@ -159,7 +159,7 @@ async def _small_body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON_BYTES:
-            raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. It holds a URL and options, and no video.")
+            raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. It may hold a URL and options, not a video.")
     return bytes(body)
 
 
@@ -170,14 +170,14 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     except (ValueError, RecursionError):  # the latter from brackets in brackets in brackets
         content = None
     if not isinstance(content, dict):
-        raise MalformedRequest('The body is no JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
+        raise MalformedRequest('The body is not a JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
     if content.get("url") in (None, ""):
-        raise SourceRequired('The JSON names no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
+        raise SourceRequired('The JSON has no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
     url = content.pop("url")
     given = {name: value for name, value in content.items() if value is not None}
     options = [(name, each) for name, value in given.items() for each in (value if isinstance(value, list) else [value])]
     if len(options) > MAX_FIELDS:
         raise InvalidOption(f"The JSON holds more than {MAX_FIELDS} values. There are not that many options.")
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
-        raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
+        raise InvalidOption("The URL must be a string; options must be strings, numbers, or lists of them.")
     return url.strip(), [(name, str(value)) for name, value in options]

@@ -121,7 +121,7 @@ def _parsed(text: bytes) -> InferRequest:
     try:
         return InferRequest.model_validate(orjson.loads(text))
     except orjson.JSONDecodeError as error:
-        raise MalformedRequest("The body does not begin with JSON, or not with as much as its header says.") from error
+        raise MalformedRequest("The body does not begin with JSON of the length that its header gives.") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"])) or "the JSON"  # out here: that error keeps all of the JSON

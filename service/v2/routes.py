@@ -231,7 +231,7 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
 
 def _check_size(num_json_bytes: float, limit: float) -> None:
     if num_json_bytes > limit:
-        raise AnswerTooLarge("The answer would be too large for JSON. Ask for the outputs as binary data.")
+        raise AnswerTooLarge("The answer is too large for JSON. Ask for the outputs as binary data.")
 
 
 async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:

@@ -118,7 +118,7 @@ def test_a_bad_option_is_invalid_and_named(client: TestClient, clip_mp4: Path, e
         parts = [part(name, value.encode()) for name, value in pairs]
         answer = client.post(endpoint, content=form(part("file", clip_mp4.read_bytes(), "a"), *parts), headers=dict(MULTIPART))
     assert (answer.status_code, problem(answer)) == (422, "invalid_option")
-    assert answer.json()["detail"].startswith(pairs[0][0])
+    assert pairs[0][0] in answer.json()["detail"]
 
 
 EMPTY = {"top_k": "", "end_sec": "", "include": "", "custom_id": "", "tail": ""}

@@ -13,16 +13,14 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 from service.answers.lines import lines
 from service.answers.result import Result
-from service.app import fetch_policy
-from service.errors import EmptyFile, Internal, ServiceError, StartFailed
+from service.errors import EmptyFile, ServiceError, StartFailed
 from service.http.disconnect import Deadline
 from service.http.endpoints import FEATURES
 from service.http.metrics import Metrics
@@ -30,7 +28,8 @@ from service.http.problems import last_line
 from service.http.request_log import RequestRecord
 from service.intake import spool
 from service.intake.fetch import Fetcher
-from service.intake.source import FILE_NAME, Source
+from service.intake.fetch_policy import FetchPolicy
+from service.intake.source import FILE_NAME, RequestFiles, Source, request_files
 from service.intake.spool import Spool, SpoolWriter, in_thread
 from service.lifecycle import loading
 from service.lifecycle.loading import LoadNetwork, load_network
@@ -42,6 +41,10 @@ from service.video.pool import DecoderPool
 
 IDLE_S = 600.0  # without a clip: here nobody else is in the queue, so a decoder or the network hangs
 LAST_BATCH_S = 2.0  # for a batch that nobody waits for any more
+
+
+class Unreadable(Exception):
+    """The video itself cannot be read; the message says why."""
 
 
 class Engine:
@@ -58,13 +61,13 @@ class Engine:
     async def lines(self, video: Path | str, options: FeaturesOptions) -> AsyncGenerator[bytes, None]:
         """The lines of a file, or of what is behind a URL: `video`, a `clip` each, last the `summary` or an `error`.
 
-        To be closed (`aclosing`). Raises OSError where the file cannot be read.
+        To be closed (`aclosing`). Raises Unreadable, and OSError where this machine's own disk fails.
         """
         record = RequestRecord(uuid4().hex, "POST", FEATURES)
         started = time.perf_counter()
-        with _private(self._files) as source:
+        with request_files(self._files) as own:
             try:
-                await self._receive(video, source)
+                source = await self._received(video, own)
                 result = Result(self._serving, source, options, record, started, time.perf_counter() - started)
                 deadline = Deadline(options.timeout_s or math.inf, "Give it a larger timeout_s.", IDLE_S)
                 async with aclosing(deadline.steps(self._serving.pipeline.run(source.path, options))) as steps:
@@ -75,23 +78,20 @@ class Engine:
                             yield line
             except ServiceError as error:
                 yield last_line(error, record)
-            except OSError:
-                raise
-            except Exception as error:  # noqa: BLE001 (one video's fault; the log gets it)
-                yield last_line(Internal.because(error), record)
 
-    async def _receive(self, video: Path | str, source: Source) -> None:
-        """The video at the source's path, measured. Raises EmptyFile, OSError, and what the fetcher raises."""
+    async def _received(self, video: Path | str, own: RequestFiles) -> Source:
+        """The video where it can be read. Raises EmptyFile, Unreadable, OSError, and what the fetcher raises."""
+        source = Source(own.directory, own.reserve, own.files)
         if isinstance(video, str):
-            with source.path.open("xb", buffering=0) as file:
-                writer = SpoolWriter(file, source.reserve)
-                await self._fetcher.fetch(video, writer.take)
-                await writer.flush()
+            writer = SpoolWriter(own.create(FILE_NAME), own.reserve)
+            await self._fetcher.fetch(video, writer.take)
+            await writer.flush()
+            source.size_bytes, source.sha256 = writer.size_bytes, writer.digest.hexdigest()
         else:
-            _link(video, source.path)
-        await in_thread(lambda: _measure(source))
+            await in_thread(lambda: _link(video, source))
         if not source.size_bytes:
             raise EmptyFile("The file has no bytes. Check that it was written whole.")
+        return source
 
 
 @asynccontextmanager
@@ -104,30 +104,22 @@ async def opened(settings: Settings, load: LoadNetwork = load_network) -> AsyncI
         if batcher is None and reasons:
             raise StartFailed(reasons[0])
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as files:
-            yield Engine(readiness.serving(), files, Fetcher(fetch_policy(settings)))
+            yield Engine(readiness.serving(), files, Fetcher(FetchPolicy.of(settings)))
     finally:
         if batcher:
             batcher.stop(LAST_BATCH_S)
         await decoder.close()
 
 
-@contextmanager
-def _private(files: Spool) -> Iterator[Source]:
-    """A directory for one video, gone with the context."""
-    with files.share() as reserve, ExitStack() as stack, TemporaryDirectory(dir=files.path) as directory:
-        yield Source(Path(directory) / FILE_NAME, reserve, stack)
-
-
-def _link(video: Path, link: Path) -> None:
-    """A name without suffix and digits: FFmpeg must judge by content."""
-    link.symlink_to(video.absolute())
-
-
-def _measure(source: Source) -> None:
-    """Size and SHA-256 of the file. Raises OSError."""
+def _link(video: Path, source: Source) -> None:
+    """The file under the name of a request's, by which FFmpeg cannot judge it, and its size and SHA-256. Raises Unreadable."""
+    source.path.symlink_to(video.absolute())
     digest = hashlib.sha256()
-    with source.path.open("rb") as file:
-        while piece := file.read(1024 * 1024):
-            digest.update(piece)
-            source.size_bytes += len(piece)
+    try:
+        with video.open("rb") as file:
+            while piece := file.read(1024 * 1024):
+                digest.update(piece)
+                source.size_bytes += len(piece)
+    except OSError as error:
+        raise Unreadable(f"The file cannot be read: {error.strerror}.") from error
     source.sha256 = digest.hexdigest()

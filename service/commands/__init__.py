@@ -1,1 +1,1 @@
-"""Commands that run the network: command_line, verify, fingerprint, calibrate, sample; and engine, the stages for other programs."""
+"""Commands that run the network: command_line, verify, fingerprint, calibrate, sample. engine: the stages for other programs."""

@@ -41,10 +41,11 @@ INSTALLED_DEV := $(VENV)/installed-$(PYTHON_VERSION)-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes $(shell [ -t 2 ] || echo --quiet)
 # For the sentence before a long silence. Measured on x86_64.
 SIZE_requirements := about 440 MB to download, 1.8 GB on disk
-SIZE_requirements-openvino := about 250 MB to download, 0.9 GB on disk
+SIZE_requirements-openvino := about 240 MB to download, 0.9 GB on disk
 SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
 install: $(INSTALLED) winograd
+	@:
 
 # The engine that is fastest on a CPU is compiled here, from C++. Where it cannot be, the service runs on TensorFlow.
 WINOGRAD := service/inference/winograd
@@ -132,6 +133,7 @@ test: check $(TEST_VIDEOS)
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+	$(BIN)/oxlint --quiet --deny-warnings service/web/page tests/web/page
 	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory fast

@@ -57,6 +57,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: "
         "any. Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
     )
+    page: Literal["on", "off"] = Field("on", description="Whether `/` is the page to try videos on, or nothing.")
     max_decoders: int = Field(
         64,
         ge=1,

@@ -83,6 +83,23 @@ def test_what_can_never_start_ends_with_a_sentence(
     assert line.startswith(said.format(store=tmp_path))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["service", "--settings"], ["model_store", "summary"]])
+def test_a_reader_that_leaves_gets_no_stack(command: list[str]) -> None:
+    """As with `| head`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert process.stdout
+    process.stdout.close()  # before the imports are done
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGPIPE, b"")
+
+
 def taken_port() -> tuple[socket.socket, int]:
     listener = socket.create_server(("127.0.0.1", 0))
     return listener, listener.getsockname()[1]

@@ -74,7 +74,7 @@ def test_has_the_papers_layers_and_parameters(network: Any) -> None:
 
 def test_agrees_with_the_reference(network: Any, clips: Uint8, expected: reference.Activations) -> None:
     got = network.run(clips[[0, 1, 2, 2]])
-    for name in ("fc6", "fc7", "probabilities"):
+    for name in c3d.ClipOutputs._fields:
         assert getattr(got, name).dtype == np.float32
         assert error(getattr(got, name)[:3], getattr(expected, name)) < 1e-4, name
     assert (got.fc6 >= 0).all()

@@ -134,6 +134,7 @@ def test_a_preset_gives_its_ports_numbers(
     pool5: reference.Pool5 = "caffe" if preprocessing in CAFFES_POOL5 else "symmetric"
     weights = dict(stand_in.tensors())
     expected = reference.forward(READERS[preprocessing](VIDEO)[np.newaxis], weights, pool5=pool5)
+    assert relative_l2(found.pool5, expected.pool5) <= 1e-4
     assert relative_l2(found.fc6, expected.fc6) <= 1e-4
     assert relative_l2(found.probabilities, expected.probabilities) <= 1e-4
     other: reference.Pool5 = "symmetric" if pool5 == "caffe" else "caffe"

@@ -22,7 +22,7 @@ FAILURE_FIELDS = ("name", "code", "detail", "status", "request_id")
 # What a card or an answer says of a model that does not change its numbers beyond the service's promise.
 NOT_IDENTITY = {
     "name", "weights", "backend", "engine", "version", "source", "form", "licence", "created", "labels", "labels_sha256",
-    "num_classes", "batch_sizes", "file_sha256", "known_answer", "clips_per_s",
+    "num_classes", "batch_sizes", "file_sha256", "known_answer", "clips_per_s", "status",
 }  # fmt: skip
 
 

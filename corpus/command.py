@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     whole.add_argument("out", metavar="OUT", type=Path, help="folder for the rows; of a cluster, one that all machines see")
     whole.add_argument("--clips", action="store_true", help="each clip's vector and start too")
-    whole.add_argument("--layer", help="fc6 (default) or fc7")
+    whole.add_argument("--layer", help="fc6 (default), fc7 or pool5")
     commandline.add_clips(whole)
     whole.add_argument("--normalize", choices=("l2", "none"), help="of the video's descriptor")
     whole.add_argument("--shard", type=commandline.shard, metavar="I/N", help="only part I of N; all N may write to one OUT")

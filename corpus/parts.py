@@ -39,11 +39,11 @@ class Row:
     clip_start_sec: NDArray[np.float64] | None = None
 
 
-def schema(*, with_clips: bool) -> Any:
+def schema(layer: c3d.FeatureLayer, *, with_clips: bool) -> Any:
     """Of all parts of one OUT."""
     import pyarrow as pa
 
-    vector = pa.list_(pa.float32(), c3d.DESCRIPTOR_SIZE)
+    vector = pa.list_(pa.float32(), c3d.FEATURE_SIZES[layer])
     names = {name: pa.string() for name in ("path", "code", "detail", "id", "sha256")}
     shapes = {**names, "size": pa.int64(), "clips": pa.int32(), "descriptor": vector}
     shapes |= {"warnings": pa.list_(pa.string()), "provenance": pa.string()}
@@ -52,11 +52,11 @@ def schema(*, with_clips: bool) -> Any:
     return pa.schema(list(shapes.items()))
 
 
-def write(rows: Sequence[Row], path: Path, work: Path, *, with_clips: bool) -> None:
+def write(rows: Sequence[Row], path: Path, work: Path, layer: c3d.FeatureLayer, *, with_clips: bool) -> None:
     """A part at ``path``, written in ``work`` first, which is on the same disk. Raises OSError."""
     import pyarrow as pa
 
-    of = schema(with_clips=with_clips)
+    of = schema(layer, with_clips=with_clips)
     table = pa.Table.from_arrays([_column(rows, name, of.field(name).type) for name in of.names], schema=of)
     _put(table, path, work)
 

@@ -55,11 +55,16 @@ class Plan:
     def features(self) -> FeaturesOptions:
         """What is asked of each video. Raises UsageError."""
         asked = {name: value for name, value in self.options.items() if name != "clips"}
+        vectors = {"encoding_format": "base64", "vectors": "all" if self.options.get("clips") else "video"}
+        vectors |= {"include": "clips"} if self.options.get("clips") else {}
         try:
-            return FeaturesOptions.model_validate(asked | {"encoding_format": "base64"})
+            found = FeaturesOptions.model_validate(asked | vectors)
         except ValidationError as error:
             wrong = error.errors()[0]
             raise UsageError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}.") from error
+        if len(found.layer) > 1:
+            raise UsageError("--layer: a row has one descriptor. Give each layer an OUT of its own.")
+        return found
 
 
 class Worker:
@@ -112,7 +117,7 @@ class Worker:
         if not self._out.is_running(self._plan.mark):
             raise Stopped("A later run on the same OUT has taken over.", USAGE)
         part = self._out.part(sources)
-        await asyncio.to_thread(parts.write, found, part, self._out.work, with_clips=self._with_clips)
+        await asyncio.to_thread(parts.write, found, part, self._out.work, self._features.layer[0], with_clips=self._with_clips)
         attempts.forget()
         return found
 

@@ -29,7 +29,7 @@ def vector(seed: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 
 def write(out: Out, *rows: Row) -> Path:
     part = out.part([row.path for row in rows])
-    parts.write(rows, part, out.work, with_clips=False)
+    parts.write(rows, part, out.work, "fc6", with_clips=False)
     return part
 
 
@@ -57,7 +57,7 @@ def test_clips_are_lists_of_vectors(out: Out) -> None:
     clips = np.stack([vector(1), vector(2)])
     row = Row("a.mp4", descriptor=vector(0), clip_features=clips, clip_start_sec=np.array([0.0, 0.5]))
     part = out.part(["a.mp4", "b.mp4"])
-    parts.write([Row("b.mp4", "empty_file"), row], part, out.work, with_clips=True)
+    parts.write([Row("b.mp4", "empty_file"), row], part, out.work, "fc6", with_clips=True)
     bad, good = parquet.read_table(part).to_pylist()
     np.testing.assert_array_equal(np.float32(good["clip_features"]), clips)
     assert good["clip_start_sec"] == [0.0, 0.5]

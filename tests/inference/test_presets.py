@@ -115,12 +115,15 @@ def relative_l2(found: Floats, expected: Floats) -> float:
 def network_of(engine: str, model: store.Model) -> Any:
     if engine == "openvino":
         pytest.importorskip("openvino")
-    from service.inference.build import build
+    from service.inference.build import build, unavailable
+
+    if engine == "winograd" and (why := unavailable(engine)):
+        pytest.skip(why)
 
     return build(model, engine)
 
 
-@pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
+@pytest.mark.parametrize("engine", ["tensorflow", "openvino", "winograd"])
 @pytest.mark.parametrize("preprocessing", list(PRESETS))
 def test_a_preset_gives_its_ports_numbers(
     preprocessing: Preprocessing, engine: str, stand_in: store.Model, tmp_path: Path

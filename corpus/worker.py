@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from c3d_video.answers import Answer, Clip, event_of
 from c3d_video.commandline import UNSERVED, USAGE, Stopped, UsageError
@@ -24,8 +23,9 @@ from corpus.out import Out
 from corpus.parts import Row
 from service.commands import engine
 from service.commands.engine import Engine, Unreadable
+from service.errors import InvalidOption
 from service.lifecycle.loading import LoadNetwork, load_network
-from service.options import FeaturesOptions
+from service.options import FeaturesOptions, read_options
 from service.settings import Settings
 
 PIECE_BYTES = 1024 * 1024
@@ -54,14 +54,14 @@ class Plan:
 
     def features(self) -> FeaturesOptions:
         """What is asked of each video. Raises UsageError."""
-        asked = {name: value for name, value in self.options.items() if name != "clips"}
-        vectors = {"encoding_format": "base64", "vectors": "all" if self.options.get("clips") else "video"}
-        vectors |= {"include": "clips"} if self.options.get("clips") else {}
+        with_clips = bool(self.options.get("clips"))
+        asked = {name: str(value) for name, value in self.options.items() if name != "clips"}
+        asked |= {"encoding_format": "base64", "vectors": "all" if with_clips else "video"}
+        asked |= {"include": "clips"} if with_clips else {}
         try:
-            found = FeaturesOptions.model_validate(asked | vectors)
-        except ValidationError as error:
-            wrong = error.errors()[0]
-            raise UsageError(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}.") from error
+            found = read_options(FeaturesOptions, list(asked.items()))
+        except InvalidOption as error:
+            raise UsageError(str(error)) from error
         if len(found.layer) > 1:
             raise UsageError("--layer: a row has one descriptor. Give each layer an OUT of its own.")
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from c3d_video.commandline import UsageError
 from corpus import parts
 from corpus.out import Out, batches
 from corpus.parts import Row
+from corpus.worker import Plan
 from model_store import c3d
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -134,3 +136,17 @@ def test_a_video_that_was_at_work_at_each_death_is_counted(out: Out) -> None:
 
 def test_batches() -> None:
     assert list(batches("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]
+
+
+@pytest.mark.parametrize("clips", [True, False])
+def test_a_plan_asks_for_what_it_keeps(tmp_path: Path, *, clips: bool) -> None:
+    options: dict[str, Any] = {"clip_stride": 16, "layer": "pool5"} | ({"clips": True} if clips else {})
+    found = Plan(tmp_path, options, None, 1, allow_stand_in=False).features()
+    assert (found.clip_stride, found.layer, found.wants("clips")) == (16, ("pool5",), clips)
+    assert found.wants_clip_vectors() == clips
+
+
+@pytest.mark.parametrize("options", [{"clip_stride": 0}, {"layer": "fc6,fc7"}, {"layer": "fc9"}])
+def test_a_plan_that_no_worker_could_follow_is_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        Plan(tmp_path, options, None, 1, allow_stand_in=False).features()

@@ -10,6 +10,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
  && rm -rf clang tensorflow/include \
  && find numpy h5py -type d -name tests -prune -exec rm -rf {} +
 
+# The winograd engine's library. Its compiler stays in this stage.
+FROM python:3.11-slim-bookworm AS winograd
+RUN apt-get update && apt-get install -y --no-install-recommends g++ make
+COPY service/inference/winograd /winograd
+RUN [ "$(uname -m)" != x86_64 ] || make -s -j2 -C /winograd
+
 FROM python:3.11-slim-bookworm
 # A read-only root has no home: what libraries want to keep (Keras its defaults, CUDA its kernels) goes where request files go.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp C3D_HOST=0.0.0.0 C3D_MODEL_STORE=/models
@@ -19,6 +25,7 @@ RUN install -d -o 10001 -g 10001 /models
 WORKDIR /srv
 COPY model_store model_store
 COPY service service
+COPY --from=winograd /winograd service/inference/winograd
 # Readable whatever the umask of the checkout; compiled, or each decoder process would do it anew.
 RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001

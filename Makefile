@@ -25,7 +25,7 @@ PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % 
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights pull import calibrate verify example sample docs test check format lock bench bench-long licences \
+.PHONY: serve install winograd weights pull import calibrate verify example sample docs test check format lock bench bench-long licences \
   audit build up down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
@@ -42,7 +42,18 @@ SIZE_requirements := about 470 MB to download, 1.8 GB on disk
 SIZE_requirements-openvino := about 250 MB to download, 0.9 GB on disk
 SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
-install: $(INSTALLED)
+install: $(INSTALLED) winograd
+
+# The engine that is fastest on a CPU is compiled here, from C++. Where it cannot be, the service runs on TensorFlow.
+WINOGRAD := service/inference/winograd
+winograd:
+	@[ "$$(uname -m)" = x86_64 ] || exit 0; \
+	if command -v $(CXX) >/dev/null; then \
+	  $(MAKE) -q -C $(WINOGRAD) || { echo "Compiling the winograd engine: some ten seconds." >&2; $(MAKE) -s -j2 -C $(WINOGRAD); }; \
+	elif [ ! -e $(WINOGRAD)/avx2.so ]; then \
+	  echo "No C++ compiler: the service is left without its winograd engine, four times as fast as TensorFlow on a CPU." \
+	    "To have it, install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++) and run make install." >&2; \
+	fi
 
 # What an interrupted installation left is installed over, never trusted: the mark comes last. Another Python begins again.
 $(INSTALLED): $(REQUIREMENTS)

@@ -65,6 +65,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=["plain", "mirrored"],
         help="whether convolutions are mirrored, as Theano's; default: as the file tells",
     )
+    importing.add_argument(
+        "--fc6-rows",
+        choices=["channels-first", "channels-last"],
+        help="the order of fc6's inputs: channel, row, column, or row, column, channel; default: as the file tells",
+    )
+    importing.add_argument(
+        "--scale", type=_positive, help="what grey levels are multiplied by behind the mean, 0.00392157 for x/255; default: 1"
+    )
+    importing.add_argument(
+        "--color-tags",
+        choices=["honour", "ignore"],
+        help="whether a video's colour matrix counts, or BT.601 always, as in OpenCV up to 4.12; default: honour",
+    )
     importing.add_argument("--licence", help="for the model's card")
     for command in (pulling, importing):
         command.add_argument(
@@ -75,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("stand-in", help="make seeded RANDOM weights, to try the service without real ones")
     commands.add_parser("list", help="say what is in the store")
     return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError
+    return number
 
 
 def _say(line: str) -> None:

@@ -22,6 +22,7 @@ CROP_TOP = (FRAME_SIZE[0] - CROP_SIZE) // 2  # 8
 CROP_LEFT = (FRAME_SIZE[1] - CROP_SIZE) // 2  # 29, as Caffe's integer division; several Keras ports use 30
 CLIP_SHAPE = (CLIP_LENGTH, CROP_SIZE, CROP_SIZE, 3)  # frames, rows, columns, channels in OpenCV's order B, G, R
 MEAN_SHAPE = (3, CLIP_LENGTH, *FRAME_SIZE)  # the mean cube as Caffe stores it: channel, frame, row, column
+MEAN_CROP_SHAPE = (3, CLIP_LENGTH, CROP_SIZE, CROP_SIZE)  # of a mean that is subtracted behind the crop
 TRAINING_FPS = (25.0, 30.0)  # about what the Sports-1M videos ran at; frames are taken at the video's own rate
 
 DESCRIPTOR_SIZE = 4096  # fc6 after its ReLU (Caffe computes the ReLU in place, so the published features have it)

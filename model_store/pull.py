@@ -40,7 +40,8 @@ class Puller:
         if numbers is not None:
             return importer.Mean(numbers, importer.mean_name(name, preset.channel_order))
         sources = self._manifest.means[name]
-        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path), name))
+        order = preset.channel_order
+        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path, order), name))
 
     def labels(self, classes: int = c3d.NUM_CLASSES) -> importer.Labels:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""

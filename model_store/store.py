@@ -4,7 +4,8 @@
 
 * ``card.json``: where the model came from and what it is (`Card`);
 * ``weights.npz``: the tensors of `model_store.c3d.weight_shapes`, float32, uncompressed;
-* ``mean.npy``: the mean cube, float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column, as Caffe stores it;
+* ``mean.npy``: the mean cube, float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column, as Caffe stores it; or, for
+  a network that has it behind the crop, (3, 16, 112, 112);
 * ``labels.txt``: one label a line, line 1 is class 0.
 
 A model is written beside its place and renamed into it, so a reader sees a whole model or none.
@@ -48,7 +49,7 @@ class NoRoom(StoreError):
 class Model:
     """A model in the store: its card, mean and labels read, its weights still on disk.
 
-    Attributes: ``card``; ``mean`` float32 (3, 16, 128, 171); ``labels``, ``card.num_classes`` strings.
+    Attributes: ``card``; ``mean`` float32 (3, 16, 128, 171) or (3, 16, 112, 112); ``labels``, ``card.num_classes`` strings.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -72,10 +73,12 @@ class Model:
 
     def cropped_mean(self) -> Float32:
         """The mean behind the crop, as clips are: float32 (16, 112, 112, 3), frame, row, column, channel."""
-        card = self.card  # where the aspect is kept, the mean is the same everywhere
-        rows = slice(card.crop_top, card.crop_top + c3d.CROP_SIZE)
-        columns = slice(card.crop_left, card.crop_left + c3d.CROP_SIZE)
-        return np.ascontiguousarray(self.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
+        card, mean = self.card, self.mean
+        if mean.shape != c3d.MEAN_CROP_SHAPE:  # where the aspect is kept, it is the same everywhere
+            rows = slice(card.crop_top, card.crop_top + c3d.CROP_SIZE)
+            columns = slice(card.crop_left, card.crop_left + c3d.CROP_SIZE)
+            mean = mean[:, :, rows, columns]
+        return np.ascontiguousarray(mean.transpose(1, 2, 3, 0))
 
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """Each canonical tensor in order, one in memory at a time; hashed on the way.
@@ -107,7 +110,9 @@ class Model:
 
 def check_mean_fits(card: Card, mean: Float32) -> None:
     """Raises StoreError where a mean that varies over the picture is given for frames of another size than a cube's."""
-    takes_cube = not card.keep_aspect and (card.frame_rows, card.frame_columns) == c3d.FRAME_SIZE
+    takes_cube = mean.shape == c3d.MEAN_CROP_SHAPE or (
+        not card.keep_aspect and (card.frame_rows, card.frame_columns) == c3d.FRAME_SIZE
+    )
     if not takes_cube and np.ptp(mean, axis=(1, 2, 3)).any():
         raise StoreError(f"Frames of {card.preprocessing} are not 128x171, so no mean cube fits: give three numbers with --mean.")
 

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import Lifespan
 
 from service import errors
@@ -19,6 +20,7 @@ from service.answers.result import WARNINGS_HEADER, WEIGHTS_HEADER
 from service.api import openapi, probes, videos
 from service.http import problems
 from service.http.admission import MAX_WAITING_CLIPS, Admission, ApiKeys
+from service.http.compression import Compression
 from service.http.metrics import Metrics
 from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
@@ -55,12 +57,13 @@ def create_app(
     on_refusal: Callable[[str], None] = log.error,
     on_ready: Callable[[Serving], None] = lambda serving: None,
     *,
+    decoder_pool: Callable[[int], DecoderPool] = DecoderPool,
     worker_timeout_s: float = WORKER_TIMEOUT_S,
-    max_json_bytes: int = MAX_JSON_BYTES,
 ) -> FastAPI:
     """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here.
 
-    ``on_ready`` is called with what is served, once requests can be answered.
+    ``on_ready`` is called with what is served, once requests can be answered. ``decoder_pool`` makes the pool of this many
+    processes at most.
     """
     readiness = Readiness()
     metrics = Metrics(len(settings.api_keys()))
@@ -69,21 +72,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        decoder = DecoderPool(settings.max_decoders)
+        decoder = decoder_pool(settings.max_decoders)
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
-            metrics.watch(
-                waiting_clips=lambda: readiness.queue().waiting_clips,
-                max_waiting_clips=lambda: MAX_WAITING_CLIPS,
-                max_requests=lambda: settings.max_requests,
-                spool_bytes=lambda: app.state.spool.used_bytes,
-                max_spool_bytes=lambda: settings.max_spool_bytes,
-                decoders=lambda: decoder.num_processes,
-                max_decoders=lambda: settings.max_decoders,
-                worker_up=readiness.is_ready,
-                decoder_restarts=lambda: decoder.num_replaced,
-            )
+            metrics.watch(**_gauges(settings, readiness, decoder, app.state.spool))
             working = asyncio.create_task(_work(start, watch, lambda: on_ready(readiness.serving())))
             try:
                 yield
@@ -93,10 +86,11 @@ def create_app(
                 await asyncio.wait([working])
                 await decoder.close()
 
-    app = _routes(lifespan)
+    app = _application(lifespan)
     app.state.settings, app.state.readiness = settings, readiness
-    app.state.metrics, app.state.max_json_bytes = metrics, max_json_bytes
+    app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
     app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.add_middleware(Compression)
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)
@@ -105,21 +99,44 @@ def create_app(
     return app
 
 
-def _routes(lifespan: Lifespan[FastAPI]) -> FastAPI:
-    app = FastAPI(
+def _application(lifespan: Lifespan[FastAPI]) -> FastAPI:
+    return FastAPI(
         title="C3D video inference",
         version=VERSION,
         summary="What C3D (Tran et al., ICCV 2015) sees in a video: its Sports-1M labels, its fc6 descriptor.",
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
+        routes=_routes(),
         redirect_slashes=False,  # a redirected upload would be sent twice
         docs_url=None,  # service.web.docs has its own, without a foreign host
         redoc_url=None,
+    )
+
+
+@cache  # FastAPI builds the schemas of all routes again for each application that includes them, which takes 0.1 s
+def _routes() -> list[BaseRoute]:
+    router = APIRouter(
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.At.OTHER),
     )
-    for router in (videos.router, routes.router, probes.router, docs.router):
-        app.include_router(router)
-    return app
+    for each in (videos.router, routes.router, probes.router, docs.router):
+        router.include_router(each)
+    return router.routes
+
+
+def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, files: spool.Spool) -> dict[str, Callable[[], float]]:
+    """What the metrics ask at every scrape."""
+    return {
+        "waiting_clips": lambda: readiness.queue().waiting_clips,
+        "max_waiting_clips": lambda: MAX_WAITING_CLIPS,
+        "max_requests": lambda: settings.max_requests,
+        "spool_bytes": lambda: files.used_bytes,
+        "max_spool_bytes": lambda: settings.max_spool_bytes,
+        "decoders": lambda: decoder.num_processes,
+        "max_decoders": lambda: settings.max_decoders,
+        "worker_up": readiness.is_ready,
+        "decoder_restarts": lambda: decoder.num_replaced,
+    }
 
 
 def fetch_policy(settings: Settings) -> FetchPolicy:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 
 from model_store import c3d
 from service.errors import InvalidOption, NotAcceptable, invalid_option, printable
-from service.video.clips import Tail
+from service.video.messages import Tail
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 LISTS = ("include", "layer")  # options that take several values: repeated, or with commas

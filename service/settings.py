@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     model: str = Field(
         "", description="Name of the model in the store. Empty: `sports1m`, else the only other one, else `stand-in`."
     )
-    engine: Literal["tensorflow", "jax", "torch", "openvino"] = Field(
+    engine: Literal["tensorflow", "jax", "torch", "openvino", "winograd"] = Field(
         "tensorflow", description="What runs the network, where it is [installed](engines.md)."
     )
     precision: Literal["float32", "tf32", "bfloat16", "float16", "int8"] = Field(

@@ -17,6 +17,7 @@ from service.app import create_app, fetch_policy
 from service.errors import KnownAnswerWrong, PrecisionUnavailable
 from service.lifecycle.loading import load_network
 from service.settings import Settings
+from service.video.pool import DecoderPool
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app, serving, until_status
 
@@ -138,7 +139,7 @@ def test_a_damaged_model_refuses_the_start_with_a_sentence(tmp_path: Path) -> No
 
 
 def test_the_spool_directory_and_the_threads_live_as_long_as_the_service(tmp_path: Path, clip_mp4: Path) -> None:
-    with serving(fake_app(tmp_path)) as client:
+    with serving(fake_app(tmp_path, decoder_pool=DecoderPool)) as client:
         assert client.post("/classify", files={"file": clip_mp4.read_bytes()}).status_code == 200
         assert threads() == {"batcher"}
         assert len(children()) >= 1

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from c3d_video.__main__ import main as client_main
 from c3d_video.__main__ import parser as client_parser
 from docs import generate
 from model_store.__main__ import main as model_store_main
@@ -78,13 +79,17 @@ def test_curl_commands_are_answered(command: str, address: str, directory: Path,
 
 @pytest.fixture(scope="module")
 def recipes(address: str, tmp_path_factory: pytest.TempPathFactory, clip_mp4: Path) -> dict[str, Any]:
-    """What all Python blocks have made, run one after the other where a clip lies."""
+    """What all Python blocks, and the recipes' commands, have made, run one after the other where a clip lies."""
     directory = tmp_path_factory.mktemp("recipes")
+    (directory / "videos").mkdir()
     shutil.copy(clip_mp4, directory / "clip.mp4")
+    shutil.copy(clip_mp4, directory / "videos" / "clip.mp4")
     names: dict[str, Any] = {}
     with contextlib.chdir(directory):
         for block in blocks("python"):
             exec(block.replace("localhost:8000", address), names)  # noqa: S102 (the docs are ours)
+        for block in blocks("sh", ROOT / "docs" / "recipes.md"):
+            assert client_main([*shlex.split(block)[1:], "--server", f"http://{address}", "--allow-stand-in", "-q"]) == 0
     return names | {"directory": directory}
 
 
@@ -96,10 +101,15 @@ def test_a_vector_has_length_one(recipes: dict[str, Any]) -> None:
 def test_rows_lie_where_they_say(recipes: dict[str, Any]) -> None:
     assert recipes["rows"].shape == (2, 4096)
     assert recipes["seconds"].tolist() == [0, 0.64]
+    assert np.array_equal(np.load(recipes["directory"] / "rows" / "clip.npy"), recipes["rows"])
+
+
+def test_the_client_and_plain_http_give_the_same_vector(recipes: dict[str, Any]) -> None:
+    assert np.array_equal(recipes["descriptor"], recipes["same_descriptor"])
 
 
 def test_the_32_parts_are_a_file_of_unit_vectors(recipes: dict[str, Any]) -> None:
-    parts = np.loadtxt(recipes["directory"] / "clip_C.txt")
+    parts = np.loadtxt(recipes["directory"] / "parts" / "clip_C.txt")
     assert parts.shape == (32, 4096)
     assert np.allclose(np.linalg.norm(parts, axis=1), 1, atol=1e-3)
 
@@ -126,7 +136,7 @@ def test_make_commands_are_targets() -> None:
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("c3d-video")])
 def test_client_commands_are_understood(command: str) -> None:
-    assert client_parser().parse_args(shlex.split(command)[1:]).run
+    assert client_parser().parse_args(shlex.split(command.partition(" > ")[0])[1:]).run
 
 
 def test_every_command_is_of_a_kind_that_is_tried() -> None:

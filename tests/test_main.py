@@ -18,6 +18,7 @@ from model_store import standin
 from service.__main__ import main
 from service.settings import VERSION
 from tests.conftest import ROOT
+from tests.support import store_fakes
 from tests.support.service_process import Service, start
 
 STAND_INS = "stand-in, float32, tensorflow on cpu"
@@ -74,7 +75,7 @@ def test_settings_are_listed_and_those_that_changed_are_marked(
 def test_what_can_never_start_ends_with_a_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], said: str
 ) -> None:
-    standin.write(tmp_path, None)
+    store_fakes.model(tmp_path, "stand-in")
     for name, value in {"C3D_MODEL_STORE": str(tmp_path), **settings}.items():
         monkeypatch.setenv(name, value)
     assert main([]) == 2

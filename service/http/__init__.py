@@ -1,2 +1,2 @@
 """Who comes in and how a refusal reads: connection, middleware, endpoints, admission, problems, request_log, metrics,
-disconnect."""
+compression, disconnect."""

@@ -113,15 +113,7 @@ class Metrics:
             buckets=DURATIONS_S,
             registry=registry,
         )
-        self._batch_clips = Histogram("c3d_batch_size_clips", "Clips in a batch.", buckets=BATCH_CLIPS, registry=registry)
-        self._batch_duration = Histogram(
-            "c3d_batch_duration_seconds", "Seconds a batch ran.", buckets=DURATIONS_S, registry=registry
-        )
-        self._batches = Counter("c3d_batches_total", "Batches that ran and did not fail, canaries included.", registry=registry)
-        self._clips = Counter("c3d_clips_total", "Clips in those batches.", registry=registry)
-        self._last_batch = Gauge(
-            "c3d_last_batch_timestamp_seconds", "When the last batch ended, in Unix time; 0 before the first.", registry=registry
-        )
+        self._batches = _Batches(registry)
         for endpoint in ENDPOINTS:
             self._inside.labels(endpoint)
             for outcome in OUTCOMES:
@@ -171,11 +163,7 @@ class Metrics:
     def batch_ran(self, size: int, seconds: float) -> None:
         """A batch of so many clips ran for so many seconds and has just ended."""
         self.totals.batch_ran(size, seconds)
-        self._batches.inc()
-        self._clips.inc(size)
-        self._batch_clips.observe(size)
-        self._batch_duration.observe(seconds)
-        self._last_batch.set_to_current_time()
+        self._batches.ran(size, seconds)
 
     def watch(self, **asked: Callable[[], float]) -> None:
         """What is asked at every scrape, by the names in GAUGES and COUNTERS. Given again, the new ones replace the old."""
@@ -188,6 +176,27 @@ class Metrics:
     def exposition(self) -> tuple[bytes, str]:
         """All of it as Prometheus scrapes it: the body, and its content type. Takes milliseconds."""
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+
+class _Batches:
+    """What the network ran."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._sizes = Histogram("c3d_batch_size_clips", "Clips in a batch.", buckets=BATCH_CLIPS, registry=registry)
+        self._durations = Histogram("c3d_batch_duration_seconds", "Seconds a batch ran.", buckets=DURATIONS_S, registry=registry)
+        self._count = Counter("c3d_batches_total", "Batches that ran and did not fail, canaries included.", registry=registry)
+        self._clips = Counter("c3d_clips_total", "Clips in those batches.", registry=registry)
+        self._last = Gauge(
+            "c3d_last_batch_timestamp_seconds", "When the last batch ended, in Unix time; 0 before the first.", registry=registry
+        )
+
+    def ran(self, size: int, seconds: float) -> None:
+        """A batch of so many clips ran for so many seconds and has just ended."""
+        self._count.inc()
+        self._clips.inc(size)
+        self._sizes.observe(size)
+        self._durations.observe(seconds)
+        self._last.set_to_current_time()
 
 
 class _State(Collector):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from model_store import c3d
 from model_store.card import Card
 from model_store.store import Model
 from service.inference.network import Network
+from service.inference.winograd import library
 
 
 class LoadedNetwork(Protocol):
@@ -28,6 +30,17 @@ class LoadedNetwork(Protocol):
         """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to their outputs, one row a clip."""
 
 
+def unavailable(engine: str) -> str | None:
+    """Why an engine cannot run here, as far as that shows before it is imported; None where it can."""
+    if engine == "winograd":
+        try:
+            library.find()
+        except ImportError as error:
+            return str(error)
+        return None
+    return None if importlib.util.find_spec(engine) else f"{engine} is not installed here"  # it is called as what it imports
+
+
 def build(model: Model, engine: str = "tensorflow", precision: str = "float32") -> Network:
     """The model's network on an engine, which is imported here and not before.
 
@@ -38,11 +51,13 @@ def build(model: Model, engine: str = "tensorflow", precision: str = "float32") 
             from service.inference.openvino_network import OpenvinoNetwork
 
             return OpenvinoNetwork(model, precision)
+        if engine == "winograd":
+            from service.inference.winograd.network import WinogradNetwork
+
+            return WinogradNetwork(model, precision)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
         from service.inference.keras_network import KerasNetwork
 
         return KerasNetwork(model, precision)
     except ImportError as error:
-        raise ImportError(
-            f"C3D_ENGINE={engine} is not installed here ({error}). docs/engines.md says how to install it."
-        ) from error
+        raise ImportError(f"C3D_ENGINE={engine} cannot run here ({error}). docs/engines.md says how to install it.") from error

@@ -16,7 +16,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import partial
+from functools import cache, partial
 
 import anyio
 import httpcore2
@@ -51,6 +51,11 @@ async def look_up(host: str) -> list[str]:
     return [str(where[0]) for *_, where in found]
 
 
+@cache  # reading the system's certificates takes 40 ms
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
 class Fetcher:
     """Fetches URLs as the policy allows. Holds no connection between two of them, so there is nothing to close."""
 
@@ -64,7 +69,7 @@ class Fetcher:
         self._policy = policy
         self._resolve = resolve
         self._is_public = is_public
-        self._tls = tls or ssl.create_default_context()
+        self._tls = tls or _tls()
         self._tls.set_alpn_protocols(["http/1.1"])
 
     async def fetch(self, url: str, write: Write) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import importlib.util
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -19,7 +18,7 @@ from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.inference.build import LoadedNetwork, build
+from service.inference.build import LoadedNetwork, build, unavailable
 from service.inference.network import Progress
 from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
@@ -66,8 +65,8 @@ def refusals(settings: Settings) -> list[str]:
             f'C3D_MODEL: there is no model "{settings.model}" in {settings.model_store}. {meant}'
             f"There are: {', '.join(present) or 'none'}."
         )
-    if importlib.util.find_spec(settings.engine) is None:  # an engine is called as what it imports
-        found.append(f"C3D_ENGINE: {settings.engine} is not installed here. docs/engines.md says how to install it.")
+    if why := unavailable(settings.engine):
+        found.append(f"C3D_ENGINE: {why}. docs/engines.md says how to install it.")
     if settings.precision == "int8" and settings.engine != "openvino":
         found.append("C3D_PRECISION: int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")
     elif settings.precision == "int8" and not found:

@@ -45,6 +45,13 @@ class ModelOut(TypedDict):
         int, Field(description="Row where the crop of 112x112 starts; central where the aspect is kept.", examples=[8])
     ]
     crop_left: Annotated[int, Field(description="Column where the crop starts, likewise.", examples=[29])]
+    long_side: Annotated[
+        str,
+        Field(
+            description="Where the aspect is kept: the other side is `rounded`, or the `next` whole number above.",
+            examples=["rounded"],
+        ),
+    ]
     color_tags: Annotated[
         str, Field(description="`honour` a file's colour matrix, or `ignore` it: BT.601 always.", examples=["honour"])
     ]
@@ -73,6 +80,7 @@ def model_out(card: Card, precision: str, backend: str) -> ModelOut:
         "frame_columns": card.frame_columns,
         "crop_top": card.crop_top,
         "crop_left": card.crop_left,
+        "long_side": card.long_side,
         "color_tags": card.color_tags,
         "channel_order": card.channel_order,
         "scale": card.scale,

@@ -7,7 +7,7 @@ from importlib.resources import files
 from fastapi import APIRouter, Response
 
 from service.errors import NotFound
-from service.http.endpoints import DOCS, DOCS_FILES
+from service.http.endpoints import DOCS, DOCS_FILES, DOCS_FOLDER
 
 # fastapi-offline brings the files of Swagger UI, in a version that is locked. All of them are loaded from here, and nothing else.
 STATIC = files("fastapi_offline") / "static"
@@ -49,6 +49,12 @@ router = APIRouter(include_in_schema=False)
 async def docs() -> Response:
     """The page."""
     return Response(PAGE, headers=SECURITY, media_type="text/html")
+
+
+@router.get(DOCS_FOLDER)
+async def docs_folder() -> Response:
+    """To the page, by a link that a path prefix in front does not change: from here the page's own links would lead astray."""
+    return Response(status_code=307, headers={"Location": f"..{DOCS}"})
 
 
 @router.get(f"{DOCS}/{{name}}")

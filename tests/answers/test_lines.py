@@ -20,6 +20,7 @@ from service.answers.answer import Line
 from service.answers.lines import with_heartbeats
 from service.pipeline import BATCHES_AHEAD
 from service.video.frames import read_video
+from service.video.pool import DecoderPool
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import GONE, OCTETS, Exchange, ImpatientLoop, ask, assert_alike, fake_app, ready, serving
 from tests.support.videos import write_video
@@ -251,7 +252,7 @@ def test_the_deadline_of_a_stream_holds_before_its_first_line(tmp_path: Path) ->
     network, video = Gated(), write_video(tmp_path / "video.mp4", 400).read_bytes()
 
     async def read() -> Exchange:
-        app = fake_app(tmp_path / "spool", network, max_decoders=1)
+        app = fake_app(tmp_path / "spool", network, decoder_pool=DecoderPool, max_decoders=1)
         async with ready(app):
             reader, task = await streaming(app, video)  # which keeps the only decoder
             late = Reader(video)

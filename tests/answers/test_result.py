@@ -68,6 +68,7 @@ OTHER_CARD: dict[str, Any] = {  # of everything in a model's card that changes n
     "channel_order": "RGB",
     "scale": 0.5,
     "pool5": "symmetric",
+    "long_side": "next",
     "color_tags": "ignore",
 }
 

@@ -48,6 +48,7 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
         "frame_columns": 171,
         "crop_top": 8,
         "crop_left": 29,
+        "long_side": "rounded",
         "color_tags": "honour",
         "channel_order": "BGR",
         "scale": 1.0,

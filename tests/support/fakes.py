@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
 from service.settings import VERSION
 from service.video.frames import read_video
 from service.video.messages import ReadOptions
+from service.video.pool import DecoderPool
 from service.video.process import Decoded
 
 WAVES = np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE)))
@@ -86,17 +88,18 @@ def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -
     return c3d.ClipOutputs(pool5, fc6, fc6[:, ::-1] * 2, powers / powers.sum(axis=1, keepdims=True))
 
 
-class InlineDecoder:
-    """A decoder in this process and thread."""
+class InlineDecoder(DecoderPool):
+    """A pool without processes: it decodes in this process and thread."""
 
-    async def read(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
-        reader = read_video(path, reading)
-        try:
-            message = next(reader)
-            while True:
-                enough = yield Decoded(message, 0.001)
-                message = reader.send(enough)
-        except StopIteration:
-            return
-        finally:
-            reader.close()
+    def __init__(self, most: int = 0) -> None:
+        super().__init__(most=0)
+
+    @asynccontextmanager
+    async def open(self, path: Path, options: ReadOptions) -> AsyncGenerator[AsyncIterator[Decoded]]:
+        async with aclosing(self._read(path, options)) as messages:
+            yield messages
+
+    async def _read(self, path: Path, options: ReadOptions) -> AsyncGenerator[Decoded]:
+        with closing(read_video(path, options)) as messages:
+            for message in messages:
+                yield Decoded(message, 0.001)

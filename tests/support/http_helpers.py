@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import selectors
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message
 from service.answers.json_answer import MAX_JSON_BYTES
 from service.app import create_app
 from service.settings import Settings
-from tests.support.fakes import FakeNetwork
+from service.video.pool import DecoderPool
+from tests.support.fakes import FakeNetwork, InlineDecoder
 
 BOUNDARY = "a-boundary"
 MULTIPART = (("content-type", f"multipart/form-data; boundary={BOUNDARY}"),)
@@ -27,12 +28,18 @@ GONE: Message = {"type": "http.disconnect"}
 
 
 def fake_app(
-    spool_dir: Path, network: FakeNetwork | None = None, max_json_bytes: int = MAX_JSON_BYTES, **settings: Any
+    spool_dir: Path,
+    network: FakeNetwork | None = None,
+    max_json_bytes: int = MAX_JSON_BYTES,
+    decoder_pool: Callable[[int], DecoderPool] = InlineDecoder,
+    **settings: Any,
 ) -> FastAPI:
-    """The real application with a fake network."""
+    """The real application with a fake network, decoding in this process."""
     loaded: Any = network or FakeNetwork()
     load = lambda _settings, _progress: loaded  # noqa: E731
-    return create_app(Settings(spool_dir=spool_dir, **settings), load, max_json_bytes=max_json_bytes)
+    app = create_app(Settings(spool_dir=spool_dir, **settings), load, decoder_pool=decoder_pool)
+    app.state.max_json_bytes = max_json_bytes
+    return app
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def notes(read: layouts.Weights) -> Iterator[str]:
     if read.beside:
         more = len(read.beside) - MAX_NAMED
         named = ", ".join(read.beside[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-        yield f"Left out, since they are no weights: {named}."
+        yield f"Left out, because they are not weights: {named}."
     yield from read.assumed
     if read.converted:
         how = "rounded" if "float64" in read.converted else "exactly: every number is the same"
@@ -113,16 +113,16 @@ def _told(chosen: Preprocessing, given: Preprocessing | None, by_names: Preproce
     """What a user should know of the preset."""
     if given is None and by_names is None:
         yield (
-            f"The file does not tell which project's network it was trained in. Assumed: {chosen}, {describe(chosen)}. "
-            f"If it was another, import it again with --preprocessing: {', '.join(PRESETS)}."
+            f"The file does not say which project's network it was trained in. Assumed: {chosen} ({describe(chosen)}). If it was "
+            f"another one, import it again with --preprocessing and one of {', '.join(PRESETS)}."
         )
     elif given is None:
         yield (
-            f"The names of its arrays are those of {by_names}: {describe(chosen)}. If only the names are, as with Caffe weights "
-            "that were converted, import it again with --preprocessing c3d-sports1m."
+            f"The names of its arrays are those of {by_names} ({describe(chosen)}). If these are Caffe's weights that were only "
+            "converted, import them again with --preprocessing c3d-sports1m."
         )
     elif by_names not in {None, given}:
-        yield f"The names of its arrays are those of {by_names}; as asked, it is taken as {given}: {describe(given)}."
+        yield f"The names of its arrays are those of {by_names}; you asked for {given} ({describe(given)})."
 
 
 def default_name(file: Path) -> str:

@@ -37,13 +37,14 @@ from model_store.tensors import (
     tensor_sha256,
     update,
 )
+from model_store.wording import command, did_you_mean, size
 
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
 NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up
 
 
 class NoRoom(StoreError):
-    """The disk is too full: nothing else that could be tried would help."""
+    """The disk is too full: trying another source would not help."""
 
 
 class Model:
@@ -152,8 +153,8 @@ def check_room(directory: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed_bytes:
         raise NoRoom(
-            f"{directory} needs {needed_bytes / 2**20:,.0f} MiB and its disk has {free / 2**20:,.0f} MiB free. Make room, or "
-            "set C3D_MODEL_STORE to a directory on a larger disk."
+            f"{directory} needs {size(needed_bytes)} and its disk has {size(free)} free. Make room, or set C3D_MODEL_STORE to a "
+            "directory on a larger disk."
         )
 
 
@@ -194,25 +195,32 @@ def names(store: Path) -> list[str]:
     return sorted(card.parent.name for card in store.glob(f"[!.]*/{CARD}"))
 
 
-def open_model(store: Path, name: str = "") -> Model:
+def chosen(store: Path, name: str = "") -> str:
     """The model called ``name``; for "" the Sports-1M one, else the only one that is no stand-in, else the stand-in.
 
-    Raises ModelMissing with the commands that help, StoreError where the model is damaged or the choice is open.
+    Raises ModelMissing with the commands that help, StoreError where the choice is open.
     """
     present = names(store)
     if name:
         if name not in present:
-            raise ModelMissing(f'There is no model "{name}" in {store}; there are: {", ".join(present) or "none"}.')
-        return Model(store / name)
+            meant = did_you_mean(name, present)
+            there = f"There are: {', '.join(present) or 'none'}."
+            raise ModelMissing(" ".join(filter(None, [f'There is no model "{name}" in {store}.', meant, there])))
+        return name
     if not present:
         raise ModelMissing(
-            f"There are no weights in {store}. Run `python -m model_store pull` to download them, or `python -m model_store "
-            "stand-in` to try the service with seeded random weights."
+            f"There are no weights in {store}. `{command('model_store', 'pull')}` downloads them; "
+            f"`{command('model_store', 'stand-in')}` makes random ones, to try the service with."
         )
     real = [other for other in present if other != STAND_IN]
     if SPORTS1M in real or len(real) < 2:
-        return Model(store / (SPORTS1M if SPORTS1M in real else [*real, STAND_IN][0]))
+        return SPORTS1M if SPORTS1M in real else [*real, STAND_IN][0]
     raise StoreError(f"Several models are in {store}: set C3D_MODEL to one of {', '.join(real)}.")
+
+
+def open_model(store: Path, name: str = "") -> Model:
+    """The model that `chosen` names. Raises ModelMissing, StoreError as it does, and StoreError where the model is damaged."""
+    return Model(store / chosen(store, name))
 
 
 LOCK = ".lock"

@@ -35,7 +35,7 @@ from service.settings import VERSION, Settings
 from service.v2 import routes
 from service.v2.schemas import JSON_LENGTH
 from service.video.pool import DecoderPool
-from service.web import docs
+from service.web import docs, page
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def create_app(
     readiness = Readiness()
     metrics = Metrics(len(settings.api_keys()))
     api_keys = ApiKeys(settings.api_keys())
-    admission = Admission(settings.max_requests, readiness.queue)
+    admission = Admission(settings.max_requests, readiness.queue, max_per_client=settings.max_requests_per_client)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -87,7 +87,7 @@ def create_app(
                 await decoder.close()
 
     app = _application(lifespan)
-    app.state.settings, app.state.readiness = settings, readiness
+    app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
     app.state.fetcher = Fetcher(fetch_policy(settings))
     app.add_middleware(Compression)
@@ -119,7 +119,7 @@ def _routes() -> list[BaseRoute]:
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.At.OTHER),
     )
-    for each in (videos.router, routes.router, probes.router, docs.router):
+    for each in (videos.router, routes.router, probes.router, docs.router, page.router):
         router.include_router(each)
     return router.routes
 

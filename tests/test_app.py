@@ -117,7 +117,7 @@ def test_without_a_store_the_service_starts_and_says_how_to_get_weights(tmp_path
         while said.json()["code"] == "warming":
             said = client.get("/readyz")
         assert (said.status_code, said.json()["code"]) == (503, "weights_missing")
-        assert "python -m model_store pull" in said.json()["detail"]
+        assert "docs/weights.md" in said.json()["detail"]
         assert str(tmp_path) not in said.text
     assert refusals == []
 

@@ -224,10 +224,10 @@ def test_finishes_what_runs_when_told_to_stop(stand_in: Model, tmp_path: Path, e
 def test_starts_without_weights_and_says_how_to_get_them(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     empty = start(tmp_path / "spool", C3D_MODEL_STORE=str(tmp_path / "none"))
-    empty.wait_for("python -m model_store pull")
+    empty.wait_for("pull` downloads them")
     answer = httpx2.get(f"{empty.url}/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "weights_missing")
-    assert "python -m model_store pull" in answer.json()["detail"]
+    assert "docs/weights.md" in answer.json()["detail"]
     assert httpx2.get(f"{empty.url}/livez").status_code == 200
     assert empty.end() == 0
 

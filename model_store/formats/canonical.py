@@ -16,6 +16,7 @@ from model_store import c3d
 from model_store.formats.layer_names import canonical
 from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError, check_tensor
+from model_store.wording import command
 
 ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # the tensors of a network with so many classes: `c3d.weight_shapes`
 T = TypeVar("T")
@@ -101,7 +102,7 @@ def tensors(found: Found, shapes_of: ShapesOf = c3d.weight_shapes) -> dict[str, 
         raise StoreError(
             "The file's convolutions have their filters first, and nothing in it says whether they are mirrored, as Theano's are "
             "(also Lasagne's, unless flip_filters is off). Import it with --kernels mirrored or --kernels plain; "
-            "`python -m service verify` tells which was right where the known answer is known."
+            f"`{command('service', 'verify')}` tells which was right where the known answer is known."
         )
     entries = _by_canonical_name(found.entries)
     shapes = shapes_of(_num_classes(entries))

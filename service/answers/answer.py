@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, GetPydanticSchema, with_config
 from typing_extensions import TypedDict
@@ -176,7 +175,10 @@ class WarningOut(TypedDict):
     """Something the answer rests on that its reader should know."""
 
     code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])]
-    message: Annotated[str, Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])]
+    message: Annotated[
+        str,
+        Field(description="In words.", examples=["The last 4 frames fill no clip and were left out. To keep them: tail=pad."]),
+    ]
 
 
 class TimingsOut(TypedDict):
@@ -225,12 +227,6 @@ class Outputs(TypedDict, total=False):
 
 class Answer(Identified, Outputs, Provenance):
     """All of an answer but its clips."""
-
-
-class AnswerWithClips(Answer):
-    """An answer in JSON whose clips, each a `ClipOut`, are JSON already."""
-
-    clips: list[orjson.Fragment]
 
 
 @always("predictions")

@@ -123,7 +123,7 @@ class NpzWriter:
         provenance = self._result.provenance(opened.info, summary)
         small = {name: _npy(array) for name, array in self._small(provenance).items()}
         self._source.reserve(sum(rows.path.stat().st_size for rows in self._rows.values()) + sum(map(len, small.values())))
-        path = self._source.path.with_name("arrays.npz")
+        path = self._source.directory / "arrays.npz"
         await in_thread(partial(_zip, path, {name: rows.path for name, rows in self._rows.items()}, small))
         return FileResponse(path, media_type=NPZ, headers=_headers(self._result, provenance, "npz"))
 

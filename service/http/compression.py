@@ -1,40 +1,38 @@
-"""Compresses answers that come in one piece, where the client takes gzip and it is worth it. Streams and files pass as they are.
+"""Compresses what is text, where the client takes gzip and it is worth it. NDJSON and arrays pass as they are.
 
-A stream would have to be flushed line by line, which costs most of what compression gains; arrays hardly get smaller.
+NDJSON would have to be flushed line by line, which costs most of what compression gains; arrays hardly get smaller.
 """
 
 from __future__ import annotations
 
-import gzip
+import zlib
 from collections.abc import Callable
+from typing import Any
 
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TYPES = ("application/json", "text/")  # of what there is: JSON, the metrics, and the page at /docs
+TYPES = ("application/json", "text/")  # of what there is: JSON, the metrics, and the pages
 MIN_BYTES = 4096  # less fits into three packets, and saves a client nothing that it would notice
-INLINE_BYTES = 64 * 1024  # takes about a millisecond; more is left to a thread, so that nobody else waits
+INLINE_BYTES = 32 * 1024  # take about half a millisecond; more is left to a thread, so that nobody else waits
 LEVEL = 1  # vectors as text shrink to a half or less at any level; higher ones take several times as long
-
-
-def shrink(body: bytes) -> bytes:
-    """The body in gzip, the same bytes for the same body."""
-    return gzip.compress(body, LEVEL, mtime=0)
+GZIP = 16 + zlib.MAX_WBITS  # zlib's way to say that it is to write gzip
 
 
 class Compression:
-    """ASGI middleware."""
+    """ASGI middleware. ``new`` makes a compressor, one for each answer."""
 
-    def __init__(self, app: ASGIApp, shrink: Callable[[bytes], bytes] = shrink) -> None:
-        self._app, self._shrink = app, shrink
+    def __init__(self, app: ASGIApp, new: Callable[[], Any] = lambda: zlib.compressobj(LEVEL, wbits=GZIP)) -> None:
+        self._app, self._new = app, new
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        head: Message | None = None  # of an answer whose body may be compressed; it waits for that
+        head: Message | None = None  # of an answer that may be compressed; it waits for the first piece of the body
+        compressor: Any = None
 
         async def pass_on(message: Message) -> None:
-            nonlocal head
+            nonlocal head, compressor
             if message["type"] == "http.response.start" and _is_text(message):
                 MutableHeaders(scope=message).add_vary_header("Accept-Encoding")
                 if accepts_gzip(Headers(scope=scope)):
@@ -42,19 +40,16 @@ class Compression:
                     return
             if head is not None:
                 start, head = head, None
-                if not message.get("more_body", False) and len(message["body"]) >= MIN_BYTES:
-                    message = {**message, "body": await self._compressed(message["body"])}
-                    headers = MutableHeaders(scope=start)
-                    headers["Content-Encoding"], headers["Content-Length"] = "gzip", str(len(message["body"]))
+                if message.get("more_body", False) or len(message["body"]) >= MIN_BYTES:
+                    compressor = self._new()
+                    message = await _compressed(compressor, message)
+                    _describe(start, message)
                 await send(start)
+            elif compressor is not None:
+                message = await _compressed(compressor, message)
             await send(message)
 
         await self._app(scope, receive, pass_on)
-
-    async def _compressed(self, body: bytes) -> bytes:
-        if len(body) <= INLINE_BYTES:
-            return self._shrink(body)
-        return await to_thread.run_sync(self._shrink, body)
 
 
 def accepts_gzip(headers: Headers) -> bool:
@@ -64,6 +59,25 @@ def accepts_gzip(headers: Headers) -> bool:
         name, _, quality = part.replace(" ", "").replace("\t", "").partition(";q=")
         wishes[name] = quality.strip("0.") != "" if quality else True
     return wishes.get("gzip", wishes.get("*", False))
+
+
+async def _compressed(compressor: Any, message: Message) -> Message:
+    """The message with its piece of the body compressed."""
+    body, more = message.get("body", b""), message.get("more_body", False)
+
+    def work() -> bytes:
+        return compressor.compress(body) + (b"" if more else compressor.flush())  # type: ignore[no-any-return]
+
+    return {**message, "body": work() if len(body) <= INLINE_BYTES else await to_thread.run_sync(work)}
+
+
+def _describe(start: Message, first: Message) -> None:
+    headers = MutableHeaders(scope=start)
+    headers["Content-Encoding"] = "gzip"
+    if first.get("more_body", False):
+        del headers["Content-Length"]  # nobody knows it yet
+    else:
+        headers["Content-Length"] = str(len(first["body"]))
 
 
 def _is_text(message: Message) -> bool:

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 class KerasNetwork(Network):
     """C3D on Keras: TensorFlow, JAX or PyTorch, on a GPU or a CPU."""
 
-    def __init__(self, model: Model, precision: str = "float32") -> None:
-        """Build the layers and load the model's weights.
+    def __init__(self, model: Model, precision: str = "float32", device: str = "auto") -> None:
+        """Build the layers and load the model's weights. ``device`` "gpu" demands one; else the engine takes one it finds.
 
-        Raises PrecisionUnavailable where the device cannot compute in ``precision``, StoreError where the weights on
-        disk are damaged.
+        Raises DeviceUnavailable where there is no GPU, PrecisionUnavailable where the device cannot compute in
+        ``precision``, StoreError where the weights on disk are damaged.
         """
         name = keras.backend.backend()
         engine = ENGINES[name]
-        device = engine.configure(precision)
-        sizes = GPU_BATCH_SIZES if device == "gpu" else CPU_BATCH_SIZES
-        super().__init__(model, precision, f"{name} {engine.version()} on {device}", sizes)
+        found = engine.configure(precision, device)
+        sizes = GPU_BATCH_SIZES if found == "gpu" else CPU_BATCH_SIZES
+        super().__init__(model, precision, f"{name} {engine.version()} on {found}", sizes)
         self._behind_mean = _layers(model.card, "float32" if precision == "tf32" else precision)
         for tensor_name, tensor in model.tensors():
             layer, variable = tensor_name.split("/")

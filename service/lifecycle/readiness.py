@@ -18,13 +18,13 @@ from service.video.messages import VideoWarning
 READY = "ready"
 STAND_IN_WARNING = VideoWarning(
     "stand_in_weights",
-    "The weights are seeded random numbers, to try the service with: labels and vectors mean nothing. "
-    "`python -m model_store pull` gets the real ones.",
+    "The weights are random numbers to try the service with: labels and vectors mean nothing. docs/weights.md says how to get "
+    "real ones.",
 )
 
 
 class ModelOut(TypedDict):
-    """What computed the answer. With the same bytes and this block the numbers can be had again."""
+    """What computed the answer. The same bytes and the same block give the same numbers again."""
 
     name: Annotated[str, Field(description="Of the model in the store.", examples=["sports1m"])]
     weights: Annotated[str, Field(description="`sports1m`, `stand-in` (random numbers), or another name.", examples=["sports1m"])]
@@ -178,7 +178,7 @@ class Readiness:
     def check_alive(self) -> None:
         """Raises WorkerDown where only a new process would help."""
         if self._given_up:
-            raise WorkerDown("The worker that runs the network is lost. The process is about to end.")
+            raise WorkerDown("The worker that runs the network has stopped. This instance is about to exit: ask another one.")
 
     def warming(self, share: float) -> None:
         """Say how much of the warm-up is done, 0..1."""

@@ -42,6 +42,24 @@ class VideoWarning(NamedTuple):
     message: str
 
 
+# What each code means; docs/http-api.md has this table. A test holds it to the warnings that the code makes.
+WARNINGS = {
+    "stand_in_weights": "The weights are random numbers: labels and vectors mean nothing.",
+    "corrupt_frames": "Parts of the file could not be decoded; the answer comes from the rest. The message names the clips that "
+    "hold damaged frames.",
+    "video_truncated": "The file ends before the duration it claims: it is probably cut off.",
+    "header_frame_count_wrong": "The file claims another number of frames than were decoded.",
+    "ten_bit_converted": "The video has more than 8 bits a channel. They were converted to 8, which libraries do differently.",
+    "fewer_clips": "`max_clips` asked for more clips than the video gave.",
+    "short_video_padded": "The video has fewer than 16 frames: the last one was repeated to fill a clip.",
+    "tail_frames_dropped": "The last frames fill no clip; `tail=pad` keeps them.",
+    "times_estimated": "The file has no timestamps that can be trusted (AVI with B-frames): times come from the average rate.",
+    "variable_frame_rate": "Frames do not all last equally long; the network was trained on videos of a constant rate.",
+    "fps_outside_training_range": "The network was trained on videos of about 25 to 30 frames/s; this one has another rate.",
+    "rotated": "The file asks for its picture to be turned, and it was.",
+}
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How a file is read, and which part of it: what the model's card, the settings and the request say about that."""
@@ -107,15 +125,15 @@ class VideoInfo:
         """What is odd, as far as it is known before the frames are read."""
         if self.rotation:
             yield VideoWarning(
-                "rotated", f"The file says to turn the picture by {self.rotation} degrees counter-clockwise; so it was."
+                "rotated", f"The file asks for its picture to be turned by {self.rotation} degrees counter-clockwise, and it was."
             )
         if self.ten_bit:
-            text = "The video has more than 8 bits a channel; it was converted to 8, which players and libraries do differently."
+            text = "The video has more than 8 bits a channel. They were converted to 8, which libraries do differently."
             yield VideoWarning("ten_bit_converted", text)
         low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
         if self.fps and not low <= self.fps <= high:
             yield VideoWarning(
-                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30."
+                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network was trained on about 25 to 30."
             )
 
 
@@ -162,7 +180,7 @@ class VideoEnd:
             text = "Timestamps are missing or cannot be trusted; such times come from the average frame rate."
             yield VideoWarning("times_estimated", text)
         if self.variable_frame_rate:
-            text = "Frames last differently long; the network was trained on videos of a constant rate."
+            text = "Frames do not all last equally long; the network was trained on videos of a constant rate."
             yield VideoWarning("variable_frame_rate", text)
         if self.whole and info.duration_sec and self.end_sec < TRUNCATED_SHARE * info.duration_sec - 1 / c3d.TRAINING_FPS[0]:
             text = f"The file claims {info.duration_sec:.2f} s and ends after {self.end_sec:.2f} s: it is probably cut off."

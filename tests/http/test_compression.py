@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.testclient import TestClient
-from starlette.types import Message
 
-from service.http.compression import INLINE_BYTES, MIN_BYTES, Compression, accepts_gzip, shrink
-from tests.support.http_helpers import ask, fake_app, serving
+from service.http.compression import GZIP, INLINE_BYTES, MIN_BYTES, Compression, accepts_gzip
+from tests.support.http_helpers import Exchange, ask, fake_app, serving
+from tests.support.videos import write_video
 
 
 @pytest.fixture(scope="module")
@@ -79,28 +80,47 @@ def test_streams_arrays_and_little_pass_as_they_are(client: TestClient, clip_mp4
 def test_much_is_compressed_off_the_event_loop(size: int) -> None:
     threads: list[threading.Thread] = []
 
-    def recorded(body: bytes) -> bytes:
-        threads.append(threading.current_thread())
-        return shrink(body)
+    class Recorded:
+        """A compressor that says where it ran."""
 
-    app = Compression(Response(bytes(size), media_type="application/json"), recorded)
+        def __init__(self) -> None:
+            self._own = zlib.compressobj(wbits=GZIP)
+
+        def compress(self, body: bytes) -> bytes:
+            threads.append(threading.current_thread())
+            return self._own.compress(body)
+
+        def flush(self) -> bytes:
+            return self._own.flush()
+
+    app = Compression(Response(bytes(size), media_type="application/json"), Recorded)
     answer = asyncio.run(ask(app, headers=[("accept-encoding", "gzip")]))
     assert gzip.decompress(b"".join(message.get("body", b"") for message in answer.said)) == bytes(size)
     assert [thread is threading.main_thread() for thread in threads] == [size <= INLINE_BYTES]
 
 
-def test_an_answer_in_pieces_is_not_held_back() -> None:
-    order: list[str] = []
+@pytest.mark.parametrize("piece", [b"x" * MIN_BYTES, b"x" * (INLINE_BYTES + 1)])
+def test_an_answer_in_pieces_is_compressed_piece_by_piece(piece: bytes) -> None:
+    asked_for: list[int] = []
 
     async def pieces(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-        for number in range(2):
-            order.append(f"sent {number}")
-            await send({"type": "http.response.body", "body": b"x" * MIN_BYTES, "more_body": number == 0})
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(3 * len(piece)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for number in range(3):
+            asked_for.append(len(answer.said))
+            await send({"type": "http.response.body", "body": piece, "more_body": number < 2})
 
-    async def send(message: Message) -> None:
-        order.append(message["type"].rpartition(".")[2])
+    answer = Exchange([])
+    asyncio.run(ask(Compression(pieces), headers=[("accept-encoding", "gzip")], exchange=answer))
+    assert gzip.decompress(b"".join(message.get("body", b"") for message in answer.said)) == 3 * piece
+    assert answer.headers == {"content-type": "application/json", "vary": "Accept-Encoding", "content-encoding": "gzip"}
+    assert asked_for == [0, 2, 3]  # nothing is held back but the head, until the first piece
 
-    scope = {"type": "http", "headers": [(b"accept-encoding", b"gzip")]}
-    asyncio.run(Compression(pieces)(scope, None, send))  # type: ignore[arg-type]
-    assert order == ["sent 0", "start", "body", "sent 1", "body"]
+
+def test_a_large_answer_from_a_file_is_compressed(client: TestClient, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", 200)
+    answer, body = raw(client, "POST", "/features", files={"file": video.read_bytes()}, params={"include": "clips"})
+    assert answer.headers["content-encoding"] == "gzip"
+    content = orjson.loads(gzip.decompress(body))
+    assert len(content["clips"]) == 24
+    assert len(body) < 0.6 * len(orjson.dumps(content))

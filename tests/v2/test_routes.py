@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
+from service.answers.growing import MEMORY_BYTES
 from service.app import create_app
 from service.lifecycle.readiness import ModelOut
 from service.settings import Settings
@@ -324,6 +325,25 @@ def test_an_answer_of_too_much_json_is_refused_before_and_after_it_is_known(tmp_
         assert not network.batches
         assert error(post(client, *binary(outputs=[{"name": "fc6"}]))) == (413, "answer_too_large")
         assert post(client, *binary(parameters={"binary_data_output": True})).status_code == 200
+
+
+def test_json_that_will_be_too_much_is_refused_after_the_first_clips(tmp_path: Path) -> None:
+    """500 clips were computed to refuse them: their numbers have at least four characters, but ten on average."""
+    network = FakeNetwork()
+    with serving(fake_app(tmp_path, network, max_json_bytes=1_000_000)) as client:
+        noise = np.random.default_rng(5).integers(0, 256, (28, *CLIP_SHAPE), np.uint8)
+        assert error(post(client, *binary(noise))) == (413, "answer_too_large")
+        assert sum(network.batches) < 28
+
+
+def test_a_large_answer_lies_on_disk_until_it_is_taken(tmp_path: Path) -> None:
+    app = fake_app(tmp_path)
+    with serving(app) as client:
+        answer = post(client, *binary(np.repeat(CLIPS, 10, axis=0), parameters={"binary_data_output": True}))
+        assert answer.status_code == 200
+        assert int(answer.headers["content-length"]) == len(answer.content) > MEMORY_BYTES
+        assert app.state.spool.used_bytes == 0
+    assert list(tmp_path.glob("*/*")) == []
 
 
 def test_a_key_is_asked_for_and_probes_need_none(tmp_path: Path) -> None:

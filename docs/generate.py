@@ -86,8 +86,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def _default(field: FieldInfo) -> str:
     """As a user would write it; nothing where that is nothing."""
-    value = field.default
-    if value is None or str(value) == "" or isinstance(value, list | tuple):
+    value = ",".join(field.default) if isinstance(field.default, list | tuple) else field.default
+    if value is None or str(value) == "":
         return ""
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 

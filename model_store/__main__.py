@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -155,8 +156,8 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
             return
         try:
             labels = pull.Puller(directory, manifest.load(), Web(answer_s=QUICK_S), sys.stderr).labels().labels
-        except StoreError as error:
-            _say(f"{error} The classes are numbered instead.")
+        except StoreError:
+            _say("The labels cannot be downloaded: the classes are numbered instead.")
             labels = None
         model = standin.write(directory, labels)
     _say(standin.WARNING)
@@ -280,4 +281,5 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a stack
     sys.exit(main())

@@ -19,7 +19,8 @@ from service.answers.json_answer import MAX_JSON_BYTES
 from service.answers.result import WARNINGS_HEADER, WEIGHTS_HEADER
 from service.api import openapi, probes, videos
 from service.http import problems
-from service.http.admission import Admission, ApiKeys
+from service.http.admission import MAX_WAITING_CLIPS, Admission, ApiKeys
+from service.http.compression import Compression
 from service.http.metrics import Metrics
 from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
@@ -34,7 +35,7 @@ from service.settings import VERSION, Settings
 from service.v2 import routes
 from service.v2.schemas import JSON_LENGTH
 from service.video.pool import DecoderPool
-from service.web import docs
+from service.web import docs, page
 
 log = logging.getLogger(__name__)
 
@@ -65,22 +66,17 @@ def create_app(
     processes at most.
     """
     readiness = Readiness()
-    metrics = Metrics()
+    metrics = Metrics(len(settings.api_keys()))
     api_keys = ApiKeys(settings.api_keys())
     admission = Admission(settings.max_requests, readiness.queue, max_per_client=settings.max_requests_per_client)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder = decoder_pool(settings.max_decoders)
-        metrics.watch(
-            waiting_clips=lambda: readiness.queue().waiting_clips,
-            worker_up=readiness.is_ready,
-            decoder_restarts=lambda: decoder.num_replaced,
-            decoders=lambda: decoder.num_processes,
-        )
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
+            metrics.watch(**_gauges(settings, readiness, decoder, app.state.spool))
             working = asyncio.create_task(_work(start, watch, lambda: on_ready(readiness.serving())))
             try:
                 yield
@@ -93,7 +89,8 @@ def create_app(
     app = _application(lifespan)
     app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
-    app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.state.fetcher = Fetcher(FetchPolicy.of(settings))
+    app.add_middleware(Compression)
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)
@@ -107,6 +104,7 @@ def _application(lifespan: Lifespan[FastAPI]) -> FastAPI:
         title="C3D video inference",
         version=VERSION,
         summary="What C3D (Tran et al., ICCV 2015) sees in a video: its Sports-1M labels, its fc6 descriptor.",
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         routes=_routes(),
         redirect_slashes=False,  # a redirected upload would be sent twice
@@ -121,21 +119,24 @@ def _routes() -> list[BaseRoute]:
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.At.OTHER),
     )
-    for each in (videos.router, routes.router, probes.router, docs.router):
+    for each in (videos.router, routes.router, probes.router, docs.router, page.router):
         router.include_router(each)
     return router.routes
 
 
-def fetch_policy(settings: Settings) -> FetchPolicy:
-    """Which URLs may be fetched, as the settings have it."""
-    return FetchPolicy(
-        max_bytes=settings.max_upload_bytes,
-        timeout_s=settings.url_timeout_s,
-        enabled=settings.urls != "off",
-        allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
-        allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
-        allow_private=settings.urls == "private",
-    )
+def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, files: spool.Spool) -> dict[str, Callable[[], float]]:
+    """What the metrics ask at every scrape."""
+    return {
+        "waiting_clips": lambda: readiness.queue().waiting_clips,
+        "max_waiting_clips": lambda: MAX_WAITING_CLIPS,
+        "max_requests": lambda: settings.max_requests,
+        "spool_bytes": lambda: files.used_bytes,
+        "max_spool_bytes": lambda: settings.max_spool_bytes,
+        "decoders": lambda: decoder.num_processes,
+        "max_decoders": lambda: settings.max_decoders,
+        "worker_up": readiness.is_ready,
+        "decoder_restarts": lambda: decoder.num_replaced,
+    }
 
 
 async def _work(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from model_store import c3d
 from service.errors import InvalidOption, invalid_option, printable
 from service.video.messages import Tail
 
-MAX_PARTS = 16  # of `include`: each of them twice, and some more
+MAX_PARTS = 16  # of `include` or `layer`: each of them twice, and some more
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
+LISTS = ("include", "layer")  # options that take several values: repeated, or with commas
 
 
 class Options(BaseModel):
@@ -40,6 +41,13 @@ class Options(BaseModel):
         allow_inf_nan=False,
         description="Only the part before here, in seconds: frames that start earlier.",
     )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=240,
+        allow_inf_nan=False,
+        description="Resample to so many frames a second, as 30, before clips are cut: at each tick the frame shown then.",
+    )
     max_clips: int | None = Field(
         None,
         ge=1,
@@ -57,13 +65,24 @@ class Options(BaseModel):
     score_threshold: float = Field(
         0.0, ge=0, le=1, description="Only labels at least this probable. A clip without one belongs to no segment."
     )
-    layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
+    layer: Sequence[c3d.FeatureLayer] = Field(
+        ("fc6",),
+        min_length=1,
+        description="The layer whose output, after its ReLU, is the descriptor: `fc6`, `fc7` (4,096 numbers each) or `pool5` "
+        "(8,192, in Caffe's order: 512 channels of 4 rows and 4 columns). Several, as `fc6,fc7`, come from one pass, as objects "
+        "by the layer's name.",
+    )
     normalize: Literal["l2", "none"] = Field(
         "l2",
         description="`l2`: the mean over clips, divided by its L2 norm. `none`: the plain mean. Clips are never normalised.",
     )
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="Vectors in JSON as numbers, or as the `base64` of little-endian float32: half the size, exact."
+    )
+    vectors: Literal["all", "video"] = Field(
+        "all",
+        description="`all`: of the video and, where clips are answered, of each of them. `video`: of the video alone, so that "
+        "the lines of a stream stay short.",
     )
     include: Sequence[str] = ()
     gives: ClassVar[str]  # what the endpoint is for
@@ -77,7 +96,7 @@ class Options(BaseModel):
             return given
         return {name: value for name, value in given.items() if name not in known or value not in ("", None, [""])}
 
-    @field_validator("include", mode="before")
+    @field_validator(*LISTS, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """``include=a,b`` is ``include=a&include=b``. The descriptor's own name means "features"."""
@@ -86,14 +105,31 @@ class Options(BaseModel):
         parts = [part for item in value for part in item.split(",") if part]
         if len(parts) > MAX_PARTS:
             raise ValueError(f"it names {len(parts)} parts, and there are not that many")
-        named = ["features" if part == "descriptor" else part for part in parts]
-        return [part for part, given in zip(named, parts, strict=True) if part == given or part != cls.gives]
+        return ["features" if part == "descriptor" else part for part in parts if part != "descriptor" or cls.gives != "features"]
+
+    @field_validator("layer", mode="after")
+    @classmethod
+    def _in_the_networks_order(cls, value: Sequence[c3d.FeatureLayer]) -> Sequence[c3d.FeatureLayer]:
+        """Each once: however they are written, the same layers are the same question."""
+        return tuple(layer for layer in c3d.FEATURE_SIZES if layer in value)
+
+    @field_serializer("layer")
+    def _as_it_is_written(self, value: Sequence[c3d.FeatureLayer]) -> str:
+        return ",".join(value)
 
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
         if self.end_sec is not None and self.end_sec <= self.start_sec:
             raise ValueError("end_sec must be after start_sec")
         return self
+
+    def layer_sizes(self) -> dict[str, int]:
+        """The layers asked for, and how many numbers a vector of each has."""
+        return {layer: c3d.FEATURE_SIZES[layer] for layer in self.layer}
+
+    def wants_clip_vectors(self) -> bool:
+        """Whether what is said of a clip holds its vectors."""
+        return self.wants("features") and self.vectors == "all"
 
     def wants(self, what: str) -> bool:
         """Whether the answer shall hold "predictions", "features", "clips" or "segments"."""
@@ -126,7 +162,7 @@ class FeaturesOptions(Options):
 # What an option is about. One that would do nothing is more likely a mistake than meant so.
 ABOUT = {
     **dict.fromkeys(("top_k", "score_threshold"), "predictions"),
-    **dict.fromkeys(("layer", "normalize", "encoding_format"), "features"),
+    **dict.fromkeys(("layer", "normalize", "encoding_format", "vectors"), "features"),
 }
 
 
@@ -138,7 +174,7 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     """
     values: dict[str, Any] = {}
     for name, value in given:
-        if name == "include":
+        if name in LISTS:
             values.setdefault(name, []).append(value)
         elif name not in values or _is_empty_or_default(kind, name, values[name]):
             values[name] = value

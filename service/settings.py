@@ -33,8 +33,10 @@ class Settings(BaseSettings):
     model: str = Field(
         "", description="Name of the model in the store. Empty: `sports1m`, else the only other one, else `stand-in`."
     )
-    engine: Literal["tensorflow", "jax", "torch", "openvino", "winograd"] = Field(
-        "tensorflow", description="What runs the network, where it is [installed](engines.md)."
+    engine: Literal["auto", "winograd", "tensorflow", "jax", "torch", "openvino"] = Field(
+        "auto",
+        description="What runs the network, where it is [installed](engines.md). `auto`: TensorFlow on a GPU, `winograd` on a "
+        "CPU that can run it, in float32, else TensorFlow.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto",
@@ -57,6 +59,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: "
         "any. Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
     )
+    page: Literal["on", "off"] = Field("on", description="Whether `/` is the page to try videos on, or nothing.")
     max_decoders: int = Field(
         64,
         ge=1,

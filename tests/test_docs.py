@@ -22,11 +22,13 @@ from pydantic import TypeAdapter
 
 from c3d_video.__main__ import main as client_main
 from c3d_video.__main__ import parser as client_parser
+from corpus.command import parser as corpus_parser
 from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
 from service.answers.answer import ClassifyAnswer
 from service.errors import BY_CODE
+from service.http.metrics import COUNTERS, GAUGES
 from service.lifecycle.readiness import STAND_IN_WARNING
 from service.options import ClassifyOptions, FeaturesOptions
 from service.video.messages import WARNINGS
@@ -144,10 +146,16 @@ def test_client_commands_are_understood(command: str) -> None:
     assert client_parser().parse_args(shlex.split(command.partition(" > ")[0])[1:]).run
 
 
+def test_corpus_commands_are_understood() -> None:
+    wanted = [shlex.split(command) for command in COMMANDS if command.startswith(".venv/bin/python -m corpus")]
+    assert [corpus_parser().parse_args(words[3:]).listing for words in wanted] == [words[3] for words in wanted] != []
+
+
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
     assert {command.split()[0] for command in COMMANDS} <= {
         "make",
         "curl",
+        ".venv/bin/pip",
         ".venv/bin/python",
         "docker",
         "c3d-video",
@@ -192,7 +200,8 @@ def test_no_page_prints_a_command_that_is_not_found() -> None:
 
 def test_metrics_are_those_of_the_service() -> None:
     known = set(re.findall(r'"(c3d_\w+)"', (ROOT / "service" / "http" / "metrics.py").read_text(encoding="utf-8")))
-    assert set(re.findall(r"`(c3d_\w+)`", page("operate"))) <= known
+    known |= {f"c3d_{name}" for name in GAUGES} | {f"c3d_{name}_total" for name in COUNTERS} | {"c3d_model_info"}
+    assert set(re.findall(r"`(c3d_\w+)`", page("operate"))) == known - {"c3d_model"}
 
 
 def test_the_answer_is_a_real_one() -> None:
@@ -228,7 +237,7 @@ def test_every_code_option_and_setting_has_one_row_and_no_more() -> None:
 
 def test_the_warning_in_the_examples_is_the_one_that_answers_have() -> None:
     [part] = blocks("json", ROOT / "README.md")
-    assert json.loads(part)["warnings"] == [STAND_IN_WARNING._asdict()]
+    assert json.loads(part)["warnings"][0] == STAND_IN_WARNING._asdict()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

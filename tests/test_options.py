@@ -10,7 +10,7 @@ from service.options import ClassifyOptions, FeaturesOptions, Options, read_opti
 
 def test_defaults_are_the_papers() -> None:
     options = read_options(FeaturesOptions, [])
-    assert (options.clip_stride, options.layer, options.normalize, options.tail) == (8, "fc6", "l2", "drop")
+    assert (options.clip_stride, options.layer, options.normalize, options.tail) == (8, ("fc6",), "l2", "drop")
     assert (options.start_sec, options.end_sec, options.max_clips, options.include) == (0, None, None, [])
     assert read_options(ClassifyOptions, []).top_k == 5
 

@@ -38,10 +38,11 @@ Probability = Annotated[np.float32, seen_as(Annotated[float, Field(ge=0, le=1)])
 Vector = Annotated[
     NDArray[np.float32] | str,
     seen_as(
-        Annotated[list[float], Field(min_length=c3d.DESCRIPTOR_SIZE, max_length=c3d.DESCRIPTOR_SIZE)]
+        Annotated[list[float], Field(min_length=min(c3d.FEATURE_SIZES.values()), max_length=max(c3d.FEATURE_SIZES.values()))]
         | Annotated[str, Field(description="With encoding_format=base64: little-endian float32.")]
     ),
 ]
+Vectors = Vector | Annotated[dict[str, Vector], Field(description="With several layers: each one's vector, by its name.")]
 Id = Annotated[str, seen_as(UUID), Field(examples=["6c0d4f5e-3a86-5a0c-9c61-9d6b7f2f3a10"])]
 
 
@@ -97,9 +98,10 @@ class ClipOut(TypedDict):
     ]
     descriptor: NotRequired[
         Annotated[
-            Vector,
+            Vectors,
             Field(
-                description="4096 numbers of this clip, not normalised. On /features, or with include=features.",
+                description="4096 numbers of this clip (pool5: 8192), not normalised. On /features, or with include=features; "
+                "not with vectors=video.",
                 examples=[VECTOR],
             ),
         ]
@@ -109,11 +111,6 @@ class ClipOut(TypedDict):
 @always("predictions")
 class ClipPredictions(ClipOut):
     """One clip on /classify."""
-
-
-@always("descriptor")
-class ClipFeatures(ClipOut):
-    """One clip on /features."""
 
 
 class DecoderOut(TypedDict):
@@ -135,11 +132,23 @@ class VideoSaid(TypedDict):
     rotation: Annotated[
         int, Field(description="Degrees counter-clockwise by which frames were turned, as the file asks.", examples=[0])
     ]
+    mirrored: Annotated[
+        bool, Field(description="Whether left and right were swapped before turning, as the file asks.", examples=[False])
+    ]
     fps: Annotated[
-        float | None, Field(description="Average frames per second; null where the file does not say.", examples=[25.0])
+        float | None, Field(description="Frames per second, but for gaps; null where nothing says it.", examples=[25.0])
+    ]
+    resampled_fps: Annotated[
+        float | None, Field(description="The option `fps`: to which the frames were resampled.", examples=[None])
     ]
     color_matrix: Annotated[
         str, Field(description="As the file names it; `unspecified` is taken for BT.601.", examples=["unspecified"])
+    ]
+    transfer: Annotated[
+        str, Field(description="Transfer characteristics, as FFmpeg names them: `arib-std-b67` is HLG.", examples=["unspecified"])
+    ]
+    primaries: Annotated[
+        str, Field(description="Colour primaries, as FFmpeg names them: `smpte432` is Display P3.", examples=["unspecified"])
     ]
     duration_sec: Annotated[
         float | None,
@@ -178,7 +187,10 @@ class WarningOut(TypedDict):
     """Something the answer rests on that its reader should know."""
 
     code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])]
-    message: Annotated[str, Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])]
+    message: Annotated[
+        str,
+        Field(description="In words.", examples=["The last 4 frames fill no clip and were left out. To keep them: tail=pad."]),
+    ]
 
 
 class TimingsOut(TypedDict):
@@ -215,10 +227,10 @@ class Outputs(TypedDict, total=False):
         Field(description="The video's labels, most probable first. On /classify, or with include=predictions."),
     ]
     descriptor: Annotated[
-        Vector,
+        Vectors,
         Field(
-            description="4096 numbers: the mean over clips of the layer's output, L2-normalised unless normalize=none. "
-            "On /features, or with include=features.",
+            description="4096 numbers (pool5: 8192): the mean over clips of the layer's output, L2-normalised unless "
+            "normalize=none. On /features, or with include=features.",
             examples=[VECTOR],
         ),
     ]
@@ -240,7 +252,7 @@ class ClassifyAnswer(Answer):
 class FeaturesAnswer(Answer):
     """What the video is, in numbers."""
 
-    clips: NotRequired[Annotated[list[ClipFeatures], Field(description="With include=clips.")]]
+    clips: NotRequired[Annotated[list[ClipOut], Field(description="With include=clips.")]]
 
 
 class ArraysProvenance(Identified, Outputs, Provenance):

@@ -9,7 +9,6 @@ import numpy as np
 import orjson
 from starlette.responses import Response
 
-from model_store import c3d
 from service.answers.answer import Answer
 from service.answers.growing import GrowingAnswer
 from service.answers.result import Result, provenance_headers
@@ -30,9 +29,9 @@ class JsonWriter:
     def begin(self, opened: Opened) -> None:
         """Raises AnswerTooLarge where the answer is sure to be, before anything is computed."""
         options = self._result.options
-        if options.wants("clips") and options.wants("features"):
+        if options.wants("clips") and options.wants_clip_vectors():
             number = MIN_NUMBER_BYTES if options.encoding_format == "float" else np.float32().nbytes
-            self._check(opened.num_clips * c3d.DESCRIPTOR_SIZE * number)
+            self._check(opened.num_clips * sum(options.layer_sizes().values()) * number)
 
     async def add(self, done: ClipDone) -> None:
         """Take one clip. Raises AnswerTooLarge, DiskFull."""

@@ -72,6 +72,7 @@ class RequestMiddleware:
             record.code = record.code or OK
             stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
             self._metrics.request_ended(record.endpoint, record.code, record.seconds, stages)
+            self._metrics.warned(record.warnings)
             if scope["path"] not in PROBES and (scope["method"] == "POST" or (record.status or 0) >= 400):
                 record.write(log)  # probes come many a second, and what they find is written where it happens
 
@@ -98,6 +99,7 @@ class RequestMiddleware:
         except Exception as error:
             if response.started:
                 log.exception("the answer broke off", extra=record.ids())
+                record.code = unforeseen(error).code
                 return
             await problem(unforeseen(error), record)(scope, body, response)
 
@@ -106,6 +108,8 @@ class RequestMiddleware:
     ) -> None:
         """Pass a request with a valid key on to the application, if there is room. Only POST requests need room."""
         record.key = self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
+        if record.key is not None:
+            self._metrics.authorized(record.key)
         if scope["method"] != "POST":
             await self._app(scope, body, response)
             return

@@ -6,7 +6,7 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO, get_args
@@ -51,6 +51,7 @@ class RequestRecord:
     codec: str | None = None
     num_frames: int | None = None  # decoded
     num_clips: int | None = None
+    warnings: Sequence[str] = ()  # the codes of the answer's
     stages_ms: Mapping[str, float] = field(default_factory=dict)  # by the names in STAGES
     status: int | None = None  # none where the client left before its answer
     code: str | None = None  # "ok", an error's code, or "client_left"
@@ -71,7 +72,10 @@ class RequestRecord:
 
     def fields(self) -> dict[str, object]:
         """As they are written; the stages as ``fetch_ms`` and so on."""
-        known = {name: _cut(value) for name, value in vars(self).items() if value is not None and name != "stages_ms"}
+        apart = {"stages_ms", "warnings"}
+        known = {name: _cut(value) for name, value in vars(self).items() if value is not None and name not in apart}
+        if self.warnings:
+            known["warnings"] = ",".join(self.warnings)
         if self.seconds is not None:
             known["seconds"] = round(self.seconds, 4)
         return known | {f"{stage}_ms": round(self.stages_ms[stage], 1) for stage in STAGES if stage in self.stages_ms}

@@ -15,6 +15,7 @@ from service.pipeline import Pipeline
 from service.settings import VERSION
 from service.video.messages import VideoWarning
 
+READY = "ready"
 STAND_IN_WARNING = VideoWarning(
     "stand_in_weights",
     "The weights are random numbers to try the service with: labels and vectors mean nothing. docs/weights.md says how to get "
@@ -93,16 +94,20 @@ def model_out(card: Card, precision: str, backend: str) -> ModelOut:
 
 
 class InfoOut(TypedDict):
-    """What runs here."""
+    """What runs here. All but the version only once the network is loaded."""
 
-    model: Annotated[
-        dict[str, Any],
-        Field(description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]),
+    model: NotRequired[
+        Annotated[
+            dict[str, Any],
+            Field(description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]),
+        ]
     ]
-    backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
-    precision: Annotated[str, Field(description="What the network computes in.", examples=["float32"])]
+    backend: NotRequired[
+        Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    ]
+    precision: NotRequired[Annotated[str, Field(description="What the network computes in.", examples=["float32"])]]
     calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
-    batch_sizes: Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]
+    batch_sizes: NotRequired[Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]]
     version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
 
 
@@ -149,13 +154,21 @@ class Readiness:
         if self._failing:
             raise WorkerDown("The network fails for every clip. Ask another instance; this one goes on trying.")
 
-    def is_ready(self) -> bool:
-        """Whether `check_ready` raises nothing."""
+    def status(self) -> str:
+        """READY, or the code of what `check_ready` raises."""
         try:
             self.check_ready()
-        except ServiceError:
-            return False
-        return True
+        except ServiceError as error:
+            return error.code
+        return READY
+
+    def is_ready(self) -> bool:
+        """Whether `check_ready` raises nothing."""
+        return self.status() == READY
+
+    def info(self) -> InfoOut:
+        """What runs here, as far as it is known."""
+        return self._serving.info if self._serving else {"version": VERSION}
 
     def check_started(self) -> None:
         """Raises the reason why the network has never been ready yet."""

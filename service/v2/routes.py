@@ -19,7 +19,7 @@ from starlette.datastructures import State
 from model_store import c3d
 from service.answers.growing import GrowingAnswer
 from service.answers.json_answer import MIN_NUMBER_BYTES, json_response
-from service.answers.result import in_ms, provenance_headers, warning_out
+from service.answers.result import codes_of, in_ms, provenance_headers, warning_out
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
 from service.api.videos import Lifetime
@@ -153,7 +153,7 @@ async def model_ready(request: Request) -> Response:
     openapi_extra=schemas.infer_body(),
 )
 async def infer(request: Request, lifetime: Lifetime) -> Response:
-    """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
+    """pool5, fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
 
     A clip is 16 frames in BGR, as OpenCV gives them, whatever the network was trained on; resized and cropped to 112x112 as GET
     /info says of the model: `frame_rows`, `frame_columns`, `keep_aspect`, `crop_top`, `crop_left`. No mean is subtracted yet.
@@ -179,7 +179,9 @@ async def infer(request: Request, lifetime: Lifetime) -> Response:
     about: schemas.InferHead = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     if inference.id is not None:
         about["id"] = inference.id
-    headers = provenance_headers(serving.model, [warning_out(each) for each in serving.warnings()])
+    warnings = [warning_out(each) for each in serving.warnings()]
+    record.warnings = codes_of(warnings)
+    headers = provenance_headers(serving.model, warnings)
     return await _written(request.app.state, lifetime, about, outputs, inference.outputs, headers)
 
 
@@ -264,8 +266,8 @@ async def _run(pipeline: Pipeline, inference: Inference, max_json_bytes: int) ->
 
 def _outputs(serving: Serving) -> dict[str, int]:
     """The outputs there are, and how many numbers each has for a clip."""
-    sizes = dict.fromkeys(c3d.ClipOutputs._fields, c3d.DESCRIPTOR_SIZE) | {"probabilities": len(serving.labels)}
-    return {name: size for name, size in sizes.items() if size}
+    sizes = (*c3d.FEATURE_SIZES.items(), ("probabilities", len(serving.labels)))
+    return {name: size for name, size in sizes if size}
 
 
 def _readiness(request: Request) -> Readiness:

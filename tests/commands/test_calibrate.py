@@ -72,7 +72,7 @@ def test_too_few_clips_are_refused(
 ) -> None:
     monkeypatch.setenv("C3D_MODEL_STORE", str(model.directory.parent))
     assert main(["calibrate", str(clip_mp4)]) == 1
-    assert "2 clips of 16 frames are too few to calibrate on" in capsys.readouterr().err
+    assert "Too few clips of 16 frames to calibrate on: 2 of at least 16." in capsys.readouterr().err
 
 
 def test_what_is_calibrated_is_served_by_its_name(

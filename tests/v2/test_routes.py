@@ -101,6 +101,7 @@ def test_triton_learns_what_there_is(triton_client: triton.InferenceServerClient
     assert (metadata["name"], metadata["versions"], metadata["platform"]) == ("c3d", ["1"], "fake 1.0 on cpu")
     assert metadata["inputs"] == [{"name": "clips", "datatype": "UINT8", "shape": [-1, 16, 112, 112, 3]}]
     assert {each["name"]: (each["datatype"], each["shape"]) for each in metadata["outputs"]} == {
+        "pool5": ("FP32", [-1, 8192]),
         "fc6": ("FP32", [-1, 4096]),
         "fc7": ("FP32", [-1, 4096]),
         "probabilities": ("FP32", [-1, 487]),
@@ -460,8 +461,8 @@ def test_a_clip_that_fails_fails_its_request_alone(tmp_path: Path) -> None:
 
 def test_weights_without_a_class_layer_have_no_probabilities(tmp_path: Path) -> None:
     with serving(fake_app(tmp_path, FakeNetwork(num_classes=0))) as client:
-        assert [each["name"] for each in client.get("/v2/models/c3d").json()["outputs"]] == ["fc6", "fc7"]
-        assert [each["name"] for each in post(client, in_json(CLIPS[:1])).json()["outputs"]] == ["fc6", "fc7"]
+        assert [each["name"] for each in client.get("/v2/models/c3d").json()["outputs"]] == ["pool5", "fc6", "fc7"]
+        assert [each["name"] for each in post(client, in_json(CLIPS[:1])).json()["outputs"]] == ["pool5", "fc6", "fc7"]
         assert error(post(client, *binary(outputs=[{"name": "probabilities"}]))) == (400, "malformed_request")
 
 
@@ -495,5 +496,5 @@ def test_a_request_is_seen_in_the_log_and_in_the_metrics(client: TestClient, cap
     assert {"fetch_ms", "queue_ms", "model_ms"} < set(fields)
     assert "decode_ms" not in fields
     assert "model;dur=" in answer.headers["server-timing"]
-    assert f'c3d_requests_total{{code="ok",endpoint="{INFER}"}}' in client.get("/metrics").text
+    assert f'c3d_requests_total{{endpoint="{INFER}",outcome="ok"}}' in client.get("/metrics").text
     assert "resnet" not in (client.post("/v2/models/resnet/infer").text + client.get("/metrics").text + caplog.text)

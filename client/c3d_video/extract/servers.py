@@ -94,10 +94,18 @@ class Servers:
         number = 0
         while True:
             try:
-                return await server.client.info()
+                return await _info_with_model(server)
             except C3DError as error:
                 number += 1
                 self._check_patience(time.monotonic(), error)
                 if error.code == NO_SERVICE or not error.is_retryable:
                     raise
                 await asyncio.sleep(pause_s(error, number))
+
+
+async def _info_with_model(server: Server) -> dict[str, Any]:
+    """What the server runs. Raises C3DError, also where it has no network yet and so tells its limits alone."""
+    info = await server.client.info()
+    if "model" not in info:
+        raise C3DError(str(info.get("status", "warming")), 503, f"{server.client.url} has loaded no network yet.")
+    return info

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model_store import c3d
 from model_store.store import Model
 from service.errors import PrecisionUnavailable
-from service.inference.network import CPU_BATCH_SIZES, Network
+from service.inference.network import CPU_BATCH_SIZES, Network, outputs_of
 from service.inference.winograd import library
 from service.inference.winograd.layers import Layers
 
@@ -38,7 +38,7 @@ class WinogradNetwork(Network):
         self._mean = np.ascontiguousarray(model.cropped_mean(), np.float32)
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
+        """One forward pass over clips uint8 (b, 16, 112, 112, 3) BGR."""
         return self._forward(clips, self._mean)
 
     def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
@@ -47,10 +47,9 @@ class WinogradNetwork(Network):
 
     def _forward(self, clips: NDArray[np.uint8], mean: Floats) -> c3d.ClipOutputs:
         self._layers.run_clips(np.ascontiguousarray(clips), mean)
-        fc6, fc7 = (self._layers.read(self._numbers[name]) for name in ("fc6", "fc7"))
-        if not self.card.num_classes:
-            return c3d.ClipOutputs(fc6, fc7, np.zeros((len(fc6), 0), np.float32))
-        return c3d.ClipOutputs(fc6, fc7, softmax(self._layers.read(self._numbers["fc8"])))
+        pool5, fc6, fc7 = (self._layers.read(self._numbers[name]) for name in c3d.FEATURE_SIZES)
+        probabilities = softmax(self._layers.read(self._numbers["fc8"])) if self.card.num_classes else None
+        return outputs_of(pool5[:, 0].transpose(0, 3, 1, 2), fc6, fc7, probabilities)  # pool5 is (b, 1, 4, 4, 512) until here
 
 
 def softmax(logits: Floats) -> Floats:
@@ -92,5 +91,7 @@ def _add_layers(layers: Layers, model: Model) -> dict[str, int]:
 
 def _kernels_and_biases(model: Model) -> Iterator[tuple[Floats, Floats]]:
     tensors = model.tensors()
-    for (_, kernel), (_, bias) in zip(tensors, tensors, strict=True):
+    for _, kernel in tensors:
+        _, bias = next(tensors)
         yield np.ascontiguousarray(kernel), np.ascontiguousarray(bias)
+        del kernel  # or it would be in memory beside the next one: 134 MB of fc6

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from bench.processes import ROOT
 from model_store import c3d
-from service.video.clips import ClipCutter
-from service.video.frames import read_video
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd
+from service.video import inline
+from service.video.messages import ReadOptions
 
 Clips = NDArray[np.uint8]  # (n, 16, 112, 112, 3) BGR
 
@@ -86,11 +85,4 @@ def repeat_video(source: Path, target: Path, times: int) -> Path:
 
 def clips_of(path: Path, crop_left: int = c3d.CROP_LEFT, stride: int = c3d.CLIP_STRIDE) -> Clips:
     """The clips of a video as the service cuts them."""
-    cutter = ClipCutter(stride)
-    clips = []
-    for message in read_video(path, ReadOptions(crop_left=crop_left)):
-        if isinstance(message, FrameBlock):
-            clips += cutter.add(message)
-        elif isinstance(message, VideoEnd):
-            clips += cutter.finish(message.end_sec)
-    return np.stack([clip.frames for clip in clips])
+    return np.stack(list(inline.clips_of(path, ReadOptions(crop_left=crop_left, clip_stride=stride))))

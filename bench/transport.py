@@ -1,6 +1,6 @@
 """What it costs to bring frames from a decoder process: python -m bench.transport. Medians of 9 rounds, interleaved.
 
-The same video read by `frames.read_video` in this process, and through `decoder.DecoderPool`: the difference, per clip of the
+The same video read by `frames.read_video` in this process, and through `pool.DecoderPool`: the difference, per clip of the
 default stride (8 new frames), is the transport, process switches included.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from contextlib import aclosing
 from pathlib import Path
 
 from bench import claims, inputs, stats
@@ -33,7 +32,7 @@ def here(path: Path) -> tuple[float, int]:
 async def there(decoder: DecoderPool, path: Path) -> tuple[float, float]:
     """Seconds of a reading through the pool: by the clock, and of this process's processor."""
     started, busy = time.perf_counter(), time.process_time()
-    async with aclosing(decoder.read(path, ReadOptions())) as messages:
+    async with decoder.open(path, ReadOptions()) as messages:
         async for _ in messages:
             pass
     return time.perf_counter() - started, time.process_time() - busy

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from model_store import c3d
 from service.errors import InvalidOption, NotAcceptable, invalid_option, printable
-from service.video.clips import Tail
+from service.video.messages import Tail
 
 AnyOptions = TypeVar("AnyOptions", bound="Options")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def evenly(clips: Iterable[Clip], at_most: int) -> list[Clip]:
 def _clips_of(video: Path, model: Model, used: list[Path], say: Callable[[str], None]) -> list[Clip]:
     """Some clips of the video, evenly spaced, no frame in two of them; none, and a word, where it cannot be read."""
     try:
-        clips = evenly(clips_of(video, ReadOptions.of(model.card), stride=c3d.CLIP_LENGTH), MAX_CLIPS_PER_VIDEO)
+        options = replace(ReadOptions.of(model.card), clip_stride=c3d.CLIP_LENGTH)
+        clips = evenly(clips_of(video, options), MAX_CLIPS_PER_VIDEO)
     except (ServiceError, OSError) as error:
         say(f"{video} is left out: {error}")
         return []

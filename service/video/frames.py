@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge, VideoTooLong
+from service.video.clips import ClipPlan
 from service.video.clock import Clock
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import BLOCK_LENGTH
 
 FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
@@ -37,21 +38,21 @@ UNDECODABLE = (
 )
 
 
-def opened(path: Path, reading: ReadOptions) -> InputContainer:
+def opened(path: Path, options: ReadOptions) -> InputContainer:
     """The container, to be closed by its user. Raises UndecodableVideo.
 
     Formats that would open other files, and protocols other than the plain file, are not on the lists.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": reading.containers, "max_pixels": str(reading.max_pixels)}
+    limits = {"protocol_whitelist": "file", "format_whitelist": options.containers, "max_pixels": str(options.max_pixels)}
     try:
-        return av.open(str(path), options=options, metadata_errors="replace")  # old files have tags in any encoding
+        return av.open(str(path), options=limits, metadata_errors="replace")  # old files have tags in any encoding
     except MemoryError:  # FFmpeg's is an FFmpegError, too
         raise
     except av.FFmpegError as error:
         raise UndecodableVideo(UNDECODABLE) from error
 
 
-def video_stream(container: InputContainer, reading: ReadOptions) -> VideoStream:
+def video_stream(container: InputContainer, options: ReadOptions) -> VideoStream:
     """The stream that FFmpeg thinks best, ready to be decoded within the limits; a cover picture is no video.
 
     Raises NoVideoStream; UndecodableVideo where its codec is not accepted; VideoTooLarge.
@@ -62,12 +63,12 @@ def video_stream(container: InputContainer, reading: ReadOptions) -> VideoStream
     best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in moving else moving[0]
     context = stream.codec_context
-    if context is None or context.codec.canonical_name not in reading.codecs.split(","):
+    if context is None or context.codec.canonical_name not in options.codecs.split(","):
         raise UndecodableVideo("The video's codec is not accepted here. Convert it, for example to H.264.")
-    if context.width * context.height > reading.max_pixels:
-        raise VideoTooLarge(f"The video has {context.width}x{context.height} pixels, over the limit of {reading.max_pixels}.")
+    if context.width * context.height > options.max_pixels:
+        raise VideoTooLarge(f"The video has {context.width}x{context.height} pixels, over the limit of {options.max_pixels}.")
     # Those given to open do not reach the decoder. "explode": what is damaged is an error, not a picture made up for it.
-    context.options = {"max_pixels": str(reading.max_pixels), "err_detect": "explode"}
+    context.options = {"max_pixels": str(options.max_pixels), "err_detect": "explode"}
     stream.thread_type = "SLICE"
     context.thread_count = 1  # videos are decoded side by side, so each needs one core
     return stream
@@ -94,14 +95,14 @@ def packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[V
         yield packet
 
 
-def count_frames(path: Path, reading: ReadOptions) -> int:
+def count_frames(path: Path, options: ReadOptions) -> int:
     """How many frames the part asked for seems to have, by its packets: nothing is decoded.
 
     Raises as `video_stream` does, and VideoTooLong: what is too long is refused before any of it has cost the network a clip.
     """
     count, seen, latest = 0, 0, 0.0
-    with opened(path, reading) as container:
-        stream = video_stream(container, reading)
+    with opened(path, options) as container:
+        stream = video_stream(container, options)
         frame_sec = float(1 / stream.average_rate) if stream.average_rate else 0.0
         for packet in packets(container, stream):
             if packet is None:
@@ -111,21 +112,21 @@ def count_frames(path: Path, reading: ReadOptions) -> int:
             start = start_sec(stream, packet.pts)
             start = seen * frame_sec if start is None else start  # as in AVI: packets in order, at the average rate
             seen, latest = seen + 1, max(latest, start)
-            if reading.end_sec is not None and start >= reading.end_sec:
-                if start >= reading.end_sec + REORDERED_SEC:
+            if options.end_sec is not None and start >= options.end_sec:
+                if start >= options.end_sec + REORDERED_SEC:
                     break
                 continue
-            check_length(seen, latest, latest + frame_sec, reading)
-            count += start >= reading.start_sec
+            check_length(seen, latest, latest + frame_sec, options)
+            count += start >= options.start_sec
     return count
 
 
-def check_length(num_frames: int, start_sec: float, end_sec: float, reading: ReadOptions) -> None:
+def check_length(num_frames: int, start_sec: float, end_sec: float, options: ReadOptions) -> None:
     """Raises VideoTooLong where so many frames, the last of which lasts from start to end, are over a limit."""
-    if start_sec > reading.max_video_s:
-        raise VideoTooLong(f"By its timestamps the video is longer than {reading.max_video_s:g} s. Send a part of it.")
-    if num_frames > FPS_GRACE and num_frames > reading.max_fps * end_sec:
-        raise VideoTooLong(f"The video has more than {reading.max_fps:g} frames/s, and goes on so for {num_frames} frames.")
+    if start_sec > options.max_video_s:
+        raise VideoTooLong(f"By its timestamps the video is longer than {options.max_video_s:g} s. Send a part of it.")
+    if num_frames > FPS_GRACE and num_frames > options.max_fps * end_sec:
+        raise VideoTooLong(f"The video has more than {options.max_fps:g} frames/s, and goes on so for {num_frames} frames.")
 
 
 def duration_sec(container: InputContainer, stream: VideoStream) -> float | None:
@@ -148,21 +149,20 @@ cv2.setNumThreads(0)  # a thread pool costs more than it gains on frames this sm
 SIGN_OF_LIFE = 64  # frames left out, after which an empty block says that the work goes on
 COLOR_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
 
-NOTHING = (np.empty((0, *c3d.CLIP_SHAPE[1:]), np.uint8), np.empty(0), np.empty(0, np.bool_))  # of a FrameBlock
-Message = VideoInfo | FrameBlock | VideoEnd
+NO_FRAMES = (np.empty((0, *c3d.CLIP_SHAPE[1:]), np.uint8), np.empty(0), np.empty(0, np.bool_))  # of a FrameBlock
 
 
-def read_video(path: Path, reading: ReadOptions | None = None) -> Generator[Message, bool | None]:
+def read_video(path: Path, options: ReadOptions | None = None) -> Generator[Message]:
     """Decode the file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
 
-    Whoever sends True into the generator has seen enough: the VideoEnd comes next. Holds one block at a time. Raises
-    NoVideoStream where there is nothing to see in the file, UndecodableVideo where it is no video file or gives not one
-    frame, VideoTooLarge and VideoTooLong where a limit of ``reading`` acts.
+    It reads no further than the clips asked for need, and holds one block at a time. Raises NoVideoStream where the file holds
+    no video, UndecodableVideo where it is no video file or not one frame decodes, VideoTooLarge and VideoTooLong where it
+    passes a limit of ``options``.
     """
-    reading = reading or ReadOptions()
-    num_in_range = count_frames(path, reading)
-    with opened(path, reading) as container:
-        yield from _Reader(container, video_stream(container, reading), reading).messages(num_in_range)
+    options = options or ReadOptions()
+    num_in_range = count_frames(path, options)
+    with opened(path, options) as container:
+        yield from _Reader(container, video_stream(container, options), options, num_in_range).messages()
 
 
 class _Frame(NamedTuple):
@@ -175,43 +175,44 @@ class _Frame(NamedTuple):
 class _Reader:
     """One pass over one stream."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream, reading: ReadOptions) -> None:
-        self._container, self._stream, self._reading = container, stream, reading
+    def __init__(self, container: InputContainer, stream: VideoStream, options: ReadOptions, num_in_range: int) -> None:
+        """``num_in_range``: how many frames the part asked for seems to have."""
+        self._container, self._stream, self._options, self._num_in_range = container, stream, options, num_in_range
         by_index = container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
         rate = stream.average_rate or stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])
         self._clock = Clock(rate, by_index=by_index, tick_sec=float(stream.time_base or 0))
         self._reformatter = VideoReformatter()
+        self._num_wanted = ClipPlan.of(num_in_range, options).end  # frames of the part; None: all of them
+        self._num_read = 0  # frames of the part
         self._num_lost = 0  # packets that did not decode ...
         self._lost_before = 0  # ... and how many of them the frames so far have been marked for
         self._num_damaged = 0
         self._first_pts: int | None = None
 
-    def messages(self, num_in_range: int) -> Generator[Message, bool | None]:
+    def messages(self) -> Generator[Message]:
         """What `read_video` gives."""
         block: list[_Frame] = []
-        info, enough = None, False
         for decoded in self._decoded():
-            if info is None:
-                info = self._info(decoded, num_in_range)
-                enough = bool((yield info))
+            if not self._clock.num_frames:
+                yield self._info(decoded)
             frame = self._frame(decoded)
+            if self._is_enough():
+                break
             if frame is not None:
                 block.append(frame)
             elif self._clock.num_frames % SIGN_OF_LIFE == 0:
-                enough = bool((yield FrameBlock(self._clock.num_frames, *NOTHING)))
+                yield FrameBlock(self._clock.num_frames, *NO_FRAMES)
             if len(block) == BLOCK_LENGTH:
-                enough = bool((yield _block(block)))
+                yield _block(block)
                 block = []
-            if enough or self._past_the_end():
-                break
-        if info is None:
+        if not self._clock.num_frames:
             raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
         if block:
             yield _block(block)
-        yield self._end(whole=not enough and not self._past_the_end())
+        yield self._end(whole=not self._is_enough())
 
     def _decoded(self) -> Iterator[VideoFrame]:
-        """Each frame that decodes. What does not is counted, packet by packet, instead of ending the video."""
+        """Each frame that decodes. A packet that does not decode is counted, and the next ones are tried."""
         for packet in packets(self._container, self._stream):
             try:
                 frames: list[Any] = packet.decode() if packet else []
@@ -225,25 +226,29 @@ class _Reader:
 
     def _frame(self, decoded: VideoFrame) -> _Frame | None:
         """The frame with its number and time; None outside the part asked for. Raises VideoTooLong, VideoTooLarge."""
-        number, reading = self._clock.num_frames, self._reading
+        number, options = self._clock.num_frames, self._options
         lasts = float(decoded.duration * decoded.time_base) if decoded.duration and decoded.time_base else None
         pts = decoded.pts
         if self._container.format.name == "avi" and pts is not None:  # an encoder's delay, of which its header knows nothing
             self._first_pts = pts if self._first_pts is None else self._first_pts
             pts -= self._first_pts - (self._stream.start_time or 0)
         start = self._clock.start_of(start_sec(self._stream, pts), lasts)
-        check_length(number, start, self._clock.end_sec, reading)
-        if decoded.width * decoded.height > reading.max_pixels:
-            raise VideoTooLarge(f"A frame has {decoded.width}x{decoded.height} pixels, over the limit of {reading.max_pixels}.")
+        check_length(number, start, self._clock.end_sec, options)
+        if decoded.width * decoded.height > options.max_pixels:
+            raise VideoTooLarge(f"A frame has {decoded.width}x{decoded.height} pixels, over the limit of {options.max_pixels}.")
         damaged = bool(decoded.is_corrupt) or self._num_lost > self._lost_before
         self._lost_before = self._num_lost
         self._num_damaged += damaged
-        if start < reading.start_sec or self._past_the_end():
+        if start < options.start_sec:
             return None
-        return _Frame(number, start, damaged, self._finished(decoded))
+        self._num_read += 1
+        return None if self._is_enough() else _Frame(number, start, damaged, self._finished(decoded))
 
-    def _past_the_end(self) -> bool:
-        return self._reading.end_sec is not None and self._clock.last_sec >= self._reading.end_sec
+    def _is_enough(self) -> bool:
+        """Whether the last frame is the first one that is not wanted: it says when the one before it ends."""
+        if self._options.end_sec is not None and self._clock.last_sec >= self._options.end_sec:
+            return True
+        return self._num_wanted is not None and self._num_read > self._num_wanted
 
     def _finished(self, decoded: VideoFrame) -> NDArray[np.uint8]:
         """One decoded frame as the network sees it: BGR, upright, resized, cropped to uint8 (112, 112, 3).
@@ -251,19 +256,19 @@ class _Reader:
         BICUBIC is what OpenCV gives libswscale: it decides how chroma is brought to full size. The resizing is OpenCV's own.
         """
         spaces: dict[str, Any] = {}
-        if not self._reading.honour_color_tags:
+        if not self._options.honour_color_tags:
             spaces = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601}
         converted = self._reformatter.reformat(decoded, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1, **spaces)
         bgr: NDArray[Any] = converted.to_ndarray()
         if rotation := _rotation(decoded):
             bgr = np.ascontiguousarray(np.rot90(bgr, rotation // 90))
-        rows, columns, top, left = self._reading.framing(*bgr.shape[:2])
+        rows, columns, top, left = self._options.framing(*bgr.shape[:2])
         if rows * columns > MAX_RESIZED_PIXELS:
             raise VideoTooLarge(f"The frames are too long and narrow: resized to {columns}x{rows} they would be too large.")
         resized = cv2.resize(bgr, (columns, rows))  # bilinear, as the original
         return np.asarray(resized[top:, left:][: c3d.CROP_SIZE, : c3d.CROP_SIZE], np.uint8)
 
-    def _info(self, first: VideoFrame, num_in_range: int) -> VideoInfo:
+    def _info(self, first: VideoFrame) -> VideoInfo:
         container, stream = self._container, self._stream
         rotation = _rotation(first)
         sideways = rotation in {90, 270}
@@ -275,11 +280,11 @@ class _Reader:
             height=first.width if sideways else first.height,
             rotation=rotation,
             fps=float(stream.average_rate) if stream.average_rate else None,
-            color_matrix=matrix if self._reading.honour_color_tags else "bt601 (tags ignored)",
+            color_matrix=matrix if self._options.honour_color_tags else "bt601 (tags ignored)",
             ten_bit=any(component.bits > 8 for component in first.format.components),
             duration_sec=duration_sec(container, stream),
             num_frames_header=stream.frames if stream.frames > 0 else None,
-            num_frames_in_range=num_in_range,
+            num_frames_in_range=self._num_in_range,
         )
 
     def _end(self, *, whole: bool) -> VideoEnd:

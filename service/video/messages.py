@@ -1,10 +1,10 @@
-"""What is known of a video: what is asked of its reader, what comes out of it, and what is odd about it. Plain data."""
+"""What is asked of a video's reader, what comes out of it, and what is odd about the video. Plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ CODECS = (
 )
 
 
+Tail = Literal["drop", "pad"]
+
+
 def count(number: int, what: str) -> str:
     """`1 frame`, `2 frames`."""
     return f"{number} {what}{'' if number == 1 else 's'}"
@@ -40,21 +43,24 @@ class VideoWarning(NamedTuple):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How a file is to be read. Limits are explained in the settings."""
+    """How a file is read, and which part of it: what the model's card, the settings and the request say about that."""
 
-    keep_aspect: bool = False  # these five: see the model's card
+    keep_aspect: bool = False  # these six: see the model's card
     frame_rows: int = c3d.FRAME_SIZE[0]
     frame_columns: int = c3d.FRAME_SIZE[1]
     crop_top: int = c3d.CROP_TOP
     crop_left: int = c3d.CROP_LEFT
-    start_sec: float = 0.0
-    end_sec: float | None = None  # half-open: a frame that starts then is not read
-    containers: str = CONTAINERS
-    codecs: str = CODECS
     honour_color_tags: bool = True
-    max_pixels: int = 4096 * 2304
+    max_pixels: int = 4096 * 2304  # these three: see the settings
     max_video_s: float = 7200.0
     max_fps: float = 240.0
+    start_sec: float = 0.0  # these five: see the request's options
+    end_sec: float | None = None  # half-open: a frame that starts then is not read
+    clip_stride: int = c3d.CLIP_STRIDE
+    tail: Tail = "drop"
+    max_clips: int | None = None
+    containers: str = CONTAINERS
+    codecs: str = CODECS
 
     @classmethod
     def of(cls, card: Card) -> ReadOptions:
@@ -79,7 +85,7 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What the container and the first frame say: sizes in pixels, after turning by ``rotation`` degrees."""
+    """What the container and the first frame say. Sizes in pixels, after the picture was turned by ``rotation`` degrees."""
 
     container: str
     codec: str
@@ -94,7 +100,7 @@ class VideoInfo:
     num_frames_in_range: int  # of the part asked for, counted in packets
 
     def warnings(self) -> Iterator[VideoWarning]:
-        """What is odd already."""
+        """What is odd, as far as it is known before the frames are read."""
         if self.rotation:
             yield VideoWarning(
                 "rotated", f"The file says to turn the picture by {self.rotation} degrees counter-clockwise; so it was."
@@ -111,10 +117,10 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class FrameBlock:
-    """Consecutive frames, the first of them number ``first`` of the video.
+    """Consecutive frames. ``first`` is the first one's number, counted from 0 at the video's beginning.
 
-    ``frames`` uint8 (n, 112, 112, 3) BGR, resized and cropped; ``start_sec`` float64 (n,), rising; ``damaged`` bool (n,):
-    marked so by the decoder, or behind a part that did not decode.
+    ``frames`` uint8 (n, 112, 112, 3) BGR, resized and cropped. ``start_sec`` float64 (n,), rising. ``damaged`` bool (n,): the
+    decoder marked the frame, or packets before it did not decode.
     """
 
     first: int
@@ -125,21 +131,19 @@ class FrameBlock:
 
 @dataclass(frozen=True)
 class VideoEnd:
-    """What decoding found: ``end_sec`` is the last frame's start plus its duration. Counts are of the whole file."""
+    """What decoding found. Counts are of everything that was read, not only of the part asked for."""
 
     num_frames: int
-    end_sec: float
+    end_sec: float  # the last frame's start plus its duration; where reading stopped early, the start of the frame after
     whole: bool  # read to the file's end, not only as far as was asked for
     variable_frame_rate: bool
     times_estimated: bool
     num_lost_packets: int
     num_damaged_frames: int
-    holes: list[list[float]] = field(
-        default_factory=list
-    )  # from a frame's start to the next one's, in seconds, where frames are missing
+    holes: list[list[float]] = field(default_factory=list)  # [start of one frame, start of the next], seconds: some are missing
 
     def warnings(self, info: VideoInfo, damaged_clips: Sequence[int]) -> Iterator[VideoWarning]:
-        """What is odd after all, given the indices of the clips that hold damaged frames."""
+        """What is odd once all was read. ``damaged_clips``: the indices of the clips that hold damaged frames."""
         if self.num_lost_packets or self.num_damaged_frames or self.holes:
             clips = ", ".join(map(str, damaged_clips[:MAX_CLIPS_NAMED])) + (
                 ", ..." if len(damaged_clips) > MAX_CLIPS_NAMED else ""
@@ -162,3 +166,6 @@ class VideoEnd:
         if self.whole and info.num_frames_header and info.num_frames_header != self.num_frames:
             text = f"The header claims {count(info.num_frames_header, 'frame')}; {self.num_frames} could be decoded."
             yield VideoWarning("header_frame_count_wrong", text)
+
+
+Message = VideoInfo | FrameBlock | VideoEnd  # what `frames.read_video` gives: one VideoInfo, FrameBlocks, one VideoEnd

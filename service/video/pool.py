@@ -1,17 +1,17 @@
-"""The pool of decoder processes: a file in, cropped frames with times out, as fast as they are asked for.
+"""The pool of decoder processes: a file goes in, cropped frames with times come out, as fast as they are asked for.
 
 A video has a process of its own while it is decoded. One that crashes, hangs or runs out of memory takes that process with
-it and nothing else. Processes live on from video to video. Where all are busy, and for long, more are started, up to a bound:
-long videos, which wait for the network most of their time, do not keep short ones waiting. Where many come at once they wait
-for those that there are: starting one takes more than decoding a short video does.
+it and nothing else. Processes live on from video to video. Where all have been busy for long, more are started, up to a limit:
+a long video waits for the network most of its time, and short ones shall not wait for it. Where many videos come at once, they
+wait for the processes that there are: starting one takes longer than decoding a short video.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class DecoderPool:
     To be used from one event loop, whose thread must live as long as the processes: they die with it.
     """
 
-    patience_s = 0.5  # in which none was taken or came free: then those that are busy are so for long, and one more is started
+    patience_s = 0.5  # if no process was taken or came free for so long, all are busy with long videos: one more is started
 
     def __init__(
         self, most: int, kept: int = KEPT, address_space_bytes: int = ADDRESS_SPACE_BYTES, timeout_s: float = TIMEOUT_S
@@ -41,9 +41,9 @@ class DecoderPool:
         self._waiting = 0  # videos that wait for one
         self._moved = 0.0  # when a process was last taken or came free, by the loop's clock
         self._changed = asyncio.Condition()
-        self._turn = asyncio.Lock()  # held by the video that is the next to have a process
+        self._turn = asyncio.Lock()  # held by the video that gets the next process
         self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
-        self.num_replaced = 0  # processes that were no good any more
+        self.num_replaced = 0  # processes that had to be ended
 
     @property
     def num_processes(self) -> int:
@@ -52,44 +52,38 @@ class DecoderPool:
 
     async def start(self) -> None:
         """Start the processes that are kept, so that the first videos need not wait for them."""
-        slots = await asyncio.gather(*(self._take() for _ in range(self._kept)))
-        await asyncio.gather(*(self._give_back(slot) for slot in slots))
+        processes = await asyncio.gather(*(self._take() for _ in range(self._kept)))
+        await asyncio.gather(*(self._give_back(process) for process in processes))
 
-    async def read(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
-        """Decode a file: VideoInfo, FrameBlocks, VideoEnd. A few blocks at most are decoded ahead of the consumer.
+    @asynccontextmanager
+    async def open(self, path: Path, options: ReadOptions) -> AsyncGenerator[AsyncIterator[Decoded]]:
+        """Decode a file: VideoInfo, FrameBlocks, VideoEnd. A few blocks at most are decoded ahead of the reader.
 
-        The consumer sends True when it has seen enough; the VideoEnd follows. Raises what `frames.read_video` raises,
-        DecoderFailed, DecodeTimeout.
+        Leaving the context ends the decoding, wherever it is. Iterating raises what `frames.read_video` raises, DecoderFailed
+        and DecodeTimeout.
         """
-        slot = await self._take()
-        messages = slot.decode(path, reading)
-        enough: bool | None = None
+        process = await self._take()
         try:
-            while True:
-                try:
-                    decoded = await messages.asend(enough)
-                except StopAsyncIteration:
-                    return
-                enough = yield decoded
+            async with aclosing(process.decode(path, options)) as messages:
+                yield messages
         finally:
-            await messages.aclose()
-            self._later(self._give_back(slot))  # whoever leaves need not wait for the process to notice
+            self._later(self._give_back(process))  # the reader need not wait until the process has dropped the video
 
     async def close(self) -> None:
-        """End all processes. Nothing may be reading any more."""
+        """End all processes. No video may be open any more."""
         await asyncio.gather(*self._tasks)
-        await asyncio.gather(*(slot.kill() for slot in self._idle))
+        await asyncio.gather(*(process.kill() for process in self._idle))
         self._count -= len(self._idle)
         self._idle.clear()
 
     async def _take(self) -> DecoderProcess:
-        slot = await self._in_turn()
-        if slot and slot.is_usable():
-            return slot
-        starting = asyncio.create_task(self._start_for(slot))
+        process = await self._in_turn()
+        if process and process.is_usable():
+            return process
+        starting = asyncio.create_task(self._start_for(process))
         try:
             return await asyncio.shield(starting)
-        except asyncio.CancelledError:  # the one who waited has left; the process is there for the next
+        except asyncio.CancelledError:  # the request that waited has left; the next video gets the process
             self._later(self._adopt(starting))
             raise
         except BaseException:
@@ -112,7 +106,7 @@ class DecoderPool:
             self._waiting -= 1
 
     async def _start_for(self, dead: DecoderProcess | None) -> DecoderProcess:
-        """A fresh process, in the place of one that died idle if there is one."""
+        """Start a process. It replaces ``dead``, which died while it was idle, if that is given."""
         if dead:
             self.num_replaced += 1
             await dead.kill()
@@ -123,7 +117,7 @@ class DecoderPool:
         return self._count < self._kept or (self._count < self._most and is_quiet)
 
     async def _change(self) -> None:
-        """Until a process may be there, or started."""
+        """Wait until a process may be free, or may be started."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._moved + self.patience_s if self._count < self._most else None):
                 await self._changed.wait()
@@ -136,16 +130,16 @@ class DecoderPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _give_back(self, slot: DecoderProcess) -> None:
-        await slot.reset()
-        if slot.is_usable() and (len(self._idle) < self._kept or self._waiting):
+    async def _give_back(self, process: DecoderProcess) -> None:
+        await process.reset()
+        if process.is_usable() and (len(self._idle) < self._kept or self._waiting):
             async with self._changed:
-                self._idle.append(slot)
+                self._idle.append(process)
                 self._moved = asyncio.get_running_loop().time()
                 self._changed.notify()
             return
-        self.num_replaced += not slot.is_usable()
-        await slot.kill()
+        self.num_replaced += not process.is_usable()
+        await process.kill()
         await self._forget()
 
     async def _forget(self) -> None:

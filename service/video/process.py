@@ -1,4 +1,4 @@
-"""One decoder process, as its parent sees it: commands in, messages and frames out, until it is no good any more."""
+"""One decoder process, as its parent sees it: commands go in, messages and frames come out, until it fails."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +19,10 @@ import numpy as np
 from service import errors
 from service.errors import DecoderFailed, DecodeTimeout
 from service.video import ring
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 
 # Each thread of a thread pool costs address space. The two malloc settings keep frames from being mapped and unmapped one by
-# one, which costs up to 3 ms a frame of 1080p; they only help together. Nothing else of our environment is a decoder's business.
+# one, which costs up to 3 ms a frame of 1080p; they only help together. A decoder gets nothing else of our environment.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -37,7 +37,7 @@ STUCK = "The decoder found no frame for too long. The file is probably damaged: 
 class Decoded(NamedTuple):
     """One message of `frames.read_video`, and the seconds until it came."""
 
-    message: VideoInfo | FrameBlock | VideoEnd
+    message: Message
     seconds: float
 
 
@@ -50,12 +50,12 @@ class DecoderProcess:
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._timeout_s = timeout_s
         self._ring = ring.attach(descriptor)
-        self._open = False  # whether messages of a video are still to come
-        self._broken = False
+        self._is_decoding = False  # whether messages of a video are still to come
+        self._is_broken = False
 
     @classmethod
     async def start(cls, address_space_bytes: int, timeout_s: float) -> DecoderProcess:
-        """A fresh process with so much address space, that has to say something every ``timeout_s`` while it is asked to."""
+        """Start a process with so much address space. While it decodes, it must send a message every ``timeout_s``."""
         descriptor = ring.create()
         try:
             command = (sys.executable, "-m", "service.video.worker", str(descriptor), str(address_space_bytes))
@@ -73,45 +73,46 @@ class DecoderProcess:
 
     def is_usable(self) -> bool:
         """Whether another video can be given to it."""
-        return not self._broken and self._process.returncode is None and not self._stdout.at_eof()
+        return not self._is_broken and self._process.returncode is None and not self._stdout.at_eof()
 
-    async def decode(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
-        """As `frames.read_video`; the consumer sends True when it has seen enough.
+    async def decode(self, path: Path, options: ReadOptions) -> AsyncGenerator[Decoded]:
+        """What `frames.read_video` gives, and at most a ring of frames ahead of its reader.
 
-        Raises what that raises; DecoderFailed where the process fails or dies, DecodeTimeout where it gets stuck.
+        To be read to its end, or followed by `reset`. Raises what `frames.read_video` raises, DecoderFailed where the process
+        fails or dies, DecodeTimeout where it gets stuck.
         """
-        self._open = True
-        self._command(json.dumps({"path": str(path), "reading": asdict(reading)}))
-        ended = False
-        while not ended:
+        self._is_decoding = True
+        self._command(json.dumps({"path": str(path), "options": asdict(options)}))
+        while self._is_decoding:
             started = time.perf_counter()
-            message = await self._next()
-            ended = isinstance(message, VideoEnd)
-            if (yield Decoded(message, time.perf_counter() - started)):
-                self._command("stop")
+            with self._broken_by_nonsense():
+                message = self._parsed(await self._message())
+            yield Decoded(message, time.perf_counter() - started)
 
     async def reset(self) -> None:
-        """Have the process let go of its video, if it is in the middle of one."""
-        if self._open:
+        """Have the process drop its video, if it is in the middle of one."""
+        if self._is_decoding:
             self._command("stop")
-        with suppress(errors.ServiceError):  # whoever that concerned has left, and `is_usable` knows
-            while self._open:
-                await self._next()
+        with suppress(errors.ServiceError), self._broken_by_nonsense():  # nobody waits any more; `is_usable` shows a failure
+            while self._is_decoding:
+                await self._message()
 
     async def kill(self) -> None:
-        """End the process, whatever it does."""
-        self._broken = True
+        """End the process, whatever it is doing."""
+        self._is_broken = True
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.communicate()
 
     def _command(self, line: str) -> None:
-        self._stdin.write(line.encode() + b"\n")  # to a dead process it does nothing: that is found out by listening
+        self._stdin.write(line.encode() + b"\n")  # a dead process takes it in silence, and is noticed when it does not answer
 
-    async def _next(self) -> VideoInfo | FrameBlock | VideoEnd:
+    @contextmanager
+    def _broken_by_nonsense(self) -> Iterator[None]:
+        """What no healthy process sends, a line cut off by its death for example, breaks the process. Raises DecoderFailed."""
         try:
-            return self._parsed(await self._message())
-        except (LookupError, TypeError, ValueError, AttributeError) as error:  # cut off by death, or of no healthy process
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             self._break()
             raise DecoderFailed(CRASHED) from error
 
@@ -123,18 +124,18 @@ class DecoderProcess:
         except TimeoutError as error:
             self._break()
             raise DecodeTimeout(STUCK) from error
-        self._open = not message.keys() & {"end", "error"}
+        self._is_decoding = not message.keys() & {"end", "stopped", "error"}
         if "error" in message:
-            self._broken = message["error"] == DecoderFailed.code
+            self._is_broken = message["error"] == DecoderFailed.code
             raise errors.BY_CODE[message["error"]](message["detail"]) from RuntimeError(message["cause"])
         return message
 
     def _break(self) -> None:
-        self._open, self._broken = False, True
+        self._is_decoding, self._is_broken = False, True
         with suppress(ProcessLookupError):
             self._process.kill()
 
-    def _parsed(self, message: dict[str, Any]) -> VideoInfo | FrameBlock | VideoEnd:
+    def _parsed(self, message: dict[str, Any]) -> Message:
         if "info" in message:
             return VideoInfo(**message["info"])
         if "end" in message:

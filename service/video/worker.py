@@ -1,12 +1,13 @@
-"""What runs inside a decoder process: one video after the other, each at the pace of its reader, within limits of its own.
+"""What runs inside a decoder process: it decodes one video after the other, each as fast as its reader takes the frames.
 
-Started by `service.video.pool` as ``python -m service.video.worker FD BYTES``. Frames go into the ring, memory shared through
-the file descriptor FD; everything else is JSON lines, in on stdin and out on stdout:
+Started by `service.video.process` as ``python -m service.video.worker FD BYTES``. Frames go into the ring, which is memory
+shared through the file descriptor FD. Everything else is lines, of JSON or of one word, in on stdin and out on stdout:
 
-    in   {"path": ..., "reading": {...}}          decode this; ``reading`` are the fields of `video.ReadOptions`
-    in   more | stop                              one place of the ring is free again | enough of this video
-    out  {"info": ...}, {"block": n, ...}, ...    as `frames.read_video` gives them; block n lies at place n % RING_LENGTH
-    out  {"end": ...} | {"error": code, ...}      the last one of a video
+    in   {"path": ..., "options": {...}}          decode this file; ``options`` are the fields of `ReadOptions`
+    in   more                                     the reader has copied a block: its part of the ring is free again
+    in   stop                                     the reader has left: drop this video
+    out  {"info": ...}, {"block": n, ...}, ...    what `frames.read_video` gives; block n is in ring[n % RING_LENGTH]
+    out  {"end": ...} | {"error": code, ...} | {"stopped": true}    the last line about a video
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import resource
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,23 +30,25 @@ from numpy.typing import NDArray
 
 from service.errors import DecoderFailed, ServiceError
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import RING_LENGTH, attach
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
-MAX_OPEN_FILES = 32
+MAX_OPEN_FILES = 32  # the video, three pipes, the ring, and what Python opens to import modules
+OUT_OF_MEMORY = "Decoding the file takes more memory than a decoder may have. Send a smaller or a repaired one."
+FAILED = "The decoder failed on this file. It is probably damaged: repair or convert it."
 
 
 def confine(address_space_bytes: int) -> None:
-    """Bound what a hostile file can make this process do: memory, files, core dumps, privileges, outliving its parent."""
+    """Limit what a hostile file can make this process do: memory, files, core dumps, privileges. It dies with its parent."""
     for limit, value in (
         (resource.RLIMIT_AS, address_space_bytes),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),  # no file is written; the ring is memory
+        (resource.RLIMIT_FSIZE, 0),  # this process writes no file; the ring is memory
         (resource.RLIMIT_NOFILE, MAX_OPEN_FILES),
     ):
         resource.setrlimit(limit, (value, value))
-    with suppress(OSError):  # where memory runs out, the kernel is to end this process, not the service
+    with suppress(OSError):  # if memory runs out, the kernel shall end this process and not the service
         Path("/proc/self/oom_score_adj").write_text("1000")
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -53,55 +57,51 @@ def confine(address_space_bytes: int) -> None:
 
 
 class Worker:
-    """The loop: ``commands`` is where lines come in, ``messages`` where they go out."""
+    """The loop. It reads ``commands`` and writes ``messages``; ``ring`` is uint8 (RING_LENGTH, BLOCK_LENGTH, 112, 112, 3)."""
 
-    def __init__(self, frames: NDArray[np.uint8], commands: BinaryIO, messages: BinaryIO) -> None:
-        self._ring, self._commands, self._messages = frames, commands, messages
+    def __init__(self, ring: NDArray[np.uint8], commands: BinaryIO, messages: BinaryIO) -> None:
+        self._ring, self._commands, self._messages = ring, commands, messages
 
     def run(self) -> None:
-        """Until the parent closes its end."""
+        """Decode what is sent, until the parent closes its end."""
         for line in self._commands:
-            if line.startswith(b"{"):  # else a word about a video that is over
+            if line.startswith(b"{"):  # the words that are left concern a video that is over
                 job = json.loads(line)
-                self._answer(Path(job["path"]), ReadOptions(**job["reading"]))
+                self._answer(Path(job["path"]), ReadOptions(**job["options"]))
 
-    def _answer(self, path: Path, reading: ReadOptions) -> None:
+    def _answer(self, path: Path, options: ReadOptions) -> None:
         try:
-            self._decode(path, reading)
+            with closing(read_video(path, options)) as messages:
+                self._send(messages)
         except ServiceError as error:
             self._fail(error, error.__cause__)
         except MemoryError as error:
-            self._fail(
-                DecoderFailed("Decoding the file takes more memory than it may have. Send a smaller or a repaired one."), error
-            )
-        except Exception as error:  # noqa: BLE001 (whatever a file does to the libraries is that file's failure)
-            self._fail(DecoderFailed("The decoder failed on this file. It is probably damaged: repair or convert it."), error)
+            self._fail(DecoderFailed(OUT_OF_MEMORY), error)
+        except Exception as error:  # noqa: BLE001 (whatever a file makes the libraries raise is that file's failure)
+            self._fail(DecoderFailed(FAILED), error)
 
     def _fail(self, error: ServiceError, cause: BaseException | None) -> None:
-        """The cause goes to the parent's log: this process may write no file, and stderr may be one."""
+        """Send the error, with its cause for the parent's log: stderr may be a file, and this process may write none."""
         where = "".join(traceback.format_tb(cause.__traceback__)[-1:]) if cause else ""
         self._say({"error": error.code, "detail": str(error), "cause": f"{cause!r} {where}"})
 
-    def _decode(self, path: Path, reading: ReadOptions) -> None:
-        reader = read_video(path, reading)
-        free, number = RING_LENGTH, 0
-        message = next(reader)
-        while True:
-            enough = False
+    def _send(self, messages: Iterable[Message]) -> None:
+        """Send them all, or as many as the reader wants."""
+        num_free, number = RING_LENGTH, 0  # blocks of the ring that may be written; the next block's number
+        for message in messages:
             match message:
                 case VideoInfo():
                     self._say({"info": asdict(message)})
-                case FrameBlock():
-                    while not free and not enough:
-                        enough = self._commanded() == b"stop\n"
-                        free += not enough
-                    if not enough:
-                        self._put(number, message)
-                        free, number = free - 1, number + 1
                 case VideoEnd():
                     self._say({"end": asdict(message)})
-                    return
-            message = reader.send(enough)
+                case FrameBlock():
+                    while not num_free:
+                        if self._next_word() == b"stop":
+                            self._say({"stopped": True})
+                            return
+                        num_free += 1
+                    self._put(number, message)
+                    num_free, number = num_free - 1, number + 1
 
     def _put(self, number: int, block: FrameBlock) -> None:
         count = len(block.frames)
@@ -109,11 +109,11 @@ class Worker:
         times, damaged = block.start_sec.tolist(), block.damaged.tolist()
         self._say({"block": number, "first": block.first, "start_sec": times, "damaged": damaged})
 
-    def _commanded(self) -> bytes:
+    def _next_word(self) -> bytes:
         line = self._commands.readline()
         if not line:
             sys.exit(0)  # the parent is gone
-        return line
+        return line.strip()
 
     def _say(self, message: dict[str, Any]) -> None:
         self._messages.write(json.dumps(message).encode() + b"\n")
@@ -121,13 +121,13 @@ class Worker:
 
 
 def main() -> None:
-    """The process's life."""
+    """Run the process until its parent ends it."""
     descriptor, address_space_bytes = int(sys.argv[1]), int(sys.argv[2])
     messages = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not get among the messages
-    frames = attach(descriptor)
+    os.dup2(2, 1)  # whatever a library prints goes to stderr, not among the messages
+    ring = attach(descriptor)
     confine(address_space_bytes)
-    Worker(frames, sys.stdin.buffer, messages).run()
+    Worker(ring, sys.stdin.buffer, messages).run()
 
 
 if __name__ == "__main__":

@@ -20,9 +20,8 @@ from model_store import c3d, standin
 from model_store.store import Model
 from service.inference.batcher import Batcher, Done
 from service.inference.engines import TensorFlow
-from service.video.clips import ClipCutter
-from service.video.frames import read_video
-from service.video.messages import FrameBlock
+from service.video import inline
+from service.video.messages import ReadOptions
 from tests.support import reference
 
 pytestmark = pytest.mark.slow
@@ -31,10 +30,7 @@ Uint8 = NDArray[np.uint8]
 
 
 def clips_of(path: Path, stride: int = 8) -> Iterator[Uint8]:
-    cutter = ClipCutter(stride)
-    for message in read_video(path):
-        if isinstance(message, FrameBlock):
-            yield from (clip.frames for clip in cutter.add(message))
+    return inline.clips_of(path, ReadOptions(clip_stride=stride))
 
 
 def error(ours: NDArray[Any], theirs: NDArray[Any]) -> float:

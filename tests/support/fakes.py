@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,12 @@ class InlineDecoder(DecoderPool):
     def __init__(self, most: int = 0) -> None:
         super().__init__(most=0)
 
-    async def read(self, path: Path, reading: ReadOptions) -> AsyncGenerator[Decoded, bool | None]:
-        reader = read_video(path, reading)
-        try:
-            message = next(reader)
-            while True:
-                enough = yield Decoded(message, 0.001)
-                message = reader.send(enough)
-        except StopIteration:
-            return
-        finally:
-            reader.close()
+    @asynccontextmanager
+    async def open(self, path: Path, options: ReadOptions) -> AsyncGenerator[AsyncIterator[Decoded]]:
+        async with aclosing(self._read(path, options)) as messages:
+            yield messages
+
+    async def _read(self, path: Path, options: ReadOptions) -> AsyncGenerator[Decoded]:
+        with closing(read_video(path, options)) as messages:
+            for message in messages:
+                yield Decoded(message, 0.001)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.video.clips import Clip, ClipCutter, Tail
-from service.video.messages import FrameBlock
+from service.video.clips import Clip, ClipCutter, ClipPlan
+from service.video.messages import FrameBlock, Tail
 
 FPS = 25
 
@@ -38,12 +40,10 @@ def cut(
     first: int = 0,
     damaged: frozenset[int] = frozenset(),
 ) -> tuple[list[Clip], ClipCutter]:
-    cutter, clips = ClipCutter(stride, tail, max_clips), []
-    cutter.expect(num_frames if expected is None else expected)
+    plan = ClipPlan(num_frames if expected is None else expected, stride, tail, max_clips)
+    cutter, clips = ClipCutter(plan), []
     for each in blocks_of(num_frames, block, first, damaged):
         clips += cutter.add(each)
-        if cutter.is_done:
-            break
     clips += cutter.finish((first + num_frames) / FPS)
     return clips, cutter
 
@@ -156,16 +156,28 @@ def test_max_clips_are_evenly_spaced_from_the_first_to_the_last(max_clips: int, 
     assert "fewer_clips" not in codes(cutter)
 
 
-def test_max_clips_ends_the_reading_early() -> None:
-    cutter = ClipCutter(max_clips=1)
-    cutter.expect(1000)
-    fed = 0
-    for block in blocks_of(1000):
-        fed += len(block.frames)
-        cutter.add(block)
-        if cutter.is_done:
-            break
-    assert fed < 530
+@pytest.mark.parametrize("num_frames", [0, 1, 16, 17, 30, 164, 1000])
+@pytest.mark.parametrize("stride", [1, 8, 20])
+@pytest.mark.parametrize("tail", ["drop", "pad"])
+@pytest.mark.parametrize("max_clips", [None, 1, 3, 500])
+def test_the_plan_is_what_is_cut(num_frames: int, stride: int, tail: Tail, max_clips: int | None) -> None:
+    plan = ClipPlan(num_frames, stride, tail, max_clips)
+    clips, _ = cut(num_frames, stride, tail, max_clips=max_clips)
+    starts = [clip.span.start_frame for clip in clips]
+    if num_frames:
+        assert plan.num_clips == len(clips)
+        assert starts == list(islice(plan.starts(), len(clips)))
+    if max_clips:
+        assert plan.end == max(starts, default=0) + 16
+
+
+def test_frames_behind_the_end_of_the_plan_change_nothing() -> None:
+    plan = ClipPlan(1000, max_clips=1)
+    clips, _ = cut(1000, max_clips=1)
+    early, cutter = cut(plan.end or 0, max_clips=1, expected=1000)
+    assert [clip.span for clip in early] == [clip.span for clip in clips]
+    assert plan.end == 504  # the middle one of 124 clips starts with frame 488
+    assert codes(cutter) == []
 
 
 def test_max_clips_of_a_padded_tail() -> None:
@@ -193,7 +205,7 @@ def test_damaged_frames_are_counted_where_they_are() -> None:
 
 
 def test_holds_no_more_than_one_clip() -> None:
-    cutter = ClipCutter()
+    cutter = ClipCutter(ClipPlan(1000))
     for block in blocks_of(1000, block=1):
         cutter.add(block)
         assert len(cutter._held) <= 16

@@ -7,7 +7,6 @@ import os
 import signal
 import struct
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from tests.support.videos import write_video
 pytestmark = pytest.mark.slow  # a process or more for each test
 
 GIB = 1024**3
-ENOUGH = True
 
 
 def with_decoder(work: Callable[[DecoderPool], Awaitable[Any]], kept: int = 1, most: int = 4, timeout_s: float = 60) -> Any:
@@ -37,7 +35,7 @@ def with_decoder(work: Callable[[DecoderPool], Awaitable[Any]], kept: int = 1, m
         try:
             return await work(decoder)
         finally:
-            pids = [slot.pid for slot in decoder._idle]
+            pids = [process.pid for process in decoder._idle]
             await decoder.close()
             assert decoder._count == 0
             assert not any(is_running(pid) for pid in pids)
@@ -49,8 +47,8 @@ def is_running(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def everything(decoder: DecoderPool, path: Path, **reading: Any) -> list[Decoded]:
-    async with aclosing(decoder.read(path, ReadOptions(**reading))) as decoded:
+async def everything(decoder: DecoderPool, path: Path, **options: Any) -> list[Decoded]:
+    async with decoder.open(path, ReadOptions(**options)) as decoded:
         return [each async for each in decoded]
 
 
@@ -85,12 +83,12 @@ def test_a_refused_file_does_not_cost_its_process(tmp_path: Path, clip_mp4: Path
     (tmp_path / "video").write_bytes(b"no video")
 
     async def work(decoder: DecoderPool) -> None:
-        [slot] = decoder._idle
+        [process] = decoder._idle
         with pytest.raises(UndecodableVideo):
             await everything(decoder, tmp_path / "video")
         assert len(await everything(decoder, clip_mp4)) == 7
         await asyncio.gather(*decoder._tasks)
-        assert decoder._idle == [slot]
+        assert decoder._idle == [process]
         assert decoder.num_replaced == 0
 
     with_decoder(work)
@@ -101,7 +99,7 @@ def test_leaving_in_the_middle_frees_the_process_for_the_next(tmp_path: Path, cl
 
     async def work(decoder: DecoderPool) -> None:
         for _ in range(3):
-            async with aclosing(decoder.read(long, ReadOptions())) as messages:
+            async with decoder.open(long, ReadOptions()) as messages:
                 assert isinstance((await anext(messages)).message, VideoInfo)
                 assert isinstance((await anext(messages)).message, FrameBlock)
             assert len(await everything(decoder, clip_mp4)) == 7
@@ -111,18 +109,14 @@ def test_leaving_in_the_middle_frees_the_process_for_the_next(tmp_path: Path, cl
     with_decoder(work)
 
 
-def test_enough_is_enough(tmp_path: Path) -> None:
+def test_reads_no_further_than_its_clips_need(tmp_path: Path) -> None:
     long = write_video(tmp_path / "long.mp4", 600)
 
     async def work(decoder: DecoderPool) -> None:
-        async with aclosing(decoder.read(long, ReadOptions())) as messages:
-            await anext(messages)
-            message: Any = (await messages.asend(ENOUGH)).message
-            while isinstance(message, FrameBlock):
-                message = (await anext(messages)).message
-        assert isinstance(message, VideoEnd)
-        assert message.num_frames < 100
-        assert not message.whole
+        *_, end = await everything(decoder, long, max_clips=1, end_sec=4.0)
+        assert isinstance(end.message, VideoEnd)
+        assert end.message.num_frames < 100
+        assert not end.message.whole
 
     with_decoder(work)
 
@@ -132,16 +126,16 @@ def test_nothing_is_decoded_far_ahead_of_the_reader(tmp_path: Path) -> None:
     long = write_video(tmp_path / "long.mp4", 2000)
 
     async def work(decoder: DecoderPool) -> None:
-        slot = decoder._idle[-1]  # the one that will be taken
-        async with aclosing(decoder.read(long, ReadOptions())) as messages:
+        process = decoder._idle[-1]  # the one that will be taken
+        async with decoder.open(long, ReadOptions()) as messages:
             await anext(messages)
             spent = -1
-            while spent != (now := cpu_ticks(slot.pid)) or now == 0:
+            while spent != (now := cpu_ticks(process.pid)) or now == 0:
                 spent = now
                 await everything(decoder, long, end_sec=4.0)  # time for it to go on, if it would
             rest = [each async for each in messages]
             assert isinstance(rest[-1].message, VideoEnd)
-            assert cpu_ticks(slot.pid) > spent
+            assert cpu_ticks(process.pid) > spent
 
     with_decoder(work, kept=2)
 
@@ -158,12 +152,12 @@ def test_a_crash_costs_its_own_video_only(tmp_path: Path, clip_mp4: Path, number
     async def work(decoder: DecoderPool) -> None:
         first, second = decoder._idle
         async with (
-            aclosing(decoder.read(long, ReadOptions())) as doomed,
-            aclosing(decoder.read(long, ReadOptions())) as neighbour,
+            decoder.open(long, ReadOptions()) as doomed,
+            decoder.open(long, ReadOptions()) as neighbour,
         ):
             await anext(doomed)
             await anext(neighbour)
-            [victim] = [slot for slot in (first, second) if slot is second]  # the last one idle is the first one taken
+            [victim] = [process for process in (first, second) if process is second]  # the last one idle is the first one taken
             os.kill(victim.pid, number)
             with pytest.raises(DecoderFailed):
                 async for _ in doomed:
@@ -179,9 +173,9 @@ def test_a_crash_costs_its_own_video_only(tmp_path: Path, clip_mp4: Path, number
 
 def test_a_process_that_died_idle_costs_nobody(clip_mp4: Path) -> None:
     async def work(decoder: DecoderPool) -> None:
-        [slot] = decoder._idle
-        os.kill(slot.pid, signal.SIGKILL)
-        await slot._process.wait()
+        [process] = decoder._idle
+        os.kill(process.pid, signal.SIGKILL)
+        await process._process.wait()
         assert len(await everything(decoder, clip_mp4)) == 7
 
     with_decoder(work)
@@ -189,9 +183,9 @@ def test_a_process_that_died_idle_costs_nobody(clip_mp4: Path) -> None:
 
 def test_a_stuck_process_is_ended(clip_mp4: Path) -> None:
     async def work(decoder: DecoderPool) -> None:
-        [slot] = decoder._idle
-        os.kill(slot.pid, signal.SIGSTOP)
-        slot._timeout_s = 0.05
+        [process] = decoder._idle
+        os.kill(process.pid, signal.SIGSTOP)
+        process._timeout_s = 0.05
         with pytest.raises(DecodeTimeout):
             await everything(decoder, clip_mp4)
         assert len(await everything(decoder, clip_mp4)) == 7
@@ -243,7 +237,7 @@ def test_bombs_end_within_their_limits(name: str, clip_mp4: Path) -> None:
 
 def test_waits_for_a_process_where_all_are_taken(clip_mp4: Path) -> None:
     async def work(decoder: DecoderPool) -> None:
-        async with aclosing(decoder.read(clip_mp4, ReadOptions())) as holding:
+        async with decoder.open(clip_mp4, ReadOptions()) as holding:
             await anext(holding)
             waiting = asyncio.create_task(everything(decoder, clip_mp4))
             gone = asyncio.create_task(everything(decoder, clip_mp4))
@@ -302,8 +296,8 @@ def test_first_come_first_served(clip_mp4: Path) -> None:
 def test_a_video_that_takes_long_keeps_nobody_waiting(clip_mp4: Path) -> None:
     async def work(decoder: DecoderPool) -> None:
         async with (
-            aclosing(decoder.read(clip_mp4, ReadOptions())) as film,
-            aclosing(decoder.read(clip_mp4, ReadOptions())) as other,
+            decoder.open(clip_mp4, ReadOptions()) as film,
+            decoder.open(clip_mp4, ReadOptions()) as other,
         ):
             await anext(film)
             await anext(other)
@@ -328,8 +322,8 @@ def test_confined_and_alone() -> None:
     """Limits, no inherited secrets, and death with the parent are what the processes have."""
 
     async def work(decoder: DecoderPool) -> None:
-        [slot] = decoder._idle
-        proc = Path(f"/proc/{slot.pid}")
+        [process] = decoder._idle
+        proc = Path(f"/proc/{process.pid}")
         await everything_started(decoder)
         limits = proc.joinpath("limits").read_text()
         assert str(3 * GIB // 2) in limits

@@ -1,4 +1,4 @@
-"""One process as its parent sees it. (What the pool makes of it: test_decoder.py.)"""
+"""One process as its parent sees it. (What the pool makes of it: test_pool.py.)"""
 
 from __future__ import annotations
 
@@ -18,80 +18,80 @@ from service.video.process import DecoderProcess
 GIB = 1024**3
 
 
-def with_slot(work: Callable[[DecoderProcess], Awaitable[Any]]) -> Any:
+def with_process(work: Callable[[DecoderProcess], Awaitable[Any]]) -> Any:
     async def run() -> Any:
-        slot = await DecoderProcess.start(3 * GIB // 2, 60)
+        process = await DecoderProcess.start(3 * GIB // 2, 60)
         try:
-            return await work(slot)
+            return await work(process)
         finally:
-            await slot.kill()
-            assert not slot.is_usable()
+            await process.kill()
+            assert not process.is_usable()
 
     return asyncio.run(run())
 
 
-async def read(slot: DecoderProcess, path: Path) -> list[Any]:
-    return [decoded.message async for decoded in slot.decode(path, ReadOptions())]
+async def read(process: DecoderProcess, path: Path) -> list[Any]:
+    return [decoded.message async for decoded in process.decode(path, ReadOptions())]
 
 
 def test_frames_are_the_readers_own(clip_mp4: Path) -> None:
     """The ring is written over by the next blocks; what was handed on is not."""
 
-    async def work(slot: DecoderProcess) -> None:
-        blocks = [message for message in await read(slot, clip_mp4) if isinstance(message, FrameBlock)]
+    async def work(process: DecoderProcess) -> None:
+        blocks = [message for message in await read(process, clip_mp4) if isinstance(message, FrameBlock)]
         before = [block.frames.copy() for block in blocks]
-        slot._ring[:] = 0
+        process._ring[:] = 0
         assert all((block.frames == frames).all() for block, frames in zip(blocks, before, strict=True))
-        assert slot.is_usable()
+        assert process.is_usable()
 
-    with_slot(work)
+    with_process(work)
 
 
 def test_a_refusal_leaves_it_usable_and_a_failure_does_not(tmp_path: Path, clip_mp4: Path) -> None:
     (tmp_path / "video").write_bytes(b"no video")
 
-    async def work(slot: DecoderProcess) -> None:
+    async def work(process: DecoderProcess) -> None:
         with pytest.raises(UndecodableVideo):
-            await read(slot, tmp_path / "video")
-        assert slot.is_usable()
+            await read(process, tmp_path / "video")
+        assert process.is_usable()
         with pytest.raises(DecoderFailed):
-            [message async for message in slot.decode(clip_mp4, ReadOptions(crop_left=100))]
-        assert not slot.is_usable()
+            [message async for message in process.decode(clip_mp4, ReadOptions(crop_left=100))]
+        assert not process.is_usable()
 
-    with_slot(work)
+    with_process(work)
 
 
 def test_reset_is_for_a_video_that_was_left(clip_mp4: Path) -> None:
-    async def work(slot: DecoderProcess) -> None:
-        messages = slot.decode(clip_mp4, ReadOptions())
+    async def work(process: DecoderProcess) -> None:
+        messages = process.decode(clip_mp4, ReadOptions())
         await anext(messages)
         await messages.aclose()
-        await slot.reset()
-        assert slot.is_usable()
-        assert isinstance((await read(slot, clip_mp4))[-1], VideoEnd)
-        await slot.reset()
-        assert slot.is_usable()
+        await process.reset()
+        assert process.is_usable()
+        assert isinstance((await read(process, clip_mp4))[-1], VideoEnd)
+        await process.reset()
+        assert process.is_usable()
 
-    with_slot(work)
+    with_process(work)
 
 
 def test_death_is_noticed() -> None:
-    async def work(slot: DecoderProcess) -> None:
-        os.kill(slot.pid, signal.SIGKILL)
-        await slot._process.wait()
-        assert not slot.is_usable()
+    async def work(process: DecoderProcess) -> None:
+        os.kill(process.pid, signal.SIGKILL)
+        await process._process.wait()
+        assert not process.is_usable()
 
-    with_slot(work)
+    with_process(work)
 
 
 @pytest.mark.parametrize(
     "line", [b"no json\n", b"[]\n", b"{}\n", b'{"info": 3}\n', b'{"error": "none", "detail": "", "cause": ""}\n', b"x" * 100_000]
 )
 def test_lines_that_no_healthy_process_writes_break_it(clip_mp4: Path, line: bytes) -> None:
-    async def work(slot: DecoderProcess) -> None:
-        slot._stdout.feed_data(line)
+    async def work(process: DecoderProcess) -> None:
+        process._stdout.feed_data(line)
         with pytest.raises(DecoderFailed):
-            await read(slot, clip_mp4)
-        assert not slot.is_usable()
+            await read(process, clip_mp4)
+        assert not process.is_usable()
 
-    with_slot(work)
+    with_process(work)

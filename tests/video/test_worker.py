@@ -36,8 +36,8 @@ class Run:
         return [next(iter(message)) for message in self.said]
 
 
-def job(path: Path, **reading: Any) -> str:
-    return json.dumps({"path": str(path), "reading": asdict(ReadOptions(**reading))})
+def job(path: Path, **options: Any) -> str:
+    return json.dumps({"path": str(path), "options": asdict(ReadOptions(**options))})
 
 
 def test_says_what_it_reads_and_puts_the_frames_into_the_ring(tmp_path: Path) -> None:
@@ -55,10 +55,17 @@ def test_waits_for_a_free_place_before_it_overwrites_one(clip_mp4: Path) -> None
     assert Run(job(clip_mp4), "more").kinds() == ["info", *["block"] * 5, "end"]
 
 
-def test_stops_when_told(tmp_path: Path) -> None:
+def test_drops_its_video_when_the_reader_leaves(tmp_path: Path) -> None:
     run = Run(job(write_video(tmp_path / "a.mp4", 80)), "stop")
-    assert run.kinds() == ["info", *["block"] * ring.RING_LENGTH, "end"]
+    assert run.kinds() == ["info", *["block"] * ring.RING_LENGTH, "stopped"]
+    assert not run.exited
+
+
+def test_ends_by_itself_where_its_clips_end(tmp_path: Path) -> None:
+    run = Run(job(write_video(tmp_path / "a.mp4", 400), max_clips=1, end_sec=2.0))
+    assert run.kinds() == ["info", "block", "block", "block", "block", "end"]
     assert run.said[-1]["end"]["whole"] is False
+    assert run.said[-1]["end"]["end_sec"] == 32 / 25  # the clip begins with frame 16, and the frame after it with frame 32
 
 
 def test_words_about_a_video_that_is_over_mean_nothing(clip_mp4: Path) -> None:
@@ -76,7 +83,7 @@ def test_a_refusal_is_said_and_the_next_video_is_read(tmp_path: Path, clip_mp4: 
 
 def test_whatever_else_goes_wrong_is_that_files_failure(clip_mp4: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(
-        json.dumps({"path": str(clip_mp4), "reading": asdict(ReadOptions()) | {"crop_left": 100}}), job(clip_mp4, end_sec=0.2)
+        json.dumps({"path": str(clip_mp4), "options": asdict(ReadOptions()) | {"crop_left": 100}}), job(clip_mp4, end_sec=0.2)
     )
     assert run.kinds() == ["info", "error", "info", "block", "end"]
     assert run.said[1]["error"] == "decoder_failed"

@@ -87,18 +87,18 @@ class Options(BaseModel):
         return self
 
     def wants(self, what: str) -> bool:
-        """Whether the answer shall hold "predictions", "features", "clips" or "segments"."""
-        return what == self.gives or what in self.include
+        """Whether the answer shall hold "predictions", "features", "clips", "segments" or "pictures"; those are of clips."""
+        return what == self.gives or what in self.include or (what == "clips" and "pictures" in self.include)
 
 
 class ClassifyOptions(Options):
     """What POST /classify takes."""
 
     gives = "predictions"
-    include: Sequence[Literal["clips", "segments", "features"]] = Field(
+    include: Sequence[Literal["clips", "segments", "features", "pictures"]] = Field(
         [],
         description="`clips`: one entry for each clip. `segments`: neighbouring clips of one label, merged. `features`: the "
-        "descriptor too, from the same pass.",
+        "descriptor too, from the same pass. `pictures`: the clips, each with what the network sees of it.",
     )
 
 
@@ -106,8 +106,10 @@ class FeaturesOptions(Options):
     """What POST /features takes."""
 
     gives = "features"
-    include: Sequence[Literal["clips", "predictions"]] = Field(
-        [], description="`clips`: one entry for each clip. `predictions`: the labels too, from the same pass."
+    include: Sequence[Literal["clips", "predictions", "pictures"]] = Field(
+        [],
+        description="`clips`: one entry for each clip. `predictions`: the labels too, from the same pass. `pictures`: the clips, "
+        "each with what the network sees of it.",
     )
 
 

@@ -91,6 +91,8 @@ class Result:
             entry["predictions"] = self._predictions(done.outputs.probabilities)
         if self.options.wants("features"):
             entry["descriptor"] = self._vector(self.features_of(done))
+        if done.thumbnail is not None:
+            entry["picture"] = base64.b64encode(done.thumbnail).decode()
         return entry
 
     def ids(self) -> Identified:

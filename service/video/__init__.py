@@ -1,1 +1,4 @@
-"""A file becomes clips, in processes that may die: pool, process, worker, ring, frames, clock, clips, messages, inline."""
+"""A file becomes clips, in processes that may die.
+
+In order: pool, process, worker, ring, frames, thumbnails, clock, clips, messages, inline.
+"""

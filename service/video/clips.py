@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.video.messages import FrameBlock, ReadOptions, Tail, VideoWarning, count
+
+MIDDLE = c3d.CLIP_LENGTH // 2  # of a clip's frames, the one that stands for it: the ninth
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class ClipPlan:
         spaced = np.linspace(0, last, self.num_clips).round().astype(int).tolist() if self.num_clips > 1 else [last // 2]
         return iter([index * self.stride for index in spaced])
 
+    def is_middle(self, index: int) -> bool:
+        """Whether the frame at this place in the part is the middle one of a clip."""
+        start = index - MIDDLE
+        if self.max_clips is None:
+            return start >= 0 and start % self.stride == 0
+        return start in self._planned
+
+    @cached_property
+    def _planned(self) -> frozenset[int]:
+        return frozenset(self.starts())
+
     @property
     def _num_possible(self) -> int:
         whole = max(0, self.num_frames - c3d.CLIP_LENGTH) // self.stride + 1
@@ -78,10 +92,14 @@ class ClipSpan:
 
 
 class Clip(NamedTuple):
-    """What the network sees, ``frames`` uint8 (16, 112, 112, 3) BGR, and which part of the video it is."""
+    """What the network sees, ``frames`` uint8 (16, 112, 112, 3) BGR, and which part of the video it is.
+
+    ``thumbnail``, if asked for: its middle frame as a JPEG; of a padded clip that ends before that, the last frame.
+    """
 
     span: ClipSpan
     frames: NDArray[np.uint8]
+    thumbnail: bytes | None = None
 
 
 class _Held(NamedTuple):
@@ -89,6 +107,7 @@ class _Held(NamedTuple):
     start_sec: float
     damaged: bool
     frame: NDArray[np.uint8]
+    thumbnail: bytes | None
 
 
 class ClipCutter:
@@ -116,7 +135,7 @@ class ClipCutter:
             if len(self._held) == c3d.CLIP_LENGTH:
                 clips.append(self._cut(end_sec=start))
             if self._next is not None and self.num_frames >= self._next:
-                self._held.append(_Held(block.first + offset, start, is_damaged, frame))
+                self._held.append(_Held(block.first + offset, start, is_damaged, frame, block.thumbnails.get(offset)))
             self.num_frames += 1
         return clips
 
@@ -159,4 +178,4 @@ class ClipCutter:
         while self._held and (self._next is None or self.num_frames - len(self._held) < self._next):
             self._held.popleft()
         frames = [each.frame for each in held]
-        return Clip(span, np.stack(frames + frames[-1:] * padded))
+        return Clip(span, np.stack(frames + frames[-1:] * padded), held[min(MIDDLE, len(held) - 1)].thumbnail)

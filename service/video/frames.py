@@ -28,6 +28,7 @@ from service.video.clips import ClipPlan
 from service.video.clock import Clock
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import BLOCK_LENGTH
+from service.video.thumbnails import with_thumbnails
 
 FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
 REORDERED_SEC = 2.0  # how much later in the file than its successors a packet may come, with B-frames
@@ -146,6 +147,7 @@ def name_of(container: InputContainer) -> str:
 
 cv2.setNumThreads(0)  # a thread pool costs more than it gains on frames this small, and each thread is address space
 
+JPEG_QUALITY = 90  # about 3 kB, in which nobody sees the compression
 SIGN_OF_LIFE = 64  # frames left out, after which an empty block says that the work goes on
 COLOR_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
 
@@ -162,7 +164,8 @@ def read_video(path: Path, options: ReadOptions | None = None) -> Generator[Mess
     options = options or ReadOptions()
     num_in_range = count_frames(path, options)
     with opened(path, options) as container:
-        yield from _Reader(container, video_stream(container, options), options, num_in_range).messages()
+        messages = _Reader(container, video_stream(container, options), options, num_in_range).messages()
+        yield from with_thumbnails(messages, options, jpeg_of) if options.thumbnails else messages
 
 
 class _Frame(NamedTuple):
@@ -304,6 +307,12 @@ class _Reader:
 def _block(frames: list[_Frame]) -> FrameBlock:
     numbers, times, damaged, pictures = zip(*frames, strict=True)
     return FrameBlock(numbers[0], np.stack(pictures), np.array(times), np.array(damaged))
+
+
+def jpeg_of(picture: NDArray[np.uint8]) -> bytes:
+    """A picture as the network sees it, uint8 (112, 112, 3) BGR, as a JPEG."""
+    _, encoded = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    return encoded.tobytes()
 
 
 def _rotation(frame: VideoFrame) -> int:

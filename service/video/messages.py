@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -54,11 +54,12 @@ class ReadOptions:
     max_pixels: int = 4096 * 2304  # these three: see the settings
     max_video_s: float = 7200.0
     max_fps: float = 240.0
-    start_sec: float = 0.0  # these five: see the request's options
+    start_sec: float = 0.0  # these six: see the request's options
     end_sec: float | None = None  # half-open: a frame that starts then is not read
     clip_stride: int = c3d.CLIP_STRIDE
     tail: Tail = "drop"
     max_clips: int | None = None
+    thumbnails: bool = False
     containers: str = CONTAINERS
     codecs: str = CODECS
 
@@ -120,13 +121,15 @@ class FrameBlock:
     """Consecutive frames. ``first`` is the first one's number, counted from 0 at the video's beginning.
 
     ``frames`` uint8 (n, 112, 112, 3) BGR, resized and cropped. ``start_sec`` float64 (n,), rising. ``damaged`` bool (n,): the
-    decoder marked the frame, or packets before it did not decode.
+    decoder marked the frame, or packets before it did not decode. ``thumbnails``, if asked for: JPEGs of some of the frames, by
+    their index in the block.
     """
 
     first: int
     frames: NDArray[np.uint8]
     start_sec: NDArray[np.float64]
     damaged: NDArray[np.bool_]
+    thumbnails: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

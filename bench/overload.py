@@ -255,7 +255,7 @@ class Nothing:
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass."""
-        shapes = ((len(clips), size) for size in (c3d.DESCRIPTOR_SIZE, c3d.DESCRIPTOR_SIZE, self.card.num_classes))
+        shapes = ((len(clips), size) for size in (*c3d.FEATURE_SIZES.values(), self.card.num_classes))
         return c3d.ClipOutputs(*(np.zeros(shape, np.float32) for shape in shapes))
 
 

@@ -1,10 +1,11 @@
-"""Write the tables of docs/ that the code knows: python -m docs.generate. A test compares; `make docs` repairs.
+"""Write the tables of docs/ that the code knows: `make docs`. A test compares.
 
 A table stands between two comments, <!-- generated: NAME --> and <!-- end of NAME -->.
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,7 +13,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from service.errors import BY_CODE
+from service.options import ClassifyOptions, FeaturesOptions
 from service.settings import PREFIX, Settings
+from service.video.messages import WARNINGS
 
 DOCS = Path(__file__).parent
 
@@ -26,8 +30,39 @@ def settings() -> str:
     return _table(("name", "default", "range", "meaning"), rows)
 
 
+def options() -> str:
+    """A row for each option of a request. One that differs between the endpoints has a row for each."""
+    rows = []
+    both = {"/classify": ClassifyOptions.model_fields, "/features": FeaturesOptions.model_fields}
+    for name in dict.fromkeys(name for fields in both.values() for name in fields):
+        found = {endpoint: fields[name] for endpoint, fields in both.items() if name in fields}
+        about = {endpoint: (_default(field), _range(field), field.description or "") for endpoint, field in found.items()}
+        if len(set(about.values())) == 1:
+            rows.append((f"`{name}`", *next(iter(about.values()))))
+        else:
+            rows += [(f"`{name}` of {endpoint}", *cells) for endpoint, cells in about.items()]
+    return _table(("option", "default", "range", "meaning"), rows)
+
+
+def warnings() -> str:
+    """A row for each warning that an answer can hold."""
+    return _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in WARNINGS.items()))
+
+
+def errors() -> str:
+    """A row for each error, by its status."""
+    found = sorted(BY_CODE.values(), key=lambda error: error.status)
+    return _table(
+        ("code", "status", "when"),
+        ((f"`{error.code}`", str(error.status), " ".join((inspect.getdoc(error) or "").split())) for error in found),
+    )
+
+
 # By page: the tables on it, by name.
-PAGES: dict[str, dict[str, Callable[[], str]]] = {"settings": {"settings": settings}}
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "settings": {"settings": settings},
+    "http-api": {"options": options, "warnings": warnings, "errors": errors},
+}
 
 
 def filled(page: str) -> str:
@@ -51,8 +86,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def _default(field: FieldInfo) -> str:
     """As a user would write it; nothing where that is nothing."""
-    value = field.default
-    if value is None or str(value) == "" or isinstance(value, list | tuple):
+    value = ",".join(field.default) if isinstance(field.default, list | tuple) else field.default
+    if value is None or str(value) == "":
         return ""
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 

@@ -2,11 +2,12 @@
 
 Sources: Tran, Bourdev, Fergus, Torresani, Paluri, "Learning Spatiotemporal Features with 3D Convolutional
 Networks", ICCV 2015 (arXiv 1412.0767), and the authors' C3D-v1.0 (facebookarchive/C3D on GitHub), below "Caffe".
-Pure data: this file knows no arrays and imports nothing of ours.
+Pure data: this file makes no arrays and imports nothing of ours.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ CROP_TOP = (FRAME_SIZE[0] - CROP_SIZE) // 2  # 8
 CROP_LEFT = (FRAME_SIZE[1] - CROP_SIZE) // 2  # 29, as Caffe's integer division; several Keras ports use 30
 CLIP_SHAPE = (CLIP_LENGTH, CROP_SIZE, CROP_SIZE, 3)  # frames, rows, columns, channels in OpenCV's order B, G, R
 MEAN_SHAPE = (3, CLIP_LENGTH, *FRAME_SIZE)  # the mean cube as Caffe stores it: channel, frame, row, column
+MEAN_CROP_SHAPE = (3, CLIP_LENGTH, CROP_SIZE, CROP_SIZE)  # of a mean that is subtracted behind the crop
 TRAINING_FPS = (25.0, 30.0)  # about what the Sports-1M videos ran at; frames are taken at the video's own rate
 
 DESCRIPTOR_SIZE = 4096  # fc6 after its ReLU (Caffe computes the ReLU in place, so the published features have it)
+POOL5_SHAPE = (512, 4, 4)  # channels, rows, columns: the order in which Caffe writes pool5, and so the published features
 NUM_CLASSES = 487  # Sports-1M
 KNOWN_ANSWER = 184  # "sandboarding": what the Sports-1M weights see in a clip of zeros after mean subtraction
 NUM_PARAMETERS = 79_991_015
@@ -71,6 +74,7 @@ LAYERS = (
 
 
 Pool5 = Literal["caffe", "symmetric"]
+FeatureLayer = Literal["pool5", "fc6", "fc7"]
 
 
 def layers(pool5: Pool5 = "caffe") -> tuple[Layer, ...]:
@@ -103,8 +107,16 @@ def weight_shapes(num_classes: int = NUM_CLASSES) -> dict[str, tuple[int, ...]]:
 
 
 class ClipOutputs(NamedTuple):
-    """What one forward pass gives for b clips: float32 arrays, whatever precision computed them, one row a clip."""
+    """What one forward pass gives for b clips: float32 arrays, whatever precision computed them, one row a clip.
 
+    The border of every engine. The first fields are the layers that can be asked for as features: `FEATURE_SIZES`.
+    """
+
+    pool5: NDArray[np.float32]  # (b, 8192), in the order of POOL5_SHAPE: not negative
     fc6: NDArray[np.float32]  # (b, 4096), after the ReLU: not negative
     fc7: NDArray[np.float32]  # (b, 4096), after the ReLU: not negative
     probabilities: NDArray[np.float32]  # (b, 487), each row adds up to 1; (b, 0) where the weights have no class layer
+
+
+# The layers that give features, in the network's order, and how many numbers each has for a clip.
+FEATURE_SIZES: dict[FeatureLayer, int] = {"pool5": math.prod(POOL5_SHAPE), "fc6": DESCRIPTOR_SIZE, "fc7": DESCRIPTOR_SIZE}

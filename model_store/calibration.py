@@ -22,6 +22,7 @@ from model_store import c3d
 from model_store.card import PICTURE, Card
 from model_store.store import NEW, Model
 from model_store.tensors import StoreError
+from model_store.wording import command
 
 PLACE, CARD, GRAPH, WEIGHTS = "int8", "calibration.json", "network.xml", "network.bin"
 
@@ -121,7 +122,8 @@ def read(model: Model) -> tuple[Path, Calibration]:
         found = identity(model, directory)
     except FileNotFoundError as error:
         raise StoreError(
-            f'"{model.card.name}" is not calibrated for int8. Run `python -m service calibrate VIDEO...` on your own videos.'
+            f'"{model.card.name}" is not calibrated for int8. Calibrate it on your own videos: '
+            f"`{command('service', 'calibrate', 'VIDEO')}`."
         ) from error
     except (OSError, ValidationError) as error:
         raise StoreError(f"The calibration in {directory} cannot be read: {error}. Calibrate again.") from error

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model_store import c3d
-from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing
+from model_store.preprocessing import PRESETS, ChannelOrder, LongSide, Preprocessing
 
 SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
 
@@ -17,9 +17,12 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")  # of a model: its directory, so
 
 # Fields of a card that change an answer's numbers, beside the weights: in the `model` block of every answer and in its id.
 PICTURE = (
-    "preprocessing", "keep_aspect", "frame_rows", "frame_columns", "crop_top", "crop_left", "color_tags", "channel_order",
-    "scale", "mean", "mean_sha256", "pool5",
+    "preprocessing", "keep_aspect", "frame_rows", "frame_columns", "crop_top", "crop_left", "long_side", "color_tags",
+    "channel_order", "scale", "mean", "mean_sha256", "pool5",
 )  # fmt: skip
+
+
+ColorTags = Literal["honour", "ignore"]
 
 
 class Card(BaseModel):
@@ -39,12 +42,17 @@ class Card(BaseModel):
     frame_columns: int = Field(default=c3d.FRAME_SIZE[1], ge=c3d.CROP_SIZE, le=1024, description="Columns, likewise.")
     crop_top: int = Field(default=c3d.CROP_TOP, ge=0, description="Row of the resized frame where the crop of 112x112 starts.")
     crop_left: int = Field(ge=0, description="Column of the resized frame where the crop starts.")
+    long_side: LongSide = Field(
+        default="rounded", description="Where the aspect is kept, the other side is int(x + 0.5), or the `next`: int(x + 1)."
+    )
     channel_order: ChannelOrder = Field(
         default="BGR", description="Of the network that was trained. The service's clips are BGR; RGB weights are turned round."
     )
-    scale: float = Field(default=1.0, gt=0, description="What grey levels are multiplied by behind the mean.")
+    scale: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="What grey levels are multiplied by behind the mean."
+    )
     pool5: c3d.Pool5 = Field(default="caffe", description="caffe: padded on the right and bottom only; symmetric: all round.")
-    color_tags: Literal["honour", "ignore"] = Field(
+    color_tags: ColorTags = Field(
         default="honour", description="Whether a file's colour matrix is used, or BT.601 always, as OpenCV did up to 4.12."
     )
     mean: str = Field(description='Which mean cube: "sports1m", "ucf101", "stand-in", or a file\'s name.')

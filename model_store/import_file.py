@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, importer, store
-from model_store.card import NAME, SPORTS1M, STAND_IN
+from model_store.card import NAME, SPORTS1M, STAND_IN, ColorTags
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
-from model_store.formats import mean
-from model_store.formats.layouts import Kernels
+from model_store.formats import layouts, mean
+from model_store.formats.canonical import Fc6Rows, Kernels
 from model_store.preprocessing import PRESETS, Preprocessing
 from model_store.pull import Puller
 from model_store.tensors import StoreError
@@ -26,6 +26,9 @@ class Given(NamedTuple):
     licence: str | None = None
     preprocessing: Preprocessing | None = None
     kernels: Kernels | None = None
+    fc6_rows: Fc6Rows | None = None
+    scale: float | None = None
+    color_tags: ColorTags | None = None
 
 
 def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> store.Model:
@@ -34,11 +37,15 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
     Raises StoreError where the file is no C3D, no mean can be had, or the model cannot be the Sports-1M one that it claims
     to be; OSError.
     """
-    if not given.file.is_file():
-        raise StoreError(f"There is no file {given.file}.")
-    published = _published(given.file, known.weights)
+    file = layouts.checkpoint(given.file)
+    if not file.is_file():
+        raise StoreError(f"There is no file {file}.")
+    published = _published(file, known.weights)
     licence = given.licence or (published.licence if published else "not stated")
-    origin = importer.Origin(name_of(given), given.file.name, licence, given.preprocessing, given.kernels)
+    asked = layouts.Asked(given.kernels, given.fc6_rows)
+    origin = importer.Origin(
+        name_of(given), given.file.name, licence, given.preprocessing, asked, given.scale or 1.0, given.color_tags or "honour"
+    )
 
     def mean_for(preprocessing: Preprocessing) -> importer.Mean:
         return mean_of(given.mean, preprocessing, puller, known)
@@ -46,7 +53,7 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
     def labels_for(classes: int) -> importer.Labels:
         return labels_of(given.labels, classes, puller, known)
 
-    return importer.add(directory, given.file, origin, mean_for, labels_for, puller.say)
+    return importer.add(directory, file, origin, mean_for, labels_for, puller.say)
 
 
 def notes(model: store.Model) -> list[str]:
@@ -87,16 +94,16 @@ def mean_of(given: str | None, preprocessing: Preprocessing, puller: Puller, kno
             raise
         except StoreError as error:
             raise StoreError(f"{error} Or give a mean with --mean: {mean.FORMS}.") from error
-    file = Path(given)
+    file, preset = Path(given), PRESETS[preprocessing]
     if file.is_file():
-        cube = mean.read(file)
+        cube = mean.read(file, preset.channel_order)
+        cube = mean.cropped(cube) if preset.mean_behind_crop else cube
         names = (name for name, sources in known.means.items() if _published(file, sources))
         return importer.Mean(cube, next(names, None) or mean.identify(cube) or file.name)
-    order = PRESETS[preprocessing].channel_order
-    numbers = mean.three_numbers(given, order)
+    numbers = mean.three_numbers(given, preset.channel_order)
     if numbers is None:
-        raise StoreError(f"--mean {given} is neither a file nor three numbers {','.join(order)}.")
-    return importer.Mean(numbers, importer.mean_name(given, order))
+        raise StoreError(f"--mean {given} is neither a file nor three numbers {','.join(preset.channel_order)}.")
+    return importer.Mean(numbers, importer.mean_name(given, preset.channel_order))
 
 
 def labels_of(file: Path | None, classes: int, puller: Puller, known: Manifest) -> importer.Labels:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, store
-from model_store.card import SPORTS1M, Card, numbers_of
+from model_store.card import SPORTS1M, Card, ColorTags, numbers_of
 from model_store.download import hashes
 from model_store.formats import layouts, mean
 from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing, describe
@@ -23,7 +23,9 @@ class Origin(NamedTuple):
     source: str  # address or file name, for the card
     licence: str
     preprocessing: Preprocessing | None  # None: by the names in the file
-    kernels: layouts.Kernels | None = None  # None: as the file tells
+    asked: layouts.Asked = layouts.Asked()
+    scale: float = 1.0  # this and the next: see the card
+    color_tags: ColorTags = "honour"
 
 
 class Mean(NamedTuple):
@@ -61,13 +63,14 @@ def add(
     out the known answer and records it.
     Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
-    form, tensors, preset, beside = layouts.read(file, kernels=origin.kernels)
+    read = layouts.read(file, asked=origin.asked)
+    tensors = read.tensors
     classes = num_classes(tensors)
     claims = origin.name == SPORTS1M
     if claims and classes not in {0, c3d.NUM_CLASSES}:
         raise StoreError(f"{file.name} has {classes} classes, Sports-1M {c3d.NUM_CLASSES}: give it another --name.")
-    preprocessing = origin.preprocessing or preset or "c3d-sports1m"
-    for line in _told(preprocessing, origin.preprocessing, preset, beside):
+    preprocessing = origin.preprocessing or read.preset or "c3d-sports1m"
+    for line in (*notes(read), *_told(preprocessing, origin.preprocessing, read.preset)):
         say(line)
     means, labels = mean_for(preprocessing), labels_for(classes)
     card = Card(
@@ -76,12 +79,14 @@ def add(
         weights_sha256=identity(tensors),
         num_classes=classes,
         **numbers_of(preprocessing),
+        scale=origin.scale,
+        color_tags=origin.color_tags,
         mean=means.name,
         mean_sha256=mean.sha256(means.cube),
         labels=labels.name,
         known_answer=c3d.KNOWN_ANSWER if claims and classes and PRESETS[preprocessing].pool5 == "caffe" else None,
         source=origin.source,
-        form=form,
+        form=read.form,
         file_sha256=hashes.of_file(file, "sha256"),
         licence=origin.licence,
         created=dt.datetime.now(dt.UTC).date().isoformat(),
@@ -89,24 +94,35 @@ def add(
     return store.write(directory, card, tensors, means.cube, labels.labels)
 
 
-def _told(
-    chosen: Preprocessing, given: Preprocessing | None, by_names: Preprocessing | None, beside: tuple[str, ...]
-) -> Iterator[str]:
-    """What a user should know of the preset and of what the file held beside weights."""
-    if beside:
-        yield f"Left out, since they are no weights: {', '.join(beside)}."
+MAX_NAMED = 8  # of what was left out, in a line
+
+
+def notes(read: layouts.Weights) -> Iterator[str]:
+    """What a user should know of what was left out and what was changed."""
+    if read.beside:
+        more = len(read.beside) - MAX_NAMED
+        named = ", ".join(read.beside[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"Left out, because they are not weights: {named}."
+    yield from read.assumed
+    if read.converted:
+        how = "rounded" if "float64" in read.converted else "exactly: every number is the same"
+        yield f"Converted from {' and '.join(read.converted)} to float32, {how}."
+
+
+def _told(chosen: Preprocessing, given: Preprocessing | None, by_names: Preprocessing | None) -> Iterator[str]:
+    """What a user should know of the preset."""
     if given is None and by_names is None:
         yield (
-            f"The file does not tell which project's network it was trained in. Assumed: {chosen}, {describe(chosen)}. "
-            f"If it was another, import it again with --preprocessing: {', '.join(PRESETS)}."
+            f"The file does not say which project's network it was trained in. Assumed: {chosen} ({describe(chosen)}). If it was "
+            f"another one, import it again with --preprocessing and one of {', '.join(PRESETS)}."
         )
     elif given is None:
         yield (
-            f"The names of its arrays are those of {by_names}: {describe(chosen)}. If only the names are, as with Caffe weights "
-            "that were converted, import it again with --preprocessing c3d-sports1m."
+            f"The names of its arrays are those of {by_names} ({describe(chosen)}). If these are Caffe's weights that were only "
+            "converted, import them again with --preprocessing c3d-sports1m."
         )
     elif by_names not in {None, given}:
-        yield f"The names of its arrays are those of {by_names}; as asked, it is taken as {given}: {describe(given)}."
+        yield f"The names of its arrays are those of {by_names}; you asked for {given} ({describe(given)})."
 
 
 def default_name(file: Path) -> str:

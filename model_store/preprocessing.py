@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 from model_store import c3d
 
-Preprocessing = Literal["c3d-sports1m", "c3d-ucf101-mean", "c3d-pytorch", "mmaction2", "jfzhang95"]
+Preprocessing = Literal["c3d-sports1m", "c3d-ucf101-mean", "c3d-pytorch", "mmaction2", "jfzhang95", "c3d-tensorflow"]
 ChannelOrder = Literal["BGR", "RGB"]
+LongSide = Literal["rounded", "next"]  # what becomes of the other side where the aspect is kept: int(x + 0.5), or int(x + 1)
 
 
 class Preset(NamedTuple):
@@ -24,9 +25,16 @@ class Preset(NamedTuple):
     frame_columns: int = c3d.FRAME_SIZE[1]
     crop_top: int = c3d.CROP_TOP
     crop_left: int = c3d.CROP_LEFT
+    long_side: LongSide = "rounded"
     pool5: c3d.Pool5 = "caffe"
 
+    @property
+    def mean_behind_crop(self) -> bool:
+        """Whether the mean is of cropped frames."""
+        return self.mean == UCF101_CROP
 
+
+UCF101_CROP = "ucf101-crop"
 PRESETS: dict[Preprocessing, Preset] = {
     # The authors' Caffe code.
     "c3d-sports1m": Preset("sports1m"),
@@ -38,6 +46,9 @@ PRESETS: dict[Preprocessing, Preset] = {
     "mmaction2": Preset("104,117,128", "RGB", keep_aspect=True, pool5="symmetric"),
     # jfzhang95/pytorch-video-recognition, inference.py: BGR, 128x171, columns 30..141.
     "jfzhang95": Preset("90,98,102", crop_left=30, pool5="symmetric"),
+    # hx173149/C3D-tensorflow, input_data.py: RGB, short side 112, the other one int(x + 1), centre crop; crop_mean.npy is
+    # UCF101's cube behind the crop, its blue subtracted from red and its red from blue.
+    "c3d-tensorflow": Preset(UCF101_CROP, "RGB", keep_aspect=True, frame_rows=112, crop_top=0, long_side="next"),
 }
 
 

@@ -14,6 +14,7 @@ from model_store.download.web import Web
 from model_store.formats import mean
 from model_store.preprocessing import PRESETS, Preprocessing
 from model_store.tensors import StoreError
+from model_store.wording import command, did_you_mean, size
 
 DOWNLOADS = ".downloads"  # in the store; kept, so that nothing is fetched twice
 MODEL_BYTES = 4 * c3d.NUM_PARAMETERS  # also about the size of each published file of weights
@@ -40,7 +41,8 @@ class Puller:
         if numbers is not None:
             return importer.Mean(numbers, importer.mean_name(name, preset.channel_order))
         sources = self._manifest.means[name]
-        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path), name))
+        order = preset.channel_order
+        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path, order), name))
 
     def labels(self, classes: int = c3d.NUM_CLASSES) -> importer.Labels:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
@@ -53,12 +55,13 @@ class Puller:
     def model(self, preprocessing: Preprocessing, only: str = "") -> store.Model:
         """Fetch all and write the Sports-1M model; ``only`` names the one source of weights to try.
 
-        Raises StoreError where something cannot be had: before the weights, if it is not they; OSError.
+        Raises StoreError where a file cannot be downloaded (mean and labels come first); OSError.
         """
         sources = [s for s in self._manifest.weights if s.name == only or not (only or s.only_when_asked)]
         if not sources:
             known = ", ".join(source.name for source in self._manifest.weights)
-            raise StoreError(f'There is no source "{only}" of weights; there are: {known}.')
+            meant = did_you_mean(only, [source.name for source in self._manifest.weights])
+            raise StoreError(" ".join(filter(None, [f'There is no source "{only}" of weights.', meant, f"There are: {known}."])))
         have = any(self._downloads.have(source) for source in sources)
         store.check_room(self._directory, MODEL_BYTES if have else 2 * MODEL_BYTES)
         cube, names = self.mean(preprocessing), self.labels()
@@ -88,14 +91,15 @@ class Puller:
                 reasons.append(f"{source.name}: {error}")
                 self.say(f"  {source.name}: {error}")
                 path.unlink(missing_ok=True)  # whole, but not what it should be
+        importing = command("model_store", "import", "FILE", "--mean", "FILE", "--labels", "FILE")
         raise StoreError(
             f"No source delivers the {what} ({'; '.join(reasons)}). Run it again with a connection to the internet, or get the "
-            "files by other means and import them: `python -m model_store import FILE --mean FILE --labels FILE`."
+            f"files by other means and import them: `{importing}`."
         )
 
     def _announce(self, what: str, source: Source) -> None:
-        size = f"{source.size_bytes / 2**20:,.1f} MiB" if source.size_bytes else "size not published"
-        self.say(f"{what}: {source.what}, {size}\n  from {source.url}\n  licence: {source.licence}")
+        amount = size(source.size_bytes) if source.size_bytes else "size not published"
+        self.say(f"{what}: {source.what}, {amount}\n  from {source.url}\n  licence: {source.licence}")
 
 
 def present(directory: Path, preprocessing: Preprocessing | None) -> store.Model | None:

@@ -36,7 +36,7 @@ WARNING = """
 ************************************************************************************
 *  STAND-IN WEIGHTS: these are seeded RANDOM NUMBERS, not a trained network.        *
 *  The service runs with them, and every label and every descriptor means NOTHING.  *
-*  Run `python -m model_store pull` for the real weights, or import your own.       *
+*  Replace them: download the real weights, or import your own (docs/weights.md).   *
 ************************************************************************************
 """
 # `tensors.identity` of what `tensors` makes; a test holds them together.

@@ -4,7 +4,8 @@
 
 * ``card.json``: where the model came from and what it is (`Card`);
 * ``weights.npz``: the tensors of `model_store.c3d.weight_shapes`, float32, uncompressed;
-* ``mean.npy``: the mean cube, float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column, as Caffe stores it;
+* ``mean.npy``: the mean cube, float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column, as Caffe stores it; or, for
+  a network that has it behind the crop, (3, 16, 112, 112);
 * ``labels.txt``: one label a line, line 1 is class 0.
 
 A model is written beside its place and renamed into it, so a reader sees a whole model or none.
@@ -36,19 +37,20 @@ from model_store.tensors import (
     tensor_sha256,
     update,
 )
+from model_store.wording import command, did_you_mean, size
 
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
 NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up
 
 
 class NoRoom(StoreError):
-    """The disk is too full: nothing else that could be tried would help."""
+    """The disk is too full: trying another source would not help."""
 
 
 class Model:
     """A model in the store: its card, mean and labels read, its weights still on disk.
 
-    Attributes: ``card``; ``mean`` float32 (3, 16, 128, 171); ``labels``, ``card.num_classes`` strings.
+    Attributes: ``card``; ``mean`` float32 (3, 16, 128, 171) or (3, 16, 112, 112); ``labels``, ``card.num_classes`` strings.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -72,10 +74,12 @@ class Model:
 
     def cropped_mean(self) -> Float32:
         """The mean behind the crop, as clips are: float32 (16, 112, 112, 3), frame, row, column, channel."""
-        card = self.card  # where the aspect is kept, the mean is the same everywhere
-        rows = slice(card.crop_top, card.crop_top + c3d.CROP_SIZE)
-        columns = slice(card.crop_left, card.crop_left + c3d.CROP_SIZE)
-        return np.ascontiguousarray(self.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
+        card, mean = self.card, self.mean
+        if mean.shape != c3d.MEAN_CROP_SHAPE:  # where the aspect is kept, it is the same everywhere
+            rows = slice(card.crop_top, card.crop_top + c3d.CROP_SIZE)
+            columns = slice(card.crop_left, card.crop_left + c3d.CROP_SIZE)
+            mean = mean[:, :, rows, columns]
+        return np.ascontiguousarray(mean.transpose(1, 2, 3, 0))
 
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """Each canonical tensor in order, one in memory at a time; hashed on the way.
@@ -107,7 +111,9 @@ class Model:
 
 def check_mean_fits(card: Card, mean: Float32) -> None:
     """Raises StoreError where a mean that varies over the picture is given for frames of another size than a cube's."""
-    takes_cube = not card.keep_aspect and (card.frame_rows, card.frame_columns) == c3d.FRAME_SIZE
+    takes_cube = mean.shape == c3d.MEAN_CROP_SHAPE or (
+        not card.keep_aspect and (card.frame_rows, card.frame_columns) == c3d.FRAME_SIZE
+    )
     if not takes_cube and np.ptp(mean, axis=(1, 2, 3)).any():
         raise StoreError(f"Frames of {card.preprocessing} are not 128x171, so no mean cube fits: give three numbers with --mean.")
 
@@ -147,8 +153,8 @@ def check_room(directory: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < needed_bytes:
         raise NoRoom(
-            f"{directory} needs {needed_bytes / 2**20:,.0f} MiB and its disk has {free / 2**20:,.0f} MiB free. Make room, or "
-            "set C3D_MODEL_STORE to a directory on a larger disk."
+            f"{directory} needs {size(needed_bytes)} and its disk has {size(free)} free. Make room, or set C3D_MODEL_STORE to a "
+            "directory on a larger disk."
         )
 
 
@@ -189,25 +195,32 @@ def names(store: Path) -> list[str]:
     return sorted(card.parent.name for card in store.glob(f"[!.]*/{CARD}"))
 
 
-def open_model(store: Path, name: str = "") -> Model:
+def chosen(store: Path, name: str = "") -> str:
     """The model called ``name``; for "" the Sports-1M one, else the only one that is no stand-in, else the stand-in.
 
-    Raises ModelMissing with the commands that help, StoreError where the model is damaged or the choice is open.
+    Raises ModelMissing with the commands that help, StoreError where the choice is open.
     """
     present = names(store)
     if name:
         if name not in present:
-            raise ModelMissing(f'There is no model "{name}" in {store}; there are: {", ".join(present) or "none"}.')
-        return Model(store / name)
+            meant = did_you_mean(name, present)
+            there = f"There are: {', '.join(present) or 'none'}."
+            raise ModelMissing(" ".join(filter(None, [f'There is no model "{name}" in {store}.', meant, there])))
+        return name
     if not present:
         raise ModelMissing(
-            f"There are no weights in {store}. Run `python -m model_store pull` to download them, or `python -m model_store "
-            "stand-in` to try the service with seeded random weights."
+            f"There are no weights in {store}. `{command('model_store', 'pull')}` downloads them; "
+            f"`{command('model_store', 'stand-in')}` makes random ones, to try the service with."
         )
     real = [other for other in present if other != STAND_IN]
     if SPORTS1M in real or len(real) < 2:
-        return Model(store / (SPORTS1M if SPORTS1M in real else [*real, STAND_IN][0]))
+        return SPORTS1M if SPORTS1M in real else [*real, STAND_IN][0]
     raise StoreError(f"Several models are in {store}: set C3D_MODEL to one of {', '.join(real)}.")
+
+
+def open_model(store: Path, name: str = "") -> Model:
+    """The model that `chosen` names. Raises ModelMissing, StoreError as it does, and StoreError where the model is damaged."""
+    return Model(store / chosen(store, name))
 
 
 LOCK = ".lock"

@@ -57,8 +57,8 @@ def check_tensor(name: str, tensor: NDArray[np.generic], shape: tuple[int, ...])
 
 
 def check_mean(mean: NDArray[np.generic]) -> None:
-    """Raises StoreError unless it is a finite float32 cube of grey levels."""
-    check_tensor("The mean", mean, c3d.MEAN_SHAPE)
+    """Raises StoreError unless it is a finite float32 cube of grey levels, of whole frames or of their crop."""
+    check_tensor("The mean", mean, c3d.MEAN_CROP_SHAPE if mean.shape == c3d.MEAN_CROP_SHAPE else c3d.MEAN_SHAPE)
     if mean.min() < 0 or mean.max() > 255:
         raise StoreError(f"The mean ranges over {mean.min()}..{mean.max()}, which are no grey levels 0..255.")
 
@@ -66,4 +66,4 @@ def check_mean(mean: NDArray[np.generic]) -> None:
 def check_labels(labels: tuple[str, ...], classes: int) -> None:
     """Raises StoreError unless there is one label for each class."""
     if len(labels) != classes:
-        raise StoreError(f"There are {len(labels)} labels for {classes} classes.")
+        raise StoreError(f"The number of labels is {len(labels)}, the number of classes {classes}: they must be the same.")

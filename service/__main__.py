@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 if __name__ == "__main__":  # until the server takes over, Ctrl-C ends the process at once, and without a stack
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.argv[1:]:  # a command, never the server: `... | head` ends it without a stack
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
-import argparse
 import logging
 import os
-import sys
 import time
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from model_store.wording import Parser
 from service.commands import command_line
-from service.settings import VERSION, Settings, former_names, unknown_names
+from service.settings import VERSION, Settings, about_unknown, former_names, unknown_names
 
 STARTED = time.monotonic()
-DESCRIPTION = """C3D video inference. Without a command it serves, on port 8000 of this machine unless C3D_HOST and C3D_PORT say
-otherwise. Everything is set by environment variables: --settings lists them,
-docs/settings.md explains them."""
+DESCRIPTION = (
+    "C3D video inference. Without a command it serves, on port 8000 of this machine unless C3D_HOST and C3D_PORT say otherwise. "
+    "Everything is set by environment variables: --settings lists them, docs/settings.md explains them."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,9 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     ``arguments`` default to the command line's.
     """
-    parser = argparse.ArgumentParser(
-        prog="python -m service", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog="python -m service", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"c3d-service {VERSION}")
     parser.add_argument("--settings", action="store_true", help="print all settings and end; * marks what is not the default")
     command_line.add_to(parser)
@@ -69,12 +70,11 @@ def _serve(settings: Settings) -> int:
     for line in settings.changed():
         log.info(line)
     for name in unknown_names(os.environ):
-        log.warning("%s is no setting of this service; docs/settings.md lists them", name)
+        log.warning("%s", about_unknown(name))
     status = serve(settings, started=STARTED)
     logging.shutdown()
-    if loading.is_running():  # stopped while it loads: the thread is inside TensorFlow, and the interpreter would wait for it
-        os._exit(status)
-    return status
+    # Everything of ours is closed. The interpreter would take seconds to take TensorFlow apart, or to wait while it loads.
+    os._exit(status)
 
 
 if __name__ == "__main__":

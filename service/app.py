@@ -19,7 +19,8 @@ from service.answers.json_answer import MAX_JSON_BYTES
 from service.answers.result import WARNINGS_HEADER, WEIGHTS_HEADER
 from service.api import openapi, probes, videos
 from service.http import problems
-from service.http.admission import Admission, ApiKeys
+from service.http.admission import MAX_WAITING_CLIPS, Admission, ApiKeys
+from service.http.compression import Compression
 from service.http.metrics import Metrics
 from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
@@ -65,22 +66,17 @@ def create_app(
     processes at most.
     """
     readiness = Readiness()
-    metrics = Metrics()
+    metrics = Metrics(len(settings.api_keys()))
     api_keys = ApiKeys(settings.api_keys())
-    admission = Admission(settings.max_requests, readiness.queue)
+    admission = Admission(settings.max_requests, readiness.queue, max_per_client=settings.max_requests_per_client)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         decoder = decoder_pool(settings.max_decoders)
-        metrics.watch(
-            waiting_clips=lambda: readiness.queue().waiting_clips,
-            worker_up=readiness.is_ready,
-            decoder_restarts=lambda: decoder.num_replaced,
-            decoders=lambda: decoder.num_processes,
-        )
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
+            metrics.watch(**_gauges(settings, readiness, decoder, app.state.spool))
             working = asyncio.create_task(_work(start, watch, lambda: on_ready(readiness.serving())))
             try:
                 yield
@@ -91,9 +87,10 @@ def create_app(
                 await decoder.close()
 
     app = _application(lifespan)
-    app.state.settings, app.state.readiness = settings, readiness
+    app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
     app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.add_middleware(Compression)
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)
@@ -107,6 +104,7 @@ def _application(lifespan: Lifespan[FastAPI]) -> FastAPI:
         title="C3D video inference",
         version=VERSION,
         summary="What C3D (Tran et al., ICCV 2015) sees in a video: its Sports-1M labels, its fc6 descriptor.",
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         routes=_routes(),
         redirect_slashes=False,  # a redirected upload would be sent twice
@@ -124,6 +122,21 @@ def _routes() -> list[BaseRoute]:
     for each in (videos.router, routes.router, probes.router, docs.router, page.router):
         router.include_router(each)
     return router.routes
+
+
+def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, files: spool.Spool) -> dict[str, Callable[[], float]]:
+    """What the metrics ask at every scrape."""
+    return {
+        "waiting_clips": lambda: readiness.queue().waiting_clips,
+        "max_waiting_clips": lambda: MAX_WAITING_CLIPS,
+        "max_requests": lambda: settings.max_requests,
+        "spool_bytes": lambda: files.used_bytes,
+        "max_spool_bytes": lambda: settings.max_spool_bytes,
+        "decoders": lambda: decoder.num_processes,
+        "max_decoders": lambda: settings.max_decoders,
+        "worker_up": readiness.is_ready,
+        "decoder_restarts": lambda: decoder.num_replaced,
+    }
 
 
 def fetch_policy(settings: Settings) -> FetchPolicy:

@@ -8,10 +8,13 @@ The message is for the client and holds no path, no stack and no text of a forei
 which goes to the log. What is odd about a video but stops no answer is a `video.messages.VideoWarning`.
 """
 
-from collections.abc import Iterable, Mapping
+import errno
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Flag, auto
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any
+
+from model_store.wording import did_you_mean
 
 
 class At(Flag):
@@ -41,12 +44,12 @@ class ServiceError(Exception):
 # The classes are the rows of a table, hence one empty line between them.
 # fmt: off
 class MalformedRequest(ServiceError):
-    """The body is not what its headers say, or under /v2 not what the protocol and the model want."""
+    """The body does not match its headers, or under /v2 not the protocol or the model."""
 
     status, code, title, at = 400, "malformed_request", "Malformed request", At.INFERENCE
 
 class Unauthorized(ServiceError):
-    """The service asks for a key, `C3D_API_KEY`, and the request carries none of them."""
+    """The service needs a key (`C3D_API_KEY`), and the request carries none."""
 
     status, code, title, at = 401, "unauthorized", "No valid key", At.ANY
     headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
@@ -67,17 +70,17 @@ class NotFound(ServiceError):
     status, code, title, at = 404, "not_found", "Not found", At.NOTHING
 
 class MethodNotAllowed(ServiceError):
-    """The path does not take this method."""
+    """The path does not accept this method."""
 
     status, code, title, at = 405, "method_not_allowed", "Method not allowed", At.NOTHING
 
 class NotAcceptable(ServiceError):
-    """The header `Accept` asks for none of the forms of an answer."""
+    """The header `Accept` names no form that the service can answer in."""
 
     status, code, title, at = 406, "not_acceptable", "No such form of the answer", At.VIDEO
 
 class UploadTimeout(ServiceError):
-    """No byte of the body came for `C3D_UPLOAD_IDLE_S`, or not all of it in 600 s."""
+    """The body arrived too slowly: no byte for `C3D_UPLOAD_IDLE_S`, under 4 KiB a second, or not all of it in 600 s."""
 
     status, code, title, at = 408, "upload_timeout", "The upload took too long", At.INFERENCE
     headers = MappingProxyType({"Connection": "close"})  # or the server would wait for the rest of the body
@@ -88,9 +91,9 @@ class BodyTooLarge(ServiceError):
     status, code, title, at = 413, "body_too_large", "Body too large", At.INFERENCE
 
 class AnswerTooLarge(ServiceError):
-    """As JSON the answer would be over 32 MiB.
+    """The answer is over 32 MiB as JSON.
 
-    As a stream, as arrays or, under /v2, as binary data it may have any size.
+    A stream, arrays or, under /v2, binary data may have any size.
     """
 
     status, code, title, at = 413, "answer_too_large", "The answer is too large for JSON", At.INFERENCE
@@ -129,7 +132,7 @@ class NoVideoStream(ServiceError):
     status, code, title, at = 422, "no_video_stream", "No video in the file", At.VIDEO
 
 class UndecodableVideo(ServiceError):
-    """The file is no video, or not one frame of it decodes."""
+    """The file is not a video, or no frame of it can be decoded."""
 
     status, code, title, at = 422, "undecodable_video", "The file cannot be decoded", At.VIDEO
 
@@ -139,7 +142,7 @@ class VideoTooLarge(ServiceError):
     status, code, title, at = 422, "video_too_large", "Too many pixels", At.VIDEO
 
 class VideoTooLong(ServiceError):
-    """The video has more seconds than the limit, or more frames a second, on and on."""
+    """The video has more seconds than the limit, or for long more frames a second."""
 
     status, code, title, at = 422, "video_too_long", "Too long, or too many frames", At.VIDEO
 
@@ -159,21 +162,21 @@ class DecodeTimeout(ServiceError):
     status, code, title, at = 422, "decode_timeout", "The decoder got stuck in this file", At.VIDEO
 
 class Overloaded(ServiceError):
-    """As many requests or clips wait as the service takes on; `Retry-After` is computed from the queue."""
+    """Too many requests or clips are waiting. `Retry-After` is computed from the queue."""
 
     status, code, title, at = 429, "overloaded", "Too much at once", At.INFERENCE
 
 class Internal(ServiceError):
-    """The fault is in the service; its log has the cause."""
+    """Something failed in the service. Its log has the cause."""
 
     status, code, title, at = 500, "internal", "Internal error", At.INFERENCE
 
-    @classmethod
-    def because(cls, cause: Exception) -> Self:
-        """The error for a failure that nobody foresaw."""
-        error = cls("Something went wrong here, not in your request. Report it with the request id.")
-        error.__cause__ = cause
-        return error
+
+class Shortage(ServiceError):
+    """The service has no thread, process, descriptor or memory left for the request."""
+
+    status, code, title, at = 503, "shortage", "The service has run short", At.INFERENCE
+    headers = MappingProxyType({"Retry-After": "5"})
 
 class NonFiniteOutput(Internal):
     """The network gave numbers that are not finite."""
@@ -186,7 +189,7 @@ class NoClassLayer(ServiceError):
     status, code, title, at = 501, "no_class_layer", "The loaded weights have no class layer", At.VIDEO
 
 class UrlFetchFailed(ServiceError):
-    """The URL's host was not found, refused, broke off, or answered with an error or a web page."""
+    """The URL's host was not found, refused, closed the connection early, or answered with an error or a web page."""
 
     status, code, title, at = 502, "url_fetch_failed", "The URL could not be fetched", At.VIDEO
 
@@ -213,7 +216,7 @@ class WeightsMissing(ServiceError):
     status, code, title, at = 503, "weights_missing", "There are no weights", At.NEEDS_MODEL
 
 class KnownAnswerWrong(ServiceError):
-    """The weights see the wrong class in zeros: they are not what they claim to be."""
+    """The weights give the wrong class for a clip of zeros: they are not what they claim to be."""
 
     status, code, title, at = 503, "known_answer_wrong", "The weights give a wrong answer", At.NEEDS_MODEL
 
@@ -223,12 +226,12 @@ class StartFailed(ServiceError):
     status, code, title, at = 503, "start_failed", "The network could not be loaded", At.NEEDS_MODEL
 
 class DeadlineExceeded(ServiceError):
-    """JSON was not done within `C3D_REQUEST_TIMEOUT_S`, a stream or arrays had no progress for 60 s, or `timeout_s` passed."""
+    """JSON took over `C3D_REQUEST_TIMEOUT_S`, a stream or arrays made no progress for 60 s, or `timeout_s` passed."""
 
     status, code, title, at = 504, "deadline_exceeded", "Not done in time", At.INFERENCE
 
 class UrlFetchTimeout(ServiceError):
-    """The file did not come within `C3D_URL_TIMEOUT_S`."""
+    """The file did not arrive within `C3D_URL_TIMEOUT_S`."""
 
     status, code, title, at = 504, "url_fetch_timeout", "The URL took too long to fetch", At.VIDEO
 
@@ -238,6 +241,26 @@ class DiskFull(ServiceError):
     status, code, title, at = 507, "disk_full", "No room for the upload", At.INFERENCE
 
 # fmt: on
+
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS})
+NO_THREAD = "can't start new thread"  # CPython's whole message; the class is RuntimeError
+
+
+def unforeseen(cause: Exception) -> ServiceError:
+    """The error for a failure that nobody foresaw: Shortage where the system lacks something, else Internal."""
+    is_shortage = (
+        isinstance(cause, MemoryError)
+        or (isinstance(cause, OSError) and cause.errno in SHORTAGES)
+        or (isinstance(cause, RuntimeError) and str(cause) == NO_THREAD)
+    )
+    error = (
+        Shortage("The service has run short of what it needs for this. Try again in some seconds, or at another instance.")
+        if is_shortage
+        else Internal("Something failed in the service, not in your request. Report it with the request id.")
+    )
+    error.__cause__ = cause
+    return error
 
 
 def _rows(base: type[ServiceError]) -> Iterable[type[ServiceError]]:
@@ -258,16 +281,37 @@ class PrecisionUnavailable(Exception):
     """This device cannot compute in the precision asked for; the message says what can. It refuses the start."""
 
 
+class DeviceUnavailable(Exception):
+    """The device asked for is not here; the message says what to do. It refuses the start."""
+
+
 def printable(text: str, length: int = 64) -> str:
     """A client's text as it may stand in an answer and in a line of the log: short, and without control characters."""
     return "".join(char if char.isprintable() else "?" for char in text[:length])
 
 
-def invalid_option(found: Iterable[Any]) -> InvalidOption:
-    """What pydantic found wrong, in one sentence for each option."""
-    sentences = []
-    for each in found:
-        name = next((part for part in each["loc"] if isinstance(part, str) and part not in {"query", "body"}), "option")
-        reason = "there is no such option" if each["type"] == "extra_forbidden" else each["msg"].removeprefix("Value error, ")
-        sentences.append(f"{printable(name)}: {reason}.")
+MAX_FAULTS = 3  # of the options, in one answer: who mends these sees the others
+
+
+def invalid_option(found: Sequence[Any], known: Iterable[str]) -> InvalidOption:
+    """What pydantic found wrong: a sentence for each of the first options, and how many more there are.
+
+    ``known`` are the options that there are.
+    """
+    sentences = [_about_option(each, known) for each in found[:MAX_FAULTS]]
+    if len(found) > MAX_FAULTS:
+        sentences.append(f"And {len(found) - MAX_FAULTS} more.")
     return InvalidOption(" ".join(sentences))
+
+
+def _about_option(found: Any, known: Iterable[str]) -> str:
+    name = next((part for part in found["loc"] if isinstance(part, str) and part not in {"query", "body"}), "")
+    if found["type"] == "extra_forbidden":
+        meant = did_you_mean(name[:64], known, quote="")
+        return f"There is no option {printable(name)}.{f' {meant}' if meant else ''}"
+    reason: str = found["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    if not name:
+        return f"{reason}."
+    if reason.startswith("Input should be "):
+        return f"{name} must be {reason.removeprefix('Input should be ')}."
+    return f"{name}: {reason}."

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-import mimeparse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from model_store import c3d
-from service.errors import InvalidOption, NotAcceptable, invalid_option, printable
+from service.errors import InvalidOption, invalid_option, printable
 from service.video.messages import Tail
 
+MAX_PARTS = 16  # of `include` or `layer`: each of them twice, and some more
+
 AnyOptions = TypeVar("AnyOptions", bound="Options")
+LISTS = ("include", "layer")  # options that take several values: repeated, or with commas
 
 
 class Options(BaseModel):
@@ -37,26 +39,43 @@ class Options(BaseModel):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="Only the part before here, as 12.5: half-open, by the frames' start times.",
+        description="Only the part before here, in seconds: frames that start earlier.",
     )
     max_clips: int | None = Field(
-        None, ge=1, le=1_000_000, description="At most so many clips, as 32, evenly spaced over the part asked for."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="At most this many clips, evenly spaced over the part asked for. Reading ends soon after the last one.",
     )
     timeout_s: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds the request may take, as 30, if less than the server's."
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds the request may take once its body is here, if that is less than the server allows.",
     )
-    custom_id: str | None = Field(
-        None, max_length=256, description="Your own name for this video, as `clip 17`; the answer repeats it."
+    custom_id: str | None = Field(None, max_length=256, description="Your own name for this video. The answer repeats it.")
+    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, the most probable first.")
+    score_threshold: float = Field(
+        0.0, ge=0, le=1, description="Only labels at least this probable. A clip without one belongs to no segment."
     )
-    top_k: int = Field(5, ge=1, le=c3d.NUM_CLASSES, description="How many labels, most probable first.")
-    score_threshold: float = Field(0.0, ge=0, le=1, description="Only labels that are at least so probable.")
-    layer: Literal["fc6", "fc7"] = Field("fc6", description="The layer whose output, after its ReLU, is the descriptor.")
+    layer: Sequence[c3d.FeatureLayer] = Field(
+        ("fc6",),
+        min_length=1,
+        description="The layer whose output, after its ReLU, is the descriptor: `fc6`, `fc7` (4,096 numbers each) or `pool5` "
+        "(8,192, in Caffe's order: 512 channels of 4 rows and 4 columns). Several, as `fc6,fc7`, come from one pass, as objects "
+        "by the layer's name.",
+    )
     normalize: Literal["l2", "none"] = Field(
         "l2",
         description="`l2`: the mean over clips, divided by its L2 norm. `none`: the plain mean. Clips are never normalised.",
     )
     encoding_format: Literal["float", "base64"] = Field(
         "float", description="Vectors in JSON as numbers, or as the `base64` of little-endian float32: half the size, exact."
+    )
+    vectors: Literal["all", "video"] = Field(
+        "all",
+        description="`all`: of the video and, where clips are answered, of each of them. `video`: of the video alone, so that "
+        "the lines of a stream stay short.",
     )
     include: Sequence[str] = ()
     gives: ClassVar[str]  # what the endpoint is for
@@ -70,15 +89,26 @@ class Options(BaseModel):
             return given
         return {name: value for name, value in given.items() if name not in known or value not in ("", None, [""])}
 
-    @field_validator("include", mode="before")
+    @field_validator(*LISTS, mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """``include=a,b`` is ``include=a&include=b``. The descriptor's own name means "features"."""
         if not isinstance(value, list):
             return value
         parts = [part for item in value for part in item.split(",") if part]
-        named = ["features" if part == "descriptor" else part for part in parts]
-        return [part for part, given in zip(named, parts, strict=True) if part == given or part != cls.gives]
+        if len(parts) > MAX_PARTS:
+            raise ValueError(f"it names {len(parts)} parts, and there are not that many")
+        return ["features" if part == "descriptor" else part for part in parts if part != "descriptor" or cls.gives != "features"]
+
+    @field_validator("layer", mode="after")
+    @classmethod
+    def _in_the_networks_order(cls, value: Sequence[c3d.FeatureLayer]) -> Sequence[c3d.FeatureLayer]:
+        """Each once: however they are written, the same layers are the same question."""
+        return tuple(layer for layer in c3d.FEATURE_SIZES if layer in value)
+
+    @field_serializer("layer")
+    def _as_it_is_written(self, value: Sequence[c3d.FeatureLayer]) -> str:
+        return ",".join(value)
 
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
@@ -86,9 +116,23 @@ class Options(BaseModel):
             raise ValueError("end_sec must be after start_sec")
         return self
 
+    def layer_sizes(self) -> dict[str, int]:
+        """The layers asked for, and how many numbers a vector of each has."""
+        return {layer: c3d.FEATURE_SIZES[layer] for layer in self.layer}
+
+    def wants_clip_vectors(self) -> bool:
+        """Whether what is said of a clip holds its vectors."""
+        return self.wants("features") and self.vectors == "all"
+
     def wants(self, what: str) -> bool:
         """Whether the answer shall hold "predictions", "features", "clips", "segments" or "pictures"; those are of clips."""
         return what == self.gives or what in self.include or (what == "clips" and "pictures" in self.include)
+
+
+PICTURES = (
+    "`pictures`: the clips, each with its middle frame as the network sees it (resized, cropped, upright), a JPEG of 112x112 "
+    "pixels in base64."
+)
 
 
 class ClassifyOptions(Options):
@@ -97,8 +141,9 @@ class ClassifyOptions(Options):
     gives = "predictions"
     include: Sequence[Literal["clips", "segments", "features", "pictures"]] = Field(
         [],
-        description="`clips`: one entry for each clip. `segments`: neighbouring clips of one label, merged. `features`: the "
-        "descriptor too, from the same pass. `pictures`: the clips, each with what the network sees of it.",
+        description="`clips`: one entry for each clip, with its place in frames and seconds and its own labels. `segments`: "
+        "neighbouring clips of one label, merged; the border between two lies in the middle. `features` (or `descriptor`): the "
+        "descriptor too, from the same pass. " + PICTURES,
     )
 
 
@@ -108,15 +153,15 @@ class FeaturesOptions(Options):
     gives = "features"
     include: Sequence[Literal["clips", "predictions", "pictures"]] = Field(
         [],
-        description="`clips`: one entry for each clip. `predictions`: the labels too, from the same pass. `pictures`: the clips, "
-        "each with what the network sees of it.",
+        description="`clips`: one entry for each clip, with its place in frames and seconds and its own vector. "
+        "`predictions`: the labels too, from the same pass. " + PICTURES,
     )
 
 
 # What an option is about. One that would do nothing is more likely a mistake than meant so.
 ABOUT = {
     **dict.fromkeys(("top_k", "score_threshold"), "predictions"),
-    **dict.fromkeys(("layer", "normalize", "encoding_format"), "features"),
+    **dict.fromkeys(("layer", "normalize", "encoding_format", "vectors"), "features"),
 }
 
 
@@ -128,7 +173,7 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     """
     values: dict[str, Any] = {}
     for name, value in given:
-        if name == "include":
+        if name in LISTS:
             values.setdefault(name, []).append(value)
         elif name not in values or _is_empty_or_default(kind, name, values[name]):
             values[name] = value
@@ -137,11 +182,11 @@ def read_options(kind: type[AnyOptions], given: Iterable[tuple[str, str]]) -> An
     try:
         options = kind.model_validate(values)
     except ValidationError as error:
-        raise invalid_option(error.errors()) from None
+        raise invalid_option(error.errors(), kind.model_fields) from None
     for name in sorted(options.model_fields_set & ABOUT.keys()):
         is_default = getattr(options, name) == kind.model_fields[name].default  # which generated clients send unasked
         if not is_default and not options.wants(ABOUT[name]):
-            raise InvalidOption(f"{name}: it is about {ABOUT[name]}; add include={ABOUT[name]}.")
+            raise InvalidOption(f"{name} is about {ABOUT[name]}. Add include={ABOUT[name]}.")
     return options
 
 
@@ -157,16 +202,3 @@ def _is_empty_or_default(kind: type[Options], name: str, value: str) -> bool:
 
 
 JSON, NDJSON, NPY, NPZ = "application/json", "application/x-ndjson", "application/x-npy", "application/zip"
-
-
-def media_type(accept: str) -> str:
-    """One of the four. JSON where ``accept`` is empty. Raises NotAcceptable where the client wants none of them."""
-    if not accept.strip(" ,"):
-        return JSON
-    try:
-        chosen: str = mimeparse.best_match([NPZ, NPY, NDJSON, JSON], accept.lower())  # of equals the last one
-    except mimeparse.MimeTypeParseException:
-        chosen = ""
-    if not chosen:
-        raise NotAcceptable(f"The header Accept asks for what is not made here. There is {JSON}, {NDJSON}, {NPY} and {NPZ}.")
-    return chosen

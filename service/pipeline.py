@@ -32,7 +32,7 @@ class Opened(NamedTuple):
 
 
 class ClipDone(NamedTuple):
-    """One clip of the video and its rows of the network's outputs: fc6 and fc7 (4096,), probabilities (n,), float32.
+    """One clip of the video and its rows of the network's outputs: `c3d.ClipOutputs` without the b.
 
     ``thumbnail``: its middle frame as a JPEG, where the request asks for pictures.
     """

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import re
+import resource
 import signal
 import socket
 import time
@@ -23,11 +24,13 @@ from service.settings import Settings
 log = logging.getLogger(__name__)
 
 HERE = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 (addresses that people call localhost)
-BACKLOG = 2048  # connections that wait to be accepted, as uvicorn has it
+BACKLOG = 128  # connections that wait to be accepted; asyncio accepts as many at once, whatever else there is to do
+MAX_CONNECTIONS = 1024
+MAX_DESCRIPTORS = 65536  # that the limit is raised to, where that is allowed
 
 
 class Server(uvicorn.Server):
-    """Drains: told to stop, it first says so on /readyz and goes on serving, then takes no more and lets what runs finish."""
+    """Drains before it stops: /readyz says so, the service goes on for a while, then takes no more and finishes what runs."""
 
     def __init__(self, config: uvicorn.Config, drain_delay_s: float, readiness: Readiness) -> None:
         super().__init__(config)
@@ -47,10 +50,10 @@ class Server(uvicorn.Server):
         delay_s = self._drain_delay_s if sig == signal.SIGTERM and self._readiness.is_ready() else 0
         self._readiness.drain()
         if delay_s:
-            log.info("draining: /readyz is 503, requests are served for %g s more", delay_s)
+            log.info("draining: /readyz answers 503; requests are still served for %g s", delay_s)
             asyncio.get_running_loop().call_later(delay_s, super().handle_exit, sig, frame)
         else:
-            log.info("stopping: what runs may finish")
+            log.info("stopping: running requests may finish")
             super().handle_exit(sig, frame)
 
 
@@ -87,7 +90,8 @@ def serve(
     app = create_app(settings, load, refuse, ready, worker_timeout_s=worker_timeout_s)
     config = uvicorn.Config(
         app,
-        http=type("Protocol", (Connection,), {"idle_s": settings.upload_idle_s}),
+        http=_protocol(settings.upload_idle_s),
+        backlog=BACKLOG,
         ws="none",
         workers=1,
         log_config=None,
@@ -97,12 +101,27 @@ def serve(
         timeout_keep_alive=settings.keep_alive_s,
     )
     server = Server(config, settings.drain_delay_s, app.state.readiness)
-    # uvicorn takes signals while it runs, and raises them again behind that: then they end nothing any more.
+    # uvicorn handles signals while it runs, and raises them again afterwards: then they must not end the process again.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: setattr(server, "should_exit", True))
     log.info("running on %s", url)
     server.run(sockets=[listener])
     return 1 if refused or not server.started else 0
+
+
+def _protocol(idle_s: float) -> type[Connection]:
+    """What speaks with clients. A quarter of the descriptors is for connections, the rest for files, decoders and fetches."""
+    max_connections = min(MAX_CONNECTIONS, _raised_descriptor_limit() // 4)
+    return type("Protocol", (Connection,), {"idle_s": idle_s, "max_connections": max_connections})
+
+
+def _raised_descriptor_limit() -> int:
+    """How many descriptors this process may have: as many as the system lets it without more privileges."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(soft, wanted)
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from model_store.wording import did_you_mean
+
 VERSION = "0.1.0"  # of the service; pyproject.toml reads it here
 MIB = 1024 * 1024
 PREFIX = "C3D_"
@@ -31,8 +33,13 @@ class Settings(BaseSettings):
     model: str = Field(
         "", description="Name of the model in the store. Empty: `sports1m`, else the only other one, else `stand-in`."
     )
-    engine: Literal["tensorflow", "jax", "torch", "openvino"] = Field(
+    engine: Literal["tensorflow", "jax", "torch", "openvino", "winograd"] = Field(
         "tensorflow", description="What runs the network, where it is [installed](engines.md)."
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        "auto",
+        description="Where the network runs. `auto`: on a GPU where the engine finds one, else on the CPU. `gpu`: on a GPU, and "
+        "the start ends where there is none. `cpu`: never on a GPU.",
     )
     precision: Literal["float32", "tf32", "bfloat16", "float16", "int8"] = Field(
         "float32",
@@ -63,6 +70,13 @@ class Settings(BaseSettings):
     max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes. A larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests at once. One more is 429 at once.")
+    max_requests_per_client: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Requests at once from one address, uploads and downloads included. One more is 429. 0: no such bound. "
+        "Behind a proxy set `FORWARDED_ALLOW_IPS` too, or all requests seem to come from the proxy.",
+    )
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
     keep_alive_s: int = Field(
         75,
@@ -164,5 +178,20 @@ def former_names(environment: Mapping[str, str]) -> list[str]:
 
 def unknown_names(environment: Iterable[str]) -> list[str]:
     """Those that look like settings and are none: misspelt ones would otherwise do nothing, in silence."""
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | FORMER.keys()
-    return sorted(name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in known)
+    return sorted(
+        name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in _names() | FORMER.keys()
+    )
+
+
+def about_unknown(name: str) -> str:
+    """What to say of a name that is no setting."""
+    sentences = [
+        f"There is no setting {name}.",
+        did_you_mean(name.upper(), _names(), quote=""),
+        "docs/settings.md lists them all.",
+    ]
+    return " ".join(filter(None, sentences))
+
+
+def _names() -> set[str]:
+    return {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}

@@ -111,5 +111,5 @@ def test_a_foreign_page_does_not_make_a_local_service_compute(browser: Any, tmp_
         page.evaluate(BLIND, [f"http://{address}/classify", list(clip_mp4.read_bytes())])
         page.close()
         metrics = app.state.metrics.exposition()[0].decode()
-    assert 'c3d_requests_total{code="cross_site_request",endpoint="/classify"} 1.0' in metrics
+    assert 'c3d_errors_total{code="cross_site_request",endpoint="/classify"} 1.0' in metrics
     assert "c3d_clips_total 0.0" in metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import re
 import shlex
@@ -19,17 +20,22 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
+from c3d_video.__main__ import main as client_main
 from c3d_video.__main__ import parser as client_parser
 from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
 from service.answers.answer import ClassifyAnswer
+from service.errors import BY_CODE
+from service.http.metrics import COUNTERS, GAUGES
+from service.lifecycle.readiness import STAND_IN_WARNING
 from service.options import ClassifyOptions, FeaturesOptions
+from service.video.messages import WARNINGS
 from tests.conftest import ROOT
 from tests.support.fakes import fake_outputs
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
-from tests.support.pages import PAGES, blocks, rows, section
+from tests.support.pages import PAGES, blocks, page, rows, section
 
 COMMANDS = [line for block in blocks("sh") for line in block.splitlines() if line]
 PROSE = "".join(path.read_text(encoding="utf-8") for path in PAGES)
@@ -78,13 +84,17 @@ def test_curl_commands_are_answered(command: str, address: str, directory: Path,
 
 @pytest.fixture(scope="module")
 def recipes(address: str, tmp_path_factory: pytest.TempPathFactory, clip_mp4: Path) -> dict[str, Any]:
-    """What all Python blocks have made, run one after the other where a clip lies."""
+    """What all Python blocks, and the recipes' commands, have made, run one after the other where a clip lies."""
     directory = tmp_path_factory.mktemp("recipes")
+    (directory / "videos").mkdir()
     shutil.copy(clip_mp4, directory / "clip.mp4")
+    shutil.copy(clip_mp4, directory / "videos" / "clip.mp4")
     names: dict[str, Any] = {}
     with contextlib.chdir(directory):
         for block in blocks("python"):
             exec(block.replace("localhost:8000", address), names)  # noqa: S102 (the docs are ours)
+        for block in blocks("sh", ROOT / "docs" / "recipes.md"):
+            assert client_main([*shlex.split(block)[1:], "--server", f"http://{address}", "--allow-stand-in", "-q"]) == 0
     return names | {"directory": directory}
 
 
@@ -96,10 +106,15 @@ def test_a_vector_has_length_one(recipes: dict[str, Any]) -> None:
 def test_rows_lie_where_they_say(recipes: dict[str, Any]) -> None:
     assert recipes["rows"].shape == (2, 4096)
     assert recipes["seconds"].tolist() == [0, 0.64]
+    assert np.array_equal(np.load(recipes["directory"] / "rows" / "clip.npy"), recipes["rows"])
+
+
+def test_the_client_and_plain_http_give_the_same_vector(recipes: dict[str, Any]) -> None:
+    assert np.array_equal(recipes["descriptor"], recipes["same_descriptor"])
 
 
 def test_the_32_parts_are_a_file_of_unit_vectors(recipes: dict[str, Any]) -> None:
-    parts = np.loadtxt(recipes["directory"] / "clip_C.txt")
+    parts = np.loadtxt(recipes["directory"] / "parts" / "clip_C.txt")
     assert parts.shape == (32, 4096)
     assert np.allclose(np.linalg.norm(parts, axis=1), 1, atol=1e-3)
 
@@ -118,15 +133,16 @@ def test_tritonclient_gets_a_row_for_each_clip(recipes: dict[str, Any]) -> None:
 def test_make_commands_are_targets() -> None:
     wanted = {word for command in COMMANDS if command.startswith("make") for word in shlex.split(command)[1:]}
     wanted -= {word for word in wanted if "=" in word}  # variables
-    wanted |= set(re.findall(r"`make (\w+)", PROSE))
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    wanted |= set(re.findall(r"`make ([\w-]+)", PROSE))
+    heads = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    targets = {target for head in heads for target in head.split()}
     assert wanted
     assert wanted <= targets
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("c3d-video")])
 def test_client_commands_are_understood(command: str) -> None:
-    assert client_parser().parse_args(shlex.split(command)[1:]).run
+    assert client_parser().parse_args(shlex.split(command.partition(" > ")[0])[1:]).run
 
 
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
@@ -141,14 +157,44 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
     }
 
 
-def test_store_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = [shlex.split(command)[1:] for command in COMMANDS if command.startswith(".venv/bin/python")]
-    mains = {"model_store": model_store_main, "service": service_main}
-    for _, package, command in {tuple(words[:3]) for words in wanted}:
+PYTHON_COMMANDS = [command for command in COMMANDS if command.startswith(".venv/bin/python -m ")]
+MAINS = {"model_store": model_store_main, "service": service_main}
+
+
+@pytest.mark.parametrize("command", PYTHON_COMMANDS)
+def test_python_commands_are_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, module, *words = shlex.split(command)
+    if module in MAINS:
         with pytest.raises(SystemExit) as ended:
-            mains[package]([command, "--help"])
+            MAINS[module]([words[0], "--help"])
         assert ended.value.code == 0
+        assert words[0] in capsys.readouterr().out
+    else:
+        assert importlib.util.find_spec(module)
+        assert [word for word in words if word.startswith("tests/") and not (ROOT / word).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "command", [command for command in COMMANDS if " python -m " in command and command.startswith("docker")]
+)
+def test_commands_in_containers_are_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = shlex.split(command.partition(">")[0])
+    module, *words = words[words.index("-m") + 1 :]
+    with pytest.raises(SystemExit) as ended:
+        MAINS[module]([words[0], "--help"])
+    assert ended.value.code == 0
     assert capsys.readouterr().out
+
+
+def test_no_page_prints_a_command_that_is_not_found() -> None:
+    """`python` is nobody's command in a checkout: its interpreter lies in .venv, and make knows it."""
+    assert re.findall(r"`python3? -m [^`]*`", PROSE) == []
+
+
+def test_metrics_are_those_of_the_service() -> None:
+    known = set(re.findall(r'"(c3d_\w+)"', (ROOT / "service" / "http" / "metrics.py").read_text(encoding="utf-8")))
+    known |= {f"c3d_{name}" for name in GAUGES} | {f"c3d_{name}_total" for name in COUNTERS} | {"c3d_model_info"}
+    assert set(re.findall(r"`(c3d_\w+)`", page("operate"))) == known - {"c3d_model"}
 
 
 def test_the_answer_is_a_real_one() -> None:
@@ -173,24 +219,18 @@ def test_generated_tables_are_as_the_code_has_them(page: str) -> None:
     assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == generate.filled(page)
 
 
-def test_options_are_those_of_the_endpoints() -> None:
+def test_every_code_option_and_setting_has_one_row_and_no_more() -> None:
+    """What the generated tables hold is what the code knows, by another way."""
     table = section("http-api", "A video in")
-    listed = dict(re.findall(r"^\| `(\w+)` \| ?`?(\w*)`? ?\|", table, flags=re.MULTILINE))
-    fields = ClassifyOptions.model_fields | FeaturesOptions.model_fields
-    assert listed == {
-        name: ""
-        if field.default in ([], None)
-        else f"{field.default:g}"
-        if isinstance(field.default, float)
-        else str(field.default)
-        for name, field in fields.items()
-    }
+    named = [name.partition("`")[0] for name in rows(table)]
+    assert set(named) - {"option", "---"} == set(ClassifyOptions.model_fields) | set(FeaturesOptions.model_fields)
+    assert rows(section("http-api", "Errors")).keys() - {"code", "---"} == BY_CODE.keys()
+    assert rows(section("http-api", "Warnings")).keys() - {"code", "---"} == WARNINGS.keys()
 
 
-def test_warnings_are_all_listed() -> None:
-    source = "".join(path.read_text() for path in (ROOT / "service").rglob("*.py"))
-    raised = set(re.findall(r'VideoWarning\(\s*"(\w+)"', source))
-    assert rows(section("http-api", "Warnings")).keys() - {"code", "---"} == raised
+def test_the_warning_in_the_examples_is_the_one_that_answers_have() -> None:
+    [part] = blocks("json", ROOT / "README.md")
+    assert json.loads(part)["warnings"][0] == STAND_IN_WARNING._asdict()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -210,7 +250,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert {path.name for path in PAGES[1:]} <= set(re.findall(r"\]\(docs/([\w-]+\.md)", readme))
+    assert {str(path.relative_to(ROOT)) for path in PAGES[1:]} <= set(re.findall(r"\]\(([\w/-]+\.md)", readme))
 
 
 def test_the_readme_is_two_screens() -> None:

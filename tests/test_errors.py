@@ -1,8 +1,9 @@
-"""service/errors.py: the classes are the table, and the documents have a row for each error and each warning."""
+"""service/errors.py: the classes are the table that docs/ are generated from; so are the warnings."""
 
 from __future__ import annotations
 
 import ast
+import errno
 import inspect
 import re
 
@@ -10,16 +11,17 @@ import pytest
 
 from service import errors
 from service.errors import At, raised_at
+from service.video.messages import WARNINGS
 from tests.conftest import ROOT
-from tests.support.pages import rows, section
 
 CLASSES = sorted(errors.BY_CODE.values(), key=lambda error: error.code)
 by_code = pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.code)
 
 
 @by_code
-def test_an_error_has_its_row_in_the_documents(error: type[errors.ServiceError]) -> None:
-    assert rows(section("http-api", "Errors"))[error.code] == [str(error.status), " ".join((inspect.getdoc(error) or "").split())]
+def test_an_error_says_when_it_happens(error: type[errors.ServiceError]) -> None:
+    """Its docstring is its row in the documents."""
+    assert re.fullmatch(r"[A-Z].+\.", " ".join((inspect.getdoc(error) or "").split()))
 
 
 @by_code
@@ -61,6 +63,23 @@ def warning_codes() -> set[str]:
     return {str(code.value) for code in codes if isinstance(code, ast.Constant)}
 
 
-def test_a_warning_has_its_row_in_the_documents() -> None:
-    assert warning_codes() >= {"stand_in_weights", "short_video_padded"}
-    assert warning_codes() - set(rows(section("http-api", "Warnings"))) == set()
+def test_every_warning_has_its_meaning_and_every_meaning_its_warning() -> None:
+    assert warning_codes() == WARNINGS.keys()
+    for meaning in WARNINGS.values():
+        assert re.fullmatch(r"(`|[A-Z]).+\.", meaning)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [OSError(errno.EMFILE, "x"), BlockingIOError(errno.EAGAIN, "x"), MemoryError(), RuntimeError("can't start new thread")],
+    ids=repr,
+)
+def test_what_the_system_lacks_is_a_state_of_the_service(cause: Exception) -> None:
+    error = errors.unforeseen(cause)
+    assert (error.status, error.code, error.__cause__) == (503, "shortage", cause)
+    assert "Retry-After" in error.headers
+
+
+@pytest.mark.parametrize("cause", [OSError(errno.EIO, "x"), RuntimeError("x"), KeyError("x")], ids=repr)
+def test_anything_else_is_a_fault_of_the_service(cause: Exception) -> None:
+    assert errors.unforeseen(cause).code == "internal"

@@ -30,7 +30,6 @@ HOMES = {
     "av": {"service/video/frames.py", "service/commands/sample.py"},
     "cv2": {"service/video/frames.py"},
     "python_multipart": {"service/intake/form.py", "service/intake/source.py"},
-    "mimeparse": {"service/options.py"},
     "httpx2": {"service/intake/fetch.py", "service/intake/fetch_policy.py", "model_store/download/web.py"},
     "tqdm": {"model_store/download/progress.py"},
     "httpcore2": {"service/intake/fetch.py"},
@@ -100,6 +99,7 @@ def test_no_function_is_long() -> None:
     assert long == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "absent"),
     [

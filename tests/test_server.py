@@ -171,7 +171,7 @@ def test_nothing_is_left_behind(service: Service, clip_mp4: Path) -> None:
 def test_answers_while_it_loads_and_stops_when_told(stand_in: Model, tmp_path: Path) -> None:
     loading = start(tmp_path, C3D_MODEL_STORE=str(stand_in.directory.parent))
     assert httpx2.get(f"{loading.url}/livez").status_code == 200
-    for path in ("/readyz", "/health", "/labels", "/info"):
+    for path in ("/readyz", "/health", "/labels"):
         answer = httpx2.get(loading.url + path)
         assert (answer.status_code, answer.json()["code"]) == (503, "warming")
     assert httpx2.post(f"{loading.url}/classify", files={"file": b"video"}).status_code == 503
@@ -224,10 +224,10 @@ def test_finishes_what_runs_when_told_to_stop(stand_in: Model, tmp_path: Path, e
 def test_starts_without_weights_and_says_how_to_get_them(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     empty = start(tmp_path / "spool", C3D_MODEL_STORE=str(tmp_path / "none"))
-    empty.wait_for("python -m model_store pull")
+    empty.wait_for("pull` downloads them")
     answer = httpx2.get(f"{empty.url}/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "weights_missing")
-    assert "python -m model_store pull" in answer.json()["detail"]
+    assert "docs/weights.md" in answer.json()["detail"]
     assert httpx2.get(f"{empty.url}/livez").status_code == 200
     assert empty.end() == 0
 

@@ -132,6 +132,7 @@ def test_what_the_start_prints_gives_the_same_settings_again(monkeypatch: pytest
     assert Settings() == settings
 
 
+@pytest.mark.slow
 def test_an_impossible_value_ends_the_start_with_a_sentence_and_status_2() -> None:
     environment = {"C3D_PORT": "99999", "C3D_MAX_DECODERS": "none", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "service"]
@@ -143,6 +144,7 @@ def test_an_impossible_value_ends_the_start_with_a_sentence_and_status_2() -> No
     assert lines[1].startswith("C3D_MAX_DECODERS: ")
 
 
+@pytest.mark.slow
 def test_a_former_name_ends_the_start_with_what_became_of_it() -> None:
     environment = {"C3D_HEARTBEAT_S": "5", "c3d_decoders": "2", "C3D_CODECS": "", "C3D_PORT": "0", "PYTHONPATH": str(ROOT)}
     run = subprocess.run(

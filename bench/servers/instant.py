@@ -30,7 +30,7 @@ class InstantNetwork:
         self.batch_sizes: tuple[int, ...] = (1, 2, 3, 4)
         self.calibration_sha256: str | None = None
         rng = np.random.default_rng(0)
-        sizes = (c3d.DESCRIPTOR_SIZE, c3d.DESCRIPTOR_SIZE, model.card.num_classes)
+        sizes = (*c3d.FEATURE_SIZES.values(), model.card.num_classes)
         self._rows = [rng.random((1, size), np.float32) for size in sizes]
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:

@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from c3d_video import __version__
+from c3d_video import __version__, classify
+from c3d_video.evaluate import command as evaluate
 from c3d_video.extract import command as extract
 
 
@@ -16,6 +17,8 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     extract.add_parser(commands)
+    classify.add_parser(commands)
+    evaluate.add_parser(commands)
     return whole
 
 

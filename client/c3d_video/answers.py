@@ -55,8 +55,9 @@ class Opened:
 class Clip:
     """16 frames of the video: half-open in frames and seconds.
 
-    ``descriptor``: float32, (4096,) of fc6 and fc7, never normalised; None where only predictions were asked for.
-    ``progress``: 0 to 1, of the whole video.
+    ``descriptor``: float32, (4096,) of fc6 and fc7, (8192,) of pool5, never normalised; None where only predictions were asked
+    for. ``descriptors``: with several layers, each one's vector by its name; ``descriptor`` is None then. ``progress``: 0 to 1,
+    of the whole video.
     """
 
     index: int
@@ -69,6 +70,7 @@ class Clip:
     num_damaged_frames: int = 0
     progress: float = 0.0
     descriptor: Float32 | None = field(default=None, repr=False)
+    descriptors: dict[str, Float32] = field(default_factory=dict, repr=False)
     predictions: tuple[Prediction, ...] = ()
 
 
@@ -77,8 +79,9 @@ class Answer:
     """All that the service says of a video.
 
     ``descriptor``: float32 (4096,) of the video, or None. ``clips``: float32 (n, 4096), a row a clip, or None where vectors were
-    not asked for. ``start_sec``, ``end_sec``: float64 (n,). ``clip_predictions``: a tuple of predictions for each clip.
-    ``model``, ``video``: what the answer rests on.
+    not asked for. With several layers both are None, and ``descriptors`` and ``clips_by_layer`` hold them by the layer's name.
+    ``start_sec``, ``end_sec``: float64 (n,). ``clip_predictions``: a tuple of predictions for each clip. ``model``, ``video``:
+    what the answer rests on.
     """
 
     id: str
@@ -89,7 +92,9 @@ class Answer:
     descriptor: Float32 | None
     predictions: tuple[Prediction, ...]
     segments: tuple[Segment, ...]
+    descriptors: dict[str, Float32] = field(default_factory=dict)
     clips: Float32 | None = field(default=None, repr=False)
+    clips_by_layer: dict[str, Float32] = field(default_factory=dict, repr=False)
     start_sec: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
     end_sec: NDArray[np.float64] = field(default_factory=lambda: np.empty(0), repr=False)
     start_frame: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
@@ -100,6 +105,8 @@ class Answer:
         """Add what each clip brought."""
         vectors = [clip.descriptor for clip in clips if clip.descriptor is not None]
         self.clips = np.stack(vectors) if vectors else None
+        layers = clips[0].descriptors if clips else ()
+        self.clips_by_layer = {layer: np.stack([clip.descriptors[layer] for clip in clips]) for layer in layers}
         self.start_sec = np.array([clip.start_sec for clip in clips], np.float64)
         self.end_sec = np.array([clip.end_sec for clip in clips], np.float64)
         self.start_frame = np.array([clip.start_frame for clip in clips], np.int64)
@@ -119,10 +126,15 @@ def event_of(line: dict[str, Any]) -> Event | None:
     return _answer(line) if line["type"] == "summary" else None
 
 
-def vector(value: Any) -> Float32 | None:
-    """A vector as the service writes it: base64 of little-endian float32, or numbers."""
-    if value is None:
-        return None
+def _vectors(value: Any) -> tuple[Float32 | None, dict[str, Float32]]:
+    """One layer's vector, or those of several by name, as the service writes them."""
+    if isinstance(value, dict):
+        return None, {str(layer): _vector(each) for layer, each in value.items()}
+    return (None if value is None else _vector(value)), {}
+
+
+def _vector(value: Any) -> Float32:
+    """Base64 of little-endian float32, or numbers."""
     if isinstance(value, str):
         return np.frombuffer(base64.b64decode(value), "<f4").astype(np.float32)
     return np.asarray(value, np.float32)
@@ -139,7 +151,7 @@ def _clip(line: dict[str, Any]) -> Clip:
         int(line.get("num_padded_frames", 0)),
         int(line.get("num_damaged_frames", 0)),
         float(line.get("progress", 0)),
-        vector(line.get("descriptor")),
+        *_vectors(line.get("descriptor")),
         _predictions(line),
     )
 
@@ -147,15 +159,17 @@ def _clip(line: dict[str, Any]) -> Clip:
 def _answer(line: dict[str, Any]) -> Answer:
     found = ("label", "class_id", "start_sec", "end_sec", "score")
     segments = tuple(Segment(**{name: each[name] for name in found}) for each in line.get("segments", ()))
+    descriptor, descriptors = _vectors(line.get("descriptor"))
     return Answer(
         str(line["id"]),
         line["model"],
         line["video"],
         _warned(line),
         line.get("timings_ms", {}),
-        vector(line.get("descriptor")),
+        descriptor,
         _predictions(line),
         segments,
+        descriptors,
     )
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import httpx2
 
 from c3d_video import protocol
-from c3d_video.answers import Answer, Event
-from c3d_video.client import DEFAULT_URL, PATIENCE_S, Gathering, Given, events_in, features_options
+from c3d_video.answers import Answer, Clip, Event
+from c3d_video.client import CLASSIFY, DEFAULT_URL, FEATURES, PATIENCE_S, Gathering, Given, events_in, features_options
 from c3d_video.errors import C3DError
+from c3d_video.options import Options
 from c3d_video.protocol import Source
 from c3d_video.retry import Retrying
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
 
 # A connection that lay idle may have been closed by the other side. Videos take seconds: a fresh one each costs nothing.
 LIMITS = httpx2.Limits(max_keepalive_connections=0)
@@ -36,18 +40,21 @@ class AsyncClient:
             headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, limits=LIMITS, transport=transport
         )
 
-    async def features(self, source: Source, *, clips: bool = False, **options: Any) -> Answer:
+    async def features(self, source: Source, *, clips: bool = False, **options: Unpack[Options]) -> Answer:
         """As `Client.features`."""
-        return await _gathered(self.stream(source, clips=clips, **options), keep=clips)
+        return await gathered(self.stream(source, clips=clips, **options), keep=clips)
 
-    async def classify(self, source: Source, **options: Any) -> Answer:
+    async def classify(self, source: Source, **options: Unpack[Options]) -> Answer:
         """As `Client.classify`."""
-        keep = "clips" in str(options.get("include", ""))
-        return await _gathered(self._events("/classify", source, options), keep=keep)
+        return await gathered(self.stream_labels(source, **options), keep="clips" in str(options.get("include")))
 
-    def stream(self, source: Source, *, clips: bool = True, **options: Any) -> AsyncIterator[Event]:
-        """As `Client.stream`."""
-        return self._events("/features", source, features_options(options, clips=clips))
+    def stream(self, source: Source, *, clips: bool = True, **options: Unpack[Options]) -> AsyncGenerator[Event, None]:
+        """As `Client.stream`. A stream that is left early ends the work at the service once it is closed: use `aclosing`."""
+        return self._events(FEATURES, source, features_options(options, clips=clips))
+
+    def stream_labels(self, source: Source, **options: Unpack[Options]) -> AsyncGenerator[Event, None]:
+        """As `Client.stream_labels`."""
+        return self._events(CLASSIFY, source, dict(options))
 
     async def info(self) -> dict[str, Any]:
         """As `Client.info`, with one try."""
@@ -66,7 +73,7 @@ class AsyncClient:
     async def __aexit__(self, *_exception: object) -> None:
         await self.close()
 
-    async def _events(self, path: str, source: Source, options: dict[str, Any]) -> AsyncIterator[Event]:
+    async def _events(self, path: str, source: Source, options: dict[str, Any]) -> AsyncGenerator[Event, None]:
         retrying, given = Retrying(self._patience_s), Given()
         while True:
             try:
@@ -81,8 +88,11 @@ class AsyncClient:
                 return
 
     async def once(self, path: str, source: Source, options: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        """One try; ends behind the summary. Closing it ends the work at the service. Raises C3DError, OSError."""
-        asked = protocol.asked(path, source, options)
+        """One try; closing it ends the work at the service. The answer comes last, when its connection is closed already.
+
+        Raises C3DError, OSError.
+        """
+        asked, last = protocol.asked(path, source, options), None
         async with AsyncExitStack() as stack:
             body = stack.enter_context(protocol.opened(source))
             headers, small = protocol.upload(asked, body)
@@ -96,12 +106,17 @@ class AsyncClient:
                 splitter, request_id = protocol.LineSplitter(), answer.headers.get("x-request-id")
                 async for piece in answer.aiter_bytes():
                     for event in events_in(piece, splitter, request_id):
-                        yield event
                         if isinstance(event, Answer):
-                            return
+                            last = event
+                        else:
+                            yield event
+                    if last:
+                        break
             except httpx2.TransportError as error:
                 raise protocol.transport_error(error, self.url) from error
+        if last is None:
             raise protocol.cut_off(request_id)
+        yield last
 
 
 async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
@@ -109,9 +124,13 @@ async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
         yield piece
 
 
-async def _gathered(events: AsyncIterator[Event], *, keep: bool) -> Answer:
+async def gathered(events: AsyncGenerator[Event, None], *, keep: bool, on_clip: Callable[[Clip], None] | None = None) -> Answer:
+    """As `client.gathered`, of an asynchronous stream."""
     gathering = Gathering(keep=keep)
-    async for event in events:
-        if answer := gathering.add(event):
-            return answer
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Clip) and on_clip:
+                on_clip(event)
+            if answer := gathering.add(event):
+                return answer
     raise protocol.cut_off()

@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from c3d_video import protocol
 from c3d_video.answers import Answer, Clip, Event, event_of
 from c3d_video.errors import C3DError
+from c3d_video.options import Options
 from c3d_video.protocol import Source
 from c3d_video.retry import Retrying
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # in typing from Python 3.11 on
+
 DEFAULT_URL = "http://localhost:8000"
 PATIENCE_S = 300.0  # a restart of the service, with its warm-up, and then some
+FEATURES, CLASSIFY = "/features", "/classify"
 VECTORS = {"encoding_format": "base64"}  # exact, and half the size of numbers
 
 
@@ -55,24 +60,27 @@ class Client:
         self._url, self._patience_s = url.rstrip("/"), patience_s
         self._http = httpx2.Client(headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, transport=transport)
 
-    def features(self, source: Source, *, clips: bool = False, **options: Any) -> Answer:
+    def features(self, source: Source, *, clips: bool = False, **options: Unpack[Options]) -> Answer:
         """The video's descriptor, float32 (4096,) of length 1; with ``clips`` a row and a time for each clip too.
 
         ``options``: those of POST /features, as `clip_stride=16`, `layer="fc7"`, `normalize="none"`, `include="predictions"`.
         """
         return gathered(self.stream(source, clips=clips, **options), keep=clips)
 
-    def classify(self, source: Source, **options: Any) -> Answer:
+    def classify(self, source: Source, **options: Unpack[Options]) -> Answer:
         """The most probable labels. ``options``: those of POST /classify, as `top_k=3`, `include="clips,segments"`."""
-        keep = "clips" in str(options.get("include", ""))
-        return gathered(self._events("/classify", source, options), keep=keep)
+        return gathered(self.stream_labels(source, **options), keep="clips" in str(options.get("include")))
 
-    def stream(self, source: Source, *, clips: bool = True, **options: Any) -> Iterator[Event]:
+    def stream(self, source: Source, *, clips: bool = True, **options: Unpack[Options]) -> Iterator[Event]:
         """First `Opened`, then a `Clip` with its vector as soon as it is computed, last the `Answer` without clips.
 
         A stream that breaks is asked for again, and goes on behind the last clip that was given.
         """
-        return self._events("/features", source, features_options(options, clips=clips))
+        return self._events(FEATURES, source, features_options(options, clips=clips))
+
+    def stream_labels(self, source: Source, **options: Unpack[Options]) -> Iterator[Event]:
+        """As `stream`, of POST /classify: each `Clip` has its predictions where ``include`` asks for clips."""
+        return self._events(CLASSIFY, source, dict(options))
 
     def info(self) -> dict[str, Any]:
         """What runs there: the model's card, the engine, the precision."""
@@ -139,7 +147,7 @@ class Client:
             raise protocol.cut_off(request_id)
 
 
-def features_options(options: dict[str, Any], *, clips: bool) -> dict[str, Any]:
+def features_options(options: Options, *, clips: bool) -> dict[str, Any]:
     """Options of POST /features, vectors exact, with vectors of the clips where they are wanted."""
     include = options.get("include") or ()
     parts = include.split(",") if isinstance(include, str) else list(include)

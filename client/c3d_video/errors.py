@@ -11,6 +11,12 @@ RETRYABLE = frozenset(
     {"overloaded", "warming", "draining", "worker_down", "replica_lost", "no_replica", "disk_full", NO_SERVICE, CONNECTION_LOST}
 )
 
+# The service would answer every video so: there is no use in sending the next one.
+REFUSES_ALL = frozenset(
+    {"unauthorized", "not_found", "weights_missing", "known_answer_wrong", "start_failed", "no_class_layer"}
+    | {"not_the_service", "bad_address", "http_401", "http_403", "http_404", "http_405"}
+)
+
 
 class C3DError(Exception):
     """A video that got no answer.

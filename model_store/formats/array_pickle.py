@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from model_store.formats.canonical import Entry, Found, told_by_shapes
+from model_store.formats.canonical import Entry, Found, bounded, told_by_shapes
 from model_store.formats.named import weights_among
 from model_store.formats.tensor_pickle import PickledArray, leaves, load
 
@@ -31,7 +31,7 @@ def found_in_npy(path: Path) -> Found | None:
 
 
 def _found(form: str, content: Any) -> Found | None:
-    arrays = {name: _entry(array) for name, array in leaves(content) if isinstance(array, PickledArray)}
+    arrays = {name: _entry(array) for name, array in bounded(leaves(content)) if isinstance(array, PickledArray)}
     if not arrays:
         return None
     entries, beside = weights_among(arrays)

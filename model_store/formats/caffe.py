@@ -23,7 +23,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from model_store.formats.canonical import CAFFE, Entry, Found
+from model_store.formats.canonical import CAFFE, Entry, Found, bounded
 from model_store.formats.protobuf import spans
 from model_store.tensors import Float32, StoreError
 
@@ -157,6 +157,7 @@ def _size(blob: Any) -> int:
 def _layer_spans(content: mmap.mmap) -> list[_Span] | None:
     """First byte and end of each layer; None where the bytes are no protobuf message from beginning to end."""
     try:
-        return [_Span(number, begin, end) for number, kind, begin, end in spans(content) if number in NUMBERS and kind == 2]
+        layers = (_Span(number, begin, end) for number, kind, begin, end in spans(content) if number in NUMBERS and kind == 2)
+        return list(bounded(layers))
     except (IndexError, KeyError):
         return None

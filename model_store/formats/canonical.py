@@ -6,20 +6,27 @@ layers (inputs, outputs), the rows of fc6 in (row, column, channel) order; cross
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
 from model_store.formats.layer_names import canonical
+from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError, check_tensor
+from model_store.wording import command
 
 ShapesOf = Callable[[int], dict[str, tuple[int, ...]]]  # the tensors of a network with so many classes: `c3d.weight_shapes`
+T = TypeVar("T")
 MAX_ENTRIES = 10_000  # arrays of a file: a training state has three for each of the 22
 BFLOAT16 = np.dtype([("bfloat16", "u2")])  # NumPy has none
 POOL5 = next(layer.output[:3] for layer in c3d.LAYERS if layer.name == "pool5")  # (1, 4, 4): frames, rows, columns
+
+
+Kernels = Literal["plain", "mirrored"]
+Fc6Rows = Literal["channels-first", "channels-last"]
 
 
 class Entry(NamedTuple):
@@ -50,6 +57,8 @@ class Found(NamedTuple):
     entries: Mapping[str, Entry]
     order: Order
     beside: tuple[str, ...] = ()  # names of what the file also holds and an import leaves out
+    preset: Preprocessing | None = None  # where the form, rather than the arrays' names, tells whose network it is
+    assumed: tuple[str, ...] = ()  # of the order of fc6's rows, where the form does not tell it: sentences for a user
 
 
 def told_by_shapes(entries: Mapping[str, Entry]) -> Order:
@@ -61,19 +70,39 @@ def told_by_shapes(entries: Mapping[str, Entry]) -> Order:
     return Order(filters_first=True, flipped=None, outputs_first=inputs_outputs[:1] < inputs_outputs[1:], channel_rows=True)
 
 
+def told_by_names(entries: Mapping[str, Entry]) -> Order:
+    """As `told_by_shapes`; where those leave it open whether kernels are mirrored, by the tool whose names these are."""
+    order = told_by_shapes(entries)
+    own_name = next((name for name in entries if canonical(name) == "conv1/kernel"), "")
+    plain = own_name.endswith((".weight", "/W"))  # PyTorch's and Chainer's
+    return order._replace(flipped=False) if order.flipped is None and plain else order
+
+
+def bounded(items: Iterable[T]) -> Iterator[T]:
+    """The items. Raises StoreError where there are more than any file of weights has arrays: it was made to keep us busy."""
+    for count, item in enumerate(items):
+        if count == MAX_ENTRIES:
+            raise StoreError(f"The file holds more than {MAX_ENTRIES:,} arrays: these are not the weights of a C3D.")
+        yield item
+
+
+def converted(entries: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Which types other than float32 the weights have: "float16", "bfloat16", "float64"."""
+    names = {"bfloat16" if entry.dtype.names else entry.dtype.name for entry in entries.values()}
+    return tuple(sorted(names - {"float32"}))
+
+
 def tensors(found: Found, shapes_of: ShapesOf = c3d.weight_shapes) -> dict[str, Float32]:
     """Read all arrays, one at a time, and give the canonical tensors: float32, contiguous, in their order.
 
     Raises StoreError, naming the layer, where one is missing, unknown, there twice, of another dtype or shape, or not
     finite. Without fc8 the weights are for descriptors only.
     """
-    if len(found.entries) > MAX_ENTRIES:
-        raise StoreError(f"The file holds {len(found.entries):,} arrays: these are not the weights of a C3D.")
     if found.order.flipped is None:
         raise StoreError(
             "The file's convolutions have their filters first, and nothing in it says whether they are mirrored, as Theano's are "
             "(also Lasagne's, unless flip_filters is off). Import it with --kernels mirrored or --kernels plain; "
-            "`python -m service verify` tells which was right where the known answer is known."
+            f"`{command('service', 'verify')}` tells which was right where the known answer is known."
         )
     entries = _by_canonical_name(found.entries)
     shapes = shapes_of(_num_classes(entries))

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import h5py
 
-from model_store.formats.canonical import Entry, Found, Order
+from model_store.formats.canonical import Entry, Found, Order, bounded
+from model_store.formats.hdf5 import child, entry
 from model_store.formats.layer_names import VARIABLES, WITH_WEIGHTS, canonical
-from model_store.tensors import StoreError
 
 
 def found(file: h5py.File) -> Found | None:
     """What the open file holds; None where it is not of this form."""
-    group = file.get("model_weights", file)
+    group = child(file, "model_weights") if "model_weights" in file else file
     if "layer_names" not in group.attrs:
         return None
-    entries = _named(list(_arrays(group)))
+    entries = _named(list(bounded(_arrays(group))))
     config = _text(file.attrs.get("model_config", "{}"))
     backend = _text(group.attrs.get("backend", file.attrs.get("backend", "")))
     order = _order(entries, json.loads(config), backend)
@@ -43,16 +42,9 @@ def _form(group: Any, file: h5py.File) -> str:
 def _arrays(group: Any) -> Iterator[tuple[str, str, Entry]]:
     """(layer, path of the array in it, the array), in the model's order."""
     for layer in map(_text, group.attrs["layer_names"]):
-        for path in map(_text, group[layer].attrs["weight_names"]):
-            array = own(group[layer][path], group.file.filename)
-            yield layer, path, Entry(array.shape, array.dtype, partial(array.__getitem__, ()))
-
-
-def own(array: Any, filename: str) -> Any:
-    """The dataset. Raises StoreError where its numbers lie in another file, which HDF5 would open."""
-    if array.file.filename != filename or array.external or array.is_virtual:
-        raise StoreError(f"{array.name} lies in another file, which is not opened: save the weights in one file.")
-    return array
+        place = child(group, layer)
+        for path in map(_text, place.attrs["weight_names"]):
+            yield layer, path, entry(child(place, path))
 
 
 def _named(arrays: list[tuple[str, str, Entry]]) -> Mapping[str, Entry]:
@@ -61,14 +53,14 @@ def _named(arrays: list[tuple[str, str, Entry]]) -> Mapping[str, Entry]:
     A model whose layers nobody named (conv3d_1, dense_2) is read by their order, if it has as many as C3D.
     """
     named = {}
-    for layer, path, entry in arrays:
+    for layer, path, array in arrays:
         *above, variable = path.split("/")
         candidates = (f"{layer}/{variable}", f"{above[-1]}/{variable}" if above else variable, variable)
         name = next((candidate for candidate in candidates if canonical(candidate)), f"{layer}/{path}")
-        named[name if name not in named else f"{layer}/{path}"] = entry
+        named[name if name not in named else f"{layer}/{path}"] = array
     if any(canonical(name) for name in named) or len(arrays) not in {2 * len(WITH_WEIGHTS), 2 * len(WITH_WEIGHTS) - 2}:
         return named
-    return {f"{WITH_WEIGHTS[i // 2]}/{_variable(path)}": entry for i, (_, path, entry) in enumerate(arrays)}
+    return {f"{WITH_WEIGHTS[i // 2]}/{_variable(path)}": array for i, (_, path, array) in enumerate(arrays)}
 
 
 def _variable(path: str) -> str:
@@ -82,7 +74,7 @@ def _order(entries: Mapping[str, Entry], config: Any, backend: str) -> Order:
     Convolutions with the filters first are Keras 1's "th" ordering. Theano computes true convolutions, so its kernels are
     mirrored: told by the attribute ``backend``, which Keras 1 does not write; then filters first means Theano.
     """
-    shape = next((entry.shape for name, entry in entries.items() if canonical(name) == "conv1/kernel"), ())
+    shape = next((array.shape for name, array in entries.items() if canonical(name) == "conv1/kernel"), ())
     filters_first = len(shape) == 5 and shape[:3] != (3, 3, 3)
     flipped = backend == "theano" if backend else filters_first
     return Order(filters_first, flipped, outputs_first=False, channel_rows=filters_first or _channels_first(config))

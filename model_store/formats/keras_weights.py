@@ -8,13 +8,12 @@ writes the layer's own name, too, as an attribute; older ones do not.
 from __future__ import annotations
 
 import re
-from functools import partial
 from typing import Any
 
 import h5py
 
-from model_store.formats.canonical import KERAS, Entry, Found
-from model_store.formats.keras_hdf5 import own
+from model_store.formats.canonical import KERAS, Entry, Found, bounded
+from model_store.formats.hdf5 import child, entry, walk
 from model_store.formats.layer_names import WITH_WEIGHTS, canonical
 
 VARIABLES = {"0": "kernel", "1": "bias"}
@@ -22,25 +21,22 @@ VARIABLES = {"0": "kernel", "1": "bias"}
 
 def found(file: h5py.File) -> Found | None:
     """What the open file holds; None where it is not of this form."""
-    groups: dict[str, Any] = {}
-
-    def visit(path: str, node: Any) -> None:
-        if path.endswith("/vars") and len(node) and not path.startswith("optimizer"):
-            groups[path.removesuffix("/vars")] = node
-
-    file.visititems(visit)
+    groups = {
+        path.removesuffix("/vars"): node
+        for path, node in bounded(walk(file))
+        if path.endswith("/vars") and len(node) and not path.startswith("optimizer")
+    }
     if not groups:
         return None
     names = {path: node.attrs.get("name", "") for path, node in groups.items()}
     if not any(canonical(f"{name}/kernel") for name in names.values()):
         names = _by_order(groups)
-    entries = {}
+    entries: dict[str, Entry] = {}
     for path, node in groups.items():
         for key in node:
-            array = own(node[key], file.filename)
             name = f"{names[path] or path}/{VARIABLES.get(key, key)}"
             name = name if name not in entries else f"{path}/{key}"
-            entries[name] = Entry(array.shape, array.dtype, partial(array.__getitem__, ()))
+            entries[name] = entry(child(node, key))
     return Found("keras-3-weights-h5", entries, KERAS)
 
 

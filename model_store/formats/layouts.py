@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import h5py
 
 from model_store import c3d
 from model_store.download.page import Page, is_page
-from model_store.formats import array_pickle, caffe, keras_hdf5, keras_weights, npz, pytorch, safetensors, tf_checkpoint, wrapped
-from model_store.formats.canonical import Found, ShapesOf, tensors
+from model_store.formats import (
+    array_pickle,
+    caffe,
+    keras_hdf5,
+    keras_weights,
+    npz,
+    plain_hdf5,
+    pytorch,
+    safetensors,
+    tf_checkpoint,
+    wrapped,
+)
+from model_store.formats.canonical import Fc6Rows, Found, Kernels, Order, ShapesOf, converted, tensors
 from model_store.formats.layer_names import preset_of
 from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError
@@ -39,18 +51,34 @@ class Weights(NamedTuple):
     tensors: dict[str, Float32]
     preset: Preprocessing | None
     beside: tuple[str, ...]  # what was left out: no weights
+    converted: tuple[str, ...] = ()  # the numbers' types, other than float32, that became it
+    assumed: tuple[str, ...] = ()  # what the file does not tell, in sentences
 
 
-Kernels = Literal["plain", "mirrored"]
+class Asked(NamedTuple):
+    """How axes lie, where the file does not tell, or tells the wrong thing. None: as the file tells."""
+
+    kernels: Kernels | None = None  # whether convolutions are mirrored
+    fc6_rows: Fc6Rows | None = None  # the inputs of fc6 in (channel, row, column) order, or in (row, column, channel)
+
+    def order(self, told: Order) -> Order:
+        """The file's order with what was asked for in its place."""
+        flipped = told.flipped if self.kernels is None else self.kernels == "mirrored"
+        return told._replace(
+            flipped=flipped, channel_rows=told.channel_rows if self.fc6_rows is None else self.fc6_rows == "channels-first"
+        )
 
 
-def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, kernels: Kernels | None = None) -> Weights:
+AS_TOLD = Asked()
+
+
+def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_TOLD) -> Weights:
     """Read weights of any form. Not more than one tensor is in memory twice.
 
-    ``kernels``: whether convolutions are mirrored, where the file does not tell, or tells the wrong thing.
     Raises StoreError where the file has no form that is known, is damaged, or does not hold a C3D; OSError where it cannot
     be opened.
     """
+    path = checkpoint(path)
     with path.open("rb") as file:
         beginning = file.read(512)
     refuse_by_beginning(path, beginning)
@@ -58,23 +86,35 @@ def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, kernels: Kernels |
         inner = wrapped.member(path) if beginning.startswith((b"\x1f\x8b", b"PK\x03\x04")) else None
         if inner is not None:
             with wrapped.unpacked(path, inner) as file_inside:
-                return read(file_inside, shapes_of, kernels)
+                return read(file_inside, shapes_of, asked)
         with _found(path, beginning) as found:
             if found is None:
                 raise StoreError(f"{path.name} has none of the forms that can be read: {FORMS}.")
-            asked = {"flipped": kernels == "mirrored"} if kernels else {}
-            read_as = found._replace(order=found.order._replace(**asked))
-            preset = preset_of(found.entries, found.beside)
-            return Weights(found.form, tensors(read_as, shapes_of), preset, found.beside)
+            made = tensors(found._replace(order=asked.order(found.order)), shapes_of)
+            preset = found.preset or preset_of(found.entries, found.beside)
+            assumed = () if asked.fc6_rows else found.assumed
+            return Weights(found.form, made, preset, found.beside, converted(found.entries), assumed)
     except DAMAGED as error:
         raise StoreError(f"{path.name} is damaged ({type(error).__name__}: {error}): get it again.") from error
+
+
+# Of protocol 2 and later; of protocols 0 and 1, a list, a dict, or the name of a class, alone or in a tuple.
+PICKLE = rb"\x80[\x02-\x05]|\([ld]p\d|[]}](q.)?\(|\(*c\w[\w.]*\n\w+\n"
+
+
+def checkpoint(path: Path) -> Path:
+    """The file to read where TensorFlow's own name stands for several: a SavedModel's directory, or model.ckpt."""
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        return path / "variables" / "variables.index"
+    index = path.with_name(f"{path.name}.index")
+    return index if not path.exists() and index.is_file() else path
 
 
 @contextmanager
 def _found(path: Path, beginning: bytes) -> Iterator[Found | None]:
     if beginning.startswith(b"\x89HDF\r\n\x1a\n"):
         with h5py.File(path) as file:
-            yield keras_hdf5.found(file) or keras_weights.found(file)
+            yield keras_hdf5.found(file) or keras_weights.found(file) or plain_hdf5.found(file)
     elif beginning.startswith(b"PK\x03\x04"):
         yield _in_zip(path)
     elif beginning.startswith(b"\x93NUMPY"):
@@ -83,7 +123,7 @@ def _found(path: Path, beginning: bytes) -> Iterator[Found | None]:
         yield safetensors.found(path)
     elif tf_checkpoint.is_table(path):
         yield tf_checkpoint.found(path)
-    elif beginning.startswith((b"\x80", b"(lp", b"(dp", b"ccollections")):  # the last three: protocol 0, of Python 2
+    elif re.match(PICKLE, beginning):
         yield pytorch.found_in_pickles(path) or array_pickle.found(path)
     else:
         yield caffe.found(path) if beginning else None
@@ -111,8 +151,5 @@ def refuse_by_beginning(path: Path, beginning: bytes) -> None:
 
 
 def _in_zip(path: Path) -> Found | None:
-    with zipfile.ZipFile(path) as archive:
-        if "model.weights.h5" in archive.namelist():
-            raise StoreError(f"{path.name} is a .keras archive: unzip it and import the model.weights.h5 in it.")
     readers: tuple[Callable[[Path], Found | None], ...] = (npz.found, pytorch.found_in_zip)
     return next((found for reader in readers if (found := reader(path))), None)

@@ -1,6 +1,7 @@
 """The mean that is subtracted: whatever form it has, recognised by its content, becomes the cube of Caffe.
 
-The cube is float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column; grey levels.
+The cube is float32 (3, 16, 128, 171): channel (B, G, R), frame, row, column; grey levels. Where a network has it behind the
+crop, it is (3, 16, 112, 112). A file's channels are in the order of the network's.
 """
 
 from __future__ import annotations
@@ -27,8 +28,11 @@ FORMS = "a Caffe binaryproto, .npy, .npy.bz2, or three numbers in the channels' 
 UCF101_SHA256 = "33009179d3b2ccadf3a0caefddf90f5686231c4c95b28eb189b81058ef61dc08"
 
 
-def read(path: Path) -> Float32:
-    """The cube in the file. Raises StoreError where there is none, OSError where the file cannot be read."""
+def read(path: Path, channel_order: ChannelOrder = "BGR") -> Float32:
+    """The cube in the file, whose channels are in this order.
+
+    Raises StoreError where there is none, OSError where the file cannot be read.
+    """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES)
     try:
@@ -38,22 +42,27 @@ def read(path: Path) -> Float32:
     if array is None:
         page = f'a web page ("{Page(content, "").title}")' if is_page("", content[:64]) else "no mean that can be read"
         raise StoreError(f"{path.name} is {page}: it must be {FORMS}.")
-    return cube(array)
+    return cube(array, channel_order)
 
 
-def cube(array: NDArray[Any]) -> Float32:
-    """The cube from an array whose axes (3, 16, 128, 171) stand in any order, or from three numbers: B, G, R.
+def cube(array: NDArray[Any], channel_order: ChannelOrder = "BGR") -> Float32:
+    """The cube from an array whose axes (3, 16, 128, 171) or (3, 16, 112, 112) stand in any order, or from three numbers.
 
-    Axes of length 1 are left out. float64 is rounded to float32. Raises StoreError where it is no mean of C3D.
+    Axes of length 1 are left out, rows come before columns. float64 is rounded to float32. Raises StoreError where it is no
+    mean of C3D.
     """
     array = array.squeeze()
     if array.dtype.kind not in "fiu":
         raise StoreError(f"The mean is {array.dtype}, not numbers: it must be {FORMS}.")
     if array.shape == (3,):
         array = np.broadcast_to(array.reshape(3, 1, 1, 1), c3d.MEAN_SHAPE)
-    if sorted(array.shape) != sorted(c3d.MEAN_SHAPE):
+    shapes = (c3d.MEAN_SHAPE, c3d.MEAN_CROP_SHAPE)
+    wanted = next((shape for shape in shapes if sorted(array.shape) == sorted(shape)), None)
+    if wanted is None:
         raise StoreError(f"The mean has the axes {array.shape}; it needs {c3d.MEAN_SHAPE} in any order, or three numbers.")
-    made = np.ascontiguousarray(array.transpose([array.shape.index(size) for size in c3d.MEAN_SHAPE]), np.float32)
+    axes = sorted(range(array.ndim), key=lambda axis: wanted.index(array.shape[axis]))  # two of a length stay as they stand
+    array = array.transpose(axes)
+    made = np.ascontiguousarray(array[::-1] if channel_order == "RGB" else array, np.float32)
     check_mean(made)
     return made
 
@@ -63,9 +72,16 @@ def three_numbers(text: str, channel_order: ChannelOrder = "BGR") -> Float32 | N
     words = re.split(r"[\s,;]+", text.strip().strip("[]()"))
     try:
         numbers = np.array([float(word) for word in words if word], np.float64)
-        return cube(numbers[::-1] if channel_order == "RGB" else numbers) if len(words) == 3 else None
+        return cube(numbers, channel_order) if len(words) == 3 else None
     except ValueError:
         return None
+
+
+def cropped(made: Float32) -> Float32:
+    """A cube's part behind the original's crop, (3, 16, 112, 112); what is no cube of whole frames, as it is."""
+    rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
+    columns = slice(c3d.CROP_LEFT, c3d.CROP_LEFT + c3d.CROP_SIZE)
+    return np.ascontiguousarray(made[:, :, rows, columns]) if made.shape == c3d.MEAN_SHAPE else made
 
 
 def identify(made: Float32) -> str | None:

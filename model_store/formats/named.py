@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from model_store.formats.canonical import Entry
@@ -20,24 +21,44 @@ def weights_among(arrays: Mapping[str, Entry]) -> tuple[dict[str, Entry], tuple[
     Raises StoreError where the file holds several sets of weights and does not tell which one is served, or where an array
     that stands among the weights is none of a C3D's: a network with more in it is another network.
     """
-    if len(arrays) in {len(NEEDED), len(NEEDED) + 2} and all(name.isdigit() for name in arrays):
-        pairs = [f"{layer}.{variable}" for layer in WITH_WEIGHTS for variable in ("weight", "bias")]
-        return dict(zip(pairs, arrays.values(), strict=False)), ()  # a list in the layers' order
     prefix = _prefix(arrays)
+    if prefix is None:
+        return _listed(arrays)
     weights: dict[str, Entry] = {}
     beside: dict[str, None] = {}
     for name, entry in arrays.items():
-        inside = name.removeprefix(prefix + ".") if prefix else name
-        if prefix and inside == name:
-            beside[name.partition(".")[0]] = None
-        elif inside.startswith(BESIDE) or (split(inside) is None and entry.dtype.kind not in "fV"):
+        if prefix and not name.replace("/", ".").startswith(prefix + "."):
+            beside[re.split(r"[./]", name)[0]] = None
+            continue
+        inside = name[len(prefix) + 1 :] if prefix else name
+        if inside.startswith(BESIDE) or (split(inside) is None and entry.dtype.kind not in "fV"):
             beside[inside.partition(".")[0] if inside.startswith(BESIDE) else inside] = None
         else:
             weights[inside] = entry
     return weights, tuple(beside)
 
 
-def _prefix(arrays: Mapping[str, Entry]) -> str:
+def _listed(arrays: Mapping[str, Entry]) -> tuple[dict[str, Entry], tuple[str, ...]]:
+    """The weights where they are a list in the layers' order, as Lasagne's; else all arrays as they are.
+
+    Such a list is pickled, or written by numpy.savez, which calls its arrays arr_0, arr_1 ...
+    """
+    lists: dict[str, dict[int, Entry]] = {}
+    for name, entry in arrays.items():
+        place, _, last = name.rpartition(".")
+        if (number := last.removeprefix("arr_")).isdigit():
+            lists.setdefault(place, {})[int(number)] = entry
+    whole = [place for place, entries in lists.items() if len(entries) in {len(NEEDED), len(NEEDED) + 2}]
+    if len(whole) != 1:
+        return dict(arrays), ()
+    names = [f"{layer}/{variable}" for layer in WITH_WEIGHTS for variable in ("kernel", "bias")]
+    beside = {name.partition(".")[0]: None for name in arrays if name.rpartition(".")[0] != whole[0]}
+    in_order = [entry for _, entry in sorted(lists[whole[0]].items(), key=lambda numbered: numbered[0])]
+    return dict(zip(names, in_order, strict=False)), tuple(beside)
+
+
+def _prefix(arrays: Mapping[str, Entry]) -> str | None:
+    """What stands before the layers' names; None where no array has such a name."""
     found: dict[str, set[str]] = {}
     for name in arrays:
         if parted := split(name):
@@ -48,4 +69,4 @@ def _prefix(arrays: Mapping[str, Entry]) -> str:
         if not preferred:
             raise StoreError(f"The file holds several sets of weights: {', '.join(whole)}. Save the one to import alone.")
         return preferred[0]
-    return (whole or sorted(found, key=lambda prefix: -len(found[prefix])) or [""])[0]
+    return next(iter(whole or sorted(found, key=lambda prefix: -len(found[prefix]))), None)

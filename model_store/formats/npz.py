@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ from typing import Any
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from model_store.formats.canonical import Entry, Found, Order, told_by_shapes
-from model_store.formats.layer_names import canonical
+from model_store.formats.canonical import Entry, Found, bounded, told_by_names
 from model_store.formats.named import weights_among
 
 
@@ -22,9 +20,9 @@ def found(path: Path) -> Found | None:
         members = archive.namelist()
         if not members or not all(member.endswith(".npy") for member in members):
             return None
-        entries = {name.removesuffix(".npy"): _entry(path, archive, name) for name in members}
+        entries = {name.removesuffix(".npy"): _entry(path, archive, name) for name in bounded(members)}
     entries, beside = weights_among(entries)
-    return Found("npz", entries, _order(entries), beside)
+    return Found("npz", entries, told_by_names(entries), beside)
 
 
 def _entry(path: Path, archive: zipfile.ZipFile, member: str) -> Entry:
@@ -37,11 +35,3 @@ def _entry(path: Path, archive: zipfile.ZipFile, member: str) -> Entry:
 def _load(path: Path, member: str) -> NDArray[Any]:
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
         return npy.read_array(file, allow_pickle=False)
-
-
-def _order(entries: Mapping[str, Entry]) -> Order:
-    """By the shapes, and where they leave it open whether kernels are mirrored, by the tool whose names these are."""
-    order = told_by_shapes(entries)
-    own_name = next((name for name in entries if canonical(name) == "conv1/kernel"), "")
-    plain = own_name.endswith((".weight", "/W"))  # PyTorch's and Chainer's
-    return order._replace(flipped=False) if order.flipped is None and plain else order

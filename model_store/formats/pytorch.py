@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from model_store.formats.canonical import CAFFE, Entry, Found
+from model_store.formats.canonical import CAFFE, Entry, Found, bounded
 from model_store.formats.named import weights_among
 from model_store.formats.tensor_pickle import Storage, Tensor, leaves, load
 from model_store.tensors import StoreError
@@ -61,14 +61,14 @@ def _found(form: str, content: Any, numbers: Numbers) -> Found:
     """Raises StoreError where there is no tensor in what was saved."""
     arrays = {
         name: Entry(tensor.shape, tensor.storage.dtype, partial(_view, tensor, numbers))
-        for name, tensor in leaves(content)
+        for name, tensor in bounded(leaves(content))
         if isinstance(tensor, Tensor)
     }
     if not arrays:
         raise StoreError("The file holds no tensors: import one that torch.save wrote with a model's state_dict.")
     entries, beside = weights_among(arrays)
     keys = [str(key) for key in content if isinstance(key, str)] if isinstance(content, dict) else []
-    unused = [key for key in keys if key not in entries and not any(name.startswith(f"{key}.") for name in arrays)]
+    unused = [key for key in keys if key not in arrays and not any(name.startswith(f"{key}.") for name in arrays)]
     return Found(form, entries, CAFFE, tuple(dict.fromkeys([*beside, *unused])))
 
 

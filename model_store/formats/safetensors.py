@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.formats.canonical import CAFFE, Entry, Found
+from model_store.formats.canonical import CAFFE, Entry, Found, bounded
 from model_store.formats.named import weights_among
 from model_store.tensors import StoreError
 
@@ -31,7 +31,7 @@ def found(path: Path) -> Found:
         header = json.loads(file.read(length))
     begin, size = 8 + length, path.stat().st_size
     arrays = {}
-    for name, told in header.items():
+    for name, told in bounded(header.items()):
         if name == "__metadata__":
             continue
         dtype, shape = np.dtype(DTYPES.get(told["dtype"], "V1")), tuple(told["shape"])

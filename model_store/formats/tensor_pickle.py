@@ -18,7 +18,11 @@ import numpy as np
 from model_store.tensors import StoreError
 
 MAX_OPCODES = 2_000_000  # a state dict has hundreds, a whole training state with its log tens of thousands
-MAX_VALUES = 1_000_000  # that `leaves` looks at
+MAX_VALUES = 1_000_000  # that `leaves` looks at, and that functions are given
+MAX_AXES = 32  # of an array; weights have at most five
+MAX_NAME_LETTERS = 1_000  # of a name that leads to an array
+TOO_LARGE = "The file's pickle is larger than that of any weights: refused."
+OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 
 
 class StorageType(NamedTuple):
@@ -128,26 +132,37 @@ class PickledArray:
     def __setstate__(self, state: Any) -> None:
         """Called by pickle with (version, shape, dtype, column by column, bytes)."""
         _, shape, self.dtype, self._fortran, self.data = state
-        if any(type(length) is not int or length < 0 for length in shape):
+        if len(shape) > MAX_AXES or any(type(length) is not int or length < 0 for length in shape):
             raise pickle.UnpicklingError("an array with impossible axes")
         self.shape = tuple(shape)
 
     def numbers(self) -> np.ndarray[Any, Any]:
         """The array. Raises UnpicklingError where its bytes are not as many as its axes say."""
         dtype = self.dtype.made()
-        if not isinstance(self.data, bytes) or len(self.data) != math.prod(self.shape) * dtype.itemsize:
+        if not isinstance(self.data, bytes | bytearray) or len(self.data) != math.prod(self.shape) * dtype.itemsize:
             raise pickle.UnpicklingError("an array without its numbers")
         return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self._fortran else "C")
 
 
 def _text(value: Any) -> str:
-    """Python 2 pickled text as bytes."""
-    return value.decode("latin1") if isinstance(value, bytes) else str(value)
+    """Python 2 pickled text as bytes; keys may be numbers. What else there is has no short name, and may have a very long one."""
+    if isinstance(value, bytes):
+        return value.decode("latin1")
+    if not isinstance(value, str | int | float):
+        raise pickle.UnpicklingError(f"{type(value).__name__} in place of a name")
+    return str(value)
+
+
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> PickledArray:
+    """numpy.core.numeric._frombuffer, as NumPy pickles arrays since protocol 5."""
+    array = PickledArray()
+    array.__setstate__((1, shape, dtype, order == "F", content))
+    return array
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     """torch._utils._rebuild_tensor_v2; what follows (requires_grad, hooks) does not matter here."""
-    if not isinstance(storage, Storage) or len(shape) != len(strides):
+    if not isinstance(storage, Storage) or not len(shape) == len(strides) <= MAX_AXES:
         raise pickle.UnpicklingError("a tensor without numbers")
     if any(type(number) is not int or number < 0 for number in (offset, *shape, *strides)):
         raise pickle.UnpicklingError("a tensor with impossible axes")
@@ -157,36 +172,51 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Ten
     return Tensor(storage, offset, tuple(shape), tuple(strides))
 
 
-def _encoded(text: Any, *_: Any) -> bytes:
-    """_codecs.encode, by which protocol 2 keeps bytes."""
-    return str(text).encode("latin1")
-
-
 DTYPES = {
     "FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "BFloat16Storage": [("bfloat16", "u2")],
     "ByteStorage": "u1", "CharStorage": "i1", "ShortStorage": "i2", "IntStorage": "i4", "LongStorage": "i8",
     "BoolStorage": "?",
 }  # fmt: skip
 ALLOWED: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): Function(collections.OrderedDict),
     ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
     ("torch._utils", "_rebuild_tensor"): Function(_tensor),
     ("torch._utils", "_rebuild_parameter"): Function(lambda tensor, *_: tensor),
     **{("torch", name): StorageType(dtype) for name, dtype in DTYPES.items()},
     **{(f"numpy.{core}.multiarray", "_reconstruct"): Function(PickledArray) for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): Function(_from_buffer) for core in ("core", "_core")},
     ("numpy", "dtype"): Function(lambda letters, *_: Dtype(letters)),
-    ("_codecs", "encode"): Function(_encoded),
 }
 
 
 class _Reader(pickle.Unpickler):
-    def __init__(self, file: IO[bytes], storages: dict[str, Storage]) -> None:
+    def __init__(self, file: IO[bytes], size: int, storages: dict[str, Storage]) -> None:
         super().__init__(file, encoding="bytes")
         self._storages = storages
+        self._bytes_left, self._values_left = size, MAX_VALUES
+        self._functions = {
+            ("collections", "OrderedDict"): Function(self._ordered_dict),
+            ("_codecs", "encode"): Function(self._encoded),
+        }
 
     def find_class(self, module: str, name: str) -> Any:
         """Called by pickle for every name. What is not known becomes a class of its own that does nothing."""
-        return ALLOWED.get((module, name)) or _Fixed(name, (Inert,), {})
+        return ALLOWED.get((module, name)) or self._functions.get((module, name)) or _Fixed(name, (Inert,), {})
+
+    def _ordered_dict(self, items: Any = ()) -> dict[Any, Any]:
+        """OrderedDict, empty or of pairs. Raises StoreError where one list is made into more of them than a file has room for."""
+        self._values_left -= len(items)
+        if self._values_left < 0:
+            raise StoreError(TOO_LARGE)
+        return collections.OrderedDict(items)
+
+    def _encoded(self, text: Any, *_: Any) -> bytes:
+        """_codecs.encode, by which Python 3 keeps bytes in protocols 0 to 2. Raises StoreError as `_ordered_dict` does."""
+        if not isinstance(text, str):
+            raise pickle.UnpicklingError("bytes made of something else than text")
+        self._bytes_left -= len(text)
+        if self._bytes_left < 0:
+            raise StoreError(TOO_LARGE)
+        return text.encode("latin1")
 
     def persistent_load(self, pid: Any) -> Any:
         """Called by pickle for what lies outside of it: ("storage", type, key, device, count) and, before 1.6, a view.
@@ -209,17 +239,33 @@ def load(file: IO[bytes], storages: dict[str, Storage] | None = None) -> Any:
     What it keeps elsewhere goes into ``storages``. Raises StoreError where it is too large, and what pickle raises where it is
     damaged.
     """
-    _check_size(file)
-    return _Reader(file, {} if storages is None else storages).load()
+    return _Reader(file, _checked_size(file), {} if storages is None else storages).load()
 
 
-def _check_size(file: IO[bytes]) -> None:
-    """Raises StoreError for a pickle that is small on disk and large in memory: too many steps, or a memo with holes."""
+def _checked_size(file: IO[bytes]) -> int:
+    """Bytes of the next pickle. Raises StoreError where it has too many steps, or a memo with holes of gigabytes."""
     begin = file.tell()
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
-        if count > MAX_OPCODES or ("PUT" in opcode.name and int(argument or 0) > MAX_OPCODES):
-            raise StoreError("The file's pickle is larger than that of any weights: refused.")
+    for count, (name, argument) in enumerate(_opcodes(file)):
+        if count > MAX_OPCODES or ("PUT" in name and int(argument or 0) > MAX_OPCODES):
+            raise StoreError(TOO_LARGE)
+    size = file.tell() - begin
     file.seek(begin)
+    return size
+
+
+def _opcodes(file: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    """Names and arguments. As `pickletools.genops`, which stops at Python 2's protocol 0: it expects text where bytes are."""
+    name = ""
+    while name != "STOP":
+        opcode = OPCODES.get(file.read(1))
+        if opcode is None:
+            raise pickle.UnpicklingError("no pickle, or a cut off one")
+        name, argument = opcode.name, None
+        if name == "STRING":
+            file.readline()
+        elif opcode.arg:
+            argument = opcode.arg.reader(file)
+        yield name, argument
 
 
 def leaves(content: Any) -> Iterator[tuple[str, Tensor | PickledArray]]:
@@ -230,10 +276,10 @@ def leaves(content: Any) -> Iterator[tuple[str, Tensor | PickledArray]]:
     waiting, seen = [("", content)], set[int]()
     while waiting:
         name, value = waiting.pop()
-        if isinstance(value, Tensor) or (isinstance(value, PickledArray) and isinstance(value.data, bytes)):
+        if isinstance(value, Tensor) or (isinstance(value, PickledArray) and isinstance(value.data, bytes | bytearray)):
             yield name, value
             continue
-        if id(value) in seen or len(seen) > MAX_VALUES:
+        if id(value) in seen or len(seen) > MAX_VALUES or len(name) > MAX_NAME_LETTERS:
             continue
         inner = _inner(value)
         if inner:

@@ -1,4 +1,4 @@
-"""TensorFlow 1 checkpoints, read without TensorFlow: of hx173149/C3D-tensorflow and its forks.
+"""TensorFlow's checkpoints, read without TensorFlow: of hx173149/C3D-tensorflow and its forks, and Keras's SavedModel.
 
 Both versions keep a sorted table (LevelDB's format): version 1 holds the numbers in it, one file ``model.ckpt``; version 2 holds
 only where they are, ``model.ckpt.index``, beside ``model.ckpt.data-00000-of-00001``. From TensorFlow's tensor_bundle.proto and
@@ -8,6 +8,7 @@ saved_tensor_slice.proto.
 from __future__ import annotations
 
 import mmap
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.formats.canonical import Entry, Found, Order
+from model_store.formats.canonical import KERAS, Entry, Found, Order, bounded
+from model_store.formats.layer_names import WITH_WEIGHTS
 from model_store.formats.protobuf import fields, varint
 from model_store.tensors import StoreError
 
 MAGIC = 0xDB4775248B80FB57.to_bytes(8, "little")
 FOOTER_BYTES = 48
 DTYPES = {1: "f4", 2: "f8", 3: "i4", 9: "i8", 14: "V2", 19: "f2"}  # types.proto; 14 is bfloat16
+OTHER = np.dtype("V1")  # text and the like: no weights
 # Names of the variables in hx173149/C3D-tensorflow; what the optimizer adds ends in other words.
 VARIABLES = {
     **{f"{short}c{block}": f"conv{block}/{long}" for block in ("1", "2", "3a", "3b", "4a", "4b", "5a", "5b")
@@ -31,6 +34,12 @@ VARIABLES = {
 }  # fmt: skip
 # Convolutions as Keras has them; the network transposes pool5 before it flattens it, so fc6 has Caffe's rows.
 ORDER = Order(channel_rows=True)
+FC6_ROWS = (
+    "The file does not tell the order of fc6's rows. Assumed: channel, row, column, as hx173149's code has it. Its README says "
+    "that conv3d_deepnetA_sport1m_iter_1900000_TF.model is in the other order: import that with --fc6-rows channels-last."
+)
+# A SavedModel has no names: the variables are numbered (Keras 3), or the layers that have some are (Keras 2).
+NUMBERED = re.compile(r"(?:variables/(\d+)|layer_with_weights-(\d+)/(kernel|bias))/\.ATTRIBUTES/VARIABLE_VALUE")
 
 
 def is_table(path: Path) -> bool:
@@ -46,12 +55,23 @@ def is_table(path: Path) -> bool:
 def found(path: Path) -> Found | None:
     """What the checkpoint holds; None where the table is another's. Raises StoreError where the data file is missing."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        entries = dict(_bundle(path, content) if path.suffix == ".index" else _slices(path, content))
+        entries = dict(bounded(_bundle(path, content) if path.suffix == ".index" else _slices(path, content)))
+    numbered = {_by_number(match): entries[name] for name in entries if (match := NUMBERED.fullmatch(name))}
+    if numbered:
+        return Found("tensorflow-saved-model", numbered, KERAS)
     named = {VARIABLES[last]: entry for name, entry in entries.items() if (last := name.rpartition("/")[2]) in VARIABLES}
     if not named:
         return None
     beside = tuple(name for name in entries if name.rpartition("/")[2] not in VARIABLES)
-    return Found("tensorflow-1-checkpoint", named, ORDER, beside)
+    return Found("tensorflow-1-checkpoint", named, ORDER, beside, "c3d-tensorflow", (FC6_ROWS,))
+
+
+def _by_number(match: re.Match[str]) -> str:
+    """ "conv1/bias" for variable 1, and for the bias of layer 0; a name that is no layer's for numbers beyond C3D's."""
+    variable, layer, kind = match.groups()
+    number = int(layer if variable is None else variable) // (1 if variable is None else 2)
+    kind = kind or ("kernel", "bias")[int(variable) % 2]
+    return f"{WITH_WEIGHTS[number]}/{kind}" if number < len(WITH_WEIGHTS) else match[0]
 
 
 def _bundle(path: Path, content: mmap.mmap) -> Iterator[tuple[str, Entry]]:
@@ -66,7 +86,7 @@ def _bundle(path: Path, content: mmap.mmap) -> Iterator[tuple[str, Entry]]:
         if not shard.is_file():
             raise StoreError(f"{path.name} says where the numbers are; {shard.name} holds them: put it beside.")
         offset, size = entry.get(4, [0])[0], entry.get(5, [0])[0]
-        if size != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+        if dtype != OTHER and size != int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
             raise StoreError(f"{name.decode()} says {shape} and holds {size:,} bytes: the checkpoint is damaged, get it again.")
         yield name.decode(), Entry(shape, dtype, partial(_from_shard, shard, offset, dtype, shape))
 
@@ -105,7 +125,7 @@ def _from_table(path: Path, key: bytes, dtype: np.dtype[Any], shape: tuple[int, 
 
 
 def _dtype(number: int) -> np.dtype[Any]:
-    return np.dtype([("bfloat16", "u2")]) if number == 14 else np.dtype(DTYPES.get(number, "V1"))
+    return np.dtype([("bfloat16", "u2")]) if number == 14 else np.dtype(DTYPES.get(number, OTHER))
 
 
 def _table(content: mmap.mmap) -> Iterator[tuple[bytes, bytes]]:

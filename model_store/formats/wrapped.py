@@ -18,14 +18,17 @@ GZIP = ""  # what `member` gives for a file that has no members
 
 
 def member(path: Path) -> str | None:
-    """The name of the one file of weights in the archive, "" for a gzip; None where the archive itself is a form of weights."""
+    """The name of the one file of weights in the archive, "" for a gzip; None where the archive itself is a form of weights.
+
+    Keras 3's own archive, .keras, holds its weights under one name.
+    """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             return GZIP if file.read(2) == b"\x1f\x8b" else None
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
     inside = [name for name in names if name.endswith((".h5", ".hdf5", ".pth", ".pt", ".caffemodel", ".npz", ".pickle", ".pkl"))]
-    return inside[0] if len(inside) == 1 and not inside[0].endswith(("data.pkl", "model.weights.h5")) else None
+    return inside[0] if len(inside) == 1 and not inside[0].endswith("data.pkl") else None
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Outputs become an answer: answer, result, pooling, json_answer, arrays, lines."""
+"""Outputs become an answer: answer, result, pooling, growing, json_answer, arrays, lines."""

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, GetPydanticSchema, with_config
 from typing_extensions import TypedDict
@@ -40,10 +39,11 @@ Probability = Annotated[np.float32, seen_as(Annotated[float, Field(ge=0, le=1)])
 Vector = Annotated[
     NDArray[np.float32] | str,
     seen_as(
-        Annotated[list[float], Field(min_length=c3d.DESCRIPTOR_SIZE, max_length=c3d.DESCRIPTOR_SIZE)]
+        Annotated[list[float], Field(min_length=min(c3d.FEATURE_SIZES.values()), max_length=max(c3d.FEATURE_SIZES.values()))]
         | Annotated[str, Field(description="With encoding_format=base64: little-endian float32.")]
     ),
 ]
+Vectors = Vector | Annotated[dict[str, Vector], Field(description="With several layers: each one's vector, by its name.")]
 Id = Annotated[str, seen_as(UUID), Field(examples=["6c0d4f5e-3a86-5a0c-9c61-9d6b7f2f3a10"])]
 
 
@@ -99,9 +99,10 @@ class ClipOut(TypedDict):
     ]
     descriptor: NotRequired[
         Annotated[
-            Vector,
+            Vectors,
             Field(
-                description="4096 numbers of this clip, not normalised. On /features, or with include=features.",
+                description="4096 numbers of this clip (pool5: 8192), not normalised. On /features, or with include=features; "
+                "not with vectors=video.",
                 examples=[VECTOR],
             ),
         ]
@@ -121,11 +122,6 @@ class ClipOut(TypedDict):
 @always("predictions")
 class ClipPredictions(ClipOut):
     """One clip on /classify."""
-
-
-@always("descriptor")
-class ClipFeatures(ClipOut):
-    """One clip on /features."""
 
 
 class DecoderOut(TypedDict):
@@ -190,7 +186,10 @@ class WarningOut(TypedDict):
     """Something the answer rests on that its reader should know."""
 
     code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])]
-    message: Annotated[str, Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])]
+    message: Annotated[
+        str,
+        Field(description="In words.", examples=["The last 4 frames fill no clip and were left out. To keep them: tail=pad."]),
+    ]
 
 
 class TimingsOut(TypedDict):
@@ -227,10 +226,10 @@ class Outputs(TypedDict, total=False):
         Field(description="The video's labels, most probable first. On /classify, or with include=predictions."),
     ]
     descriptor: Annotated[
-        Vector,
+        Vectors,
         Field(
-            description="4096 numbers: the mean over clips of the layer's output, L2-normalised unless normalize=none. "
-            "On /features, or with include=features.",
+            description="4096 numbers (pool5: 8192): the mean over clips of the layer's output, L2-normalised unless "
+            "normalize=none. On /features, or with include=features.",
             examples=[VECTOR],
         ),
     ]
@@ -239,12 +238,6 @@ class Outputs(TypedDict, total=False):
 
 class Answer(Identified, Outputs, Provenance):
     """All of an answer but its clips."""
-
-
-class AnswerWithClips(Answer):
-    """An answer in JSON whose clips, each a `ClipOut`, are JSON already."""
-
-    clips: list[orjson.Fragment]
 
 
 @always("predictions")
@@ -258,7 +251,7 @@ class ClassifyAnswer(Answer):
 class FeaturesAnswer(Answer):
     """What the video is, in numbers."""
 
-    clips: NotRequired[Annotated[list[ClipFeatures], Field(description="With include=clips.")]]
+    clips: NotRequired[Annotated[list[ClipOut], Field(description="With include=clips.")]]
 
 
 class ArraysProvenance(Identified, Outputs, Provenance):

@@ -15,6 +15,7 @@ from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 from starlette.responses import FileResponse, Response
 
+from model_store import c3d
 from service.answers.answer import ArraysProvenance, Outputs, Provenance
 from service.answers.json_answer import to_json
 from service.answers.pooling import Float32
@@ -89,8 +90,12 @@ class NpyWriter:
     def __init__(self, result: Result) -> None:
         """Raises InvalidOption where the answer is to hold more than one."""
         self._result, self._source = result, result.source
-        if set(self._result.options.include) - {"clips"}:
-            raise InvalidOption(f"include: an npy file holds one array. Ask for all of them as npz (Accept: {NPZ}).")
+        options = result.options
+        if set(options.include) - {"clips"} or len(options.layer) > 1:
+            named = "layer" if len(options.layer) > 1 else "include"
+            raise InvalidOption(f"{named}: an npy file holds one array. Ask for all of them as npz (Accept: {NPZ}).")
+        if options.wants("clips") and options.wants("features") and not options.wants_clip_vectors():
+            raise InvalidOption("vectors: an npy file of clips holds their vectors. Leave out vectors=video or include=clips.")
         self._rows: Rows | None = None
 
     def begin(self, opened: Opened) -> None:
@@ -107,13 +112,18 @@ class NpyWriter:
         """The file."""
         headers = _headers(self._result, self._result.provenance(opened.info, summary), "npy")
         if self._rows is None:
-            pooled = self._result.descriptor() if self._result.options.wants("features") else self._result.probabilities()
-            return Response(_npy(pooled), media_type=NPY, headers=headers)
+            of_video = (
+                self._result.descriptors().values() if self._result.options.wants("features") else [self._result.probabilities()]
+            )
+            return Response(_npy(next(iter(of_video))), media_type=NPY, headers=headers)
         await self._rows.finish()
         return FileResponse(self._rows.path, media_type=NPY, headers=headers)
 
     def _row(self, done: ClipDone) -> Float32:
-        return self._result.features_of(done) if self._result.options.wants("features") else done.outputs.probabilities
+        of_clip = (
+            self._result.features_of(done).values() if self._result.options.wants("features") else [done.outputs.probabilities]
+        )
+        return next(iter(of_clip))
 
 
 class NpzWriter:
@@ -131,8 +141,9 @@ class NpzWriter:
     async def add(self, done: ClipDone) -> None:
         """Take one clip."""
         self._spans.append(done.span)
-        if self._result.options.wants("features"):
-            await self._keep("clip_features", self._result.features_of(done))
+        if self._result.options.wants_clip_vectors():
+            for name, row in self._named("clip_features", self._result.features_of(done)).items():
+                await self._keep(name, row)
         if self._result.options.wants("predictions"):
             await self._keep("clip_probabilities", done.outputs.probabilities)
         if done.thumbnail is not None:
@@ -149,7 +160,7 @@ class NpzWriter:
         provenance = self._result.provenance(opened.info, summary)
         small = {name: _npy(array) for name, array in self._small(provenance).items()}
         self._source.reserve(sum(each.path.stat().st_size for each in files.values()) + sum(map(len, small.values())))
-        path = self._source.path.with_name("arrays.npz")
+        path = self._source.directory / "arrays.npz"
         await in_thread(partial(_zip, path, {name: each.path for name, each in files.items()}, small))
         return FileResponse(path, media_type=NPZ, headers=_headers(self._result, provenance, "npz"))
 
@@ -158,12 +169,16 @@ class NpzWriter:
             self._rows[name] = Rows(self._source, f"{name}.npy", len(row))
         await self._rows[name].add(row)
 
+    def _named(self, name: str, by_layer: Mapping[c3d.FeatureLayer, Float32]) -> dict[str, Float32]:
+        """One layer's array has the plain name; of several each has its layer's behind it, as ``descriptor_fc6``."""
+        return {name if len(by_layer) == 1 else f"{name}_{layer}": array for layer, array in by_layer.items()}
+
     def _small(self, rests_on: Provenance) -> dict[str, NDArray[Any]]:
         result = self._result
         ids = [str(result.clip_id(span)) for span in self._spans]
         arrays = {"clip_ids": np.array(ids)} | {name: np.array([getattr(span, name) for span in self._spans]) for name in SPAN}
         if result.options.wants("features"):
-            arrays["descriptor"] = result.descriptor()
+            arrays |= self._named("descriptor", result.descriptors())
         if result.options.wants("predictions"):
             arrays |= {"probabilities": result.probabilities(), "labels": np.array(result.labels)}
         segments: Outputs = {"segments": result.segments()} if result.options.wants("segments") else {}

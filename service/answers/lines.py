@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from service.answers.answer import ClipLine, HeartbeatLine, SummaryLine, VideoLine
 from service.answers.json_answer import to_json
 from service.answers.result import Result
-from service.errors import Internal, ServiceError
+from service.errors import ServiceError, unforeseen
 from service.http.disconnect import unless_left
 from service.http.problems import last_line
 from service.options import NDJSON
@@ -62,7 +62,7 @@ async def lines(result: Result, opened: Opened, steps: AsyncIterator[Opened | Cl
     except ServiceError as error:
         yield last_line(error, result.record)
     except Exception as error:  # noqa: BLE001 (the log gets it)
-        yield last_line(Internal.because(error), result.record)
+        yield last_line(unforeseen(error), result.record)
 
 
 def _video_line(result: Result, opened: Opened) -> VideoLine:

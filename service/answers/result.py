@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import numpy as np
 
+from model_store import c3d
 from service.answers.answer import (
     ClipOut,
     DecoderOut,
@@ -21,6 +22,8 @@ from service.answers.answer import (
     Provenance,
     SegmentOut,
     TimingsOut,
+    Vector,
+    Vectors,
     VideoSaid,
     WarningOut,
 )
@@ -36,7 +39,7 @@ from service.video.messages import VideoInfo, VideoWarning
 # The id covers everything that changes numbers, so that a database can replace what it has. These do not change them; whatever
 # else the block `model` and the options hold, now or later, does.
 NAMES_OF_MODEL = frozenset({"name", "weights", "mean", "backend", "version"})  # the hashes say what they name
-FORM_OF_ANSWER = frozenset({"include", "top_k", "score_threshold", "encoding_format", "timeout_s", "custom_id"})
+FORM_OF_ANSWER = frozenset({"include", "top_k", "score_threshold", "encoding_format", "vectors", "timeout_s", "custom_id"})
 ID_NAMESPACE = uuid5(NAMESPACE_URL, "urn:c3d-video-inference")
 WEIGHTS_HEADER, WARNINGS_HEADER = "C3D-Weights", "C3D-Warnings"
 DECODER: DecoderOut = {"name": "PyAV", "version": version("av")}  # asked of the package: only decoders load the library
@@ -57,18 +60,20 @@ class Result:
         """Nothing has come yet."""
         self.video_id = video_id(self.source, self.serving.model, self.options)
         self.labels = self.serving.labels
-        self._features, self._probabilities = MeanPool(), MeanPool()
+        self._features = {layer: MeanPool() for layer in self.options.layer}
+        self._probabilities = MeanPool()
         self._segments = Segments(self.options.score_threshold)
 
     @property
     def num_clips(self) -> int:
         """How many were added."""
-        return max(self._features.count, self._probabilities.count)
+        return max(pool.count for pool in (*self._features.values(), self._probabilities))
 
     def add(self, done: ClipDone) -> None:
         """Take one clip."""
         if self.options.wants("features"):
-            self._features.add(self.features_of(done))
+            for layer, row in self.features_of(done).items():
+                self._features[layer].add(row)
         if self.options.wants("predictions"):
             self._probabilities.add(done.outputs.probabilities)
         if self.options.wants("segments"):
@@ -89,8 +94,8 @@ class Result:
         }
         if self.options.wants("predictions"):
             entry["predictions"] = self._predictions(done.outputs.probabilities)
-        if self.options.wants("features"):
-            entry["descriptor"] = self._vector(self.features_of(done))
+        if self.options.wants_clip_vectors():
+            entry["descriptor"] = self._vectors(self.features_of(done))
         if done.thumbnail is not None:
             entry["picture"] = base64.b64encode(done.thumbnail).decode()
         return entry
@@ -108,7 +113,7 @@ class Result:
         if self.options.wants("predictions"):
             found["predictions"] = self._predictions(self.probabilities())
         if self.options.wants("features"):
-            found["descriptor"] = self._vector(self.descriptor())
+            found["descriptor"] = self._vectors(self.descriptors())
         if self.options.wants("segments"):
             found["segments"] = self.segments()
         return found
@@ -141,6 +146,8 @@ class Result:
         if end.whole:
             said["duration_sec"] = end.end_sec
         self.record.num_frames, self.record.num_clips = end.num_frames, self.num_clips
+        warnings = self.warnings(summary.warnings)
+        self.record.warnings = codes_of(warnings)
         timings = self._timings_ms(summary)
         self.record.stages_ms = {**{stage: timings[stage] for stage in STAGES}, "total": timings["total"]}
         return {
@@ -151,7 +158,7 @@ class Result:
                 "num_frames": {"header": info.num_frames_header, "decoded": end.num_frames, "used": summary.num_frames_used},
                 "decoder": DECODER,
             },
-            "warnings": self.warnings(summary.warnings),
+            "warnings": warnings,
             "timings_ms": timings,
         }
 
@@ -159,14 +166,14 @@ class Result:
         """Under which a clip can be stored."""
         return uuid5(self.video_id, str(span.start_frame))
 
-    def features_of(self, done: ClipDone) -> Float32:
-        """A clip's output of the layer asked for, float32 (4096,)."""
-        return done.outputs.fc6 if self.options.layer == "fc6" else done.outputs.fc7
+    def features_of(self, done: ClipDone) -> dict[c3d.FeatureLayer, Float32]:
+        """A clip's output of each layer asked for, float32 (n,) of `c3d.FEATURE_SIZES`."""
+        return {layer: getattr(done.outputs, layer) for layer in self.options.layer}
 
-    def descriptor(self) -> Float32:
-        """The video's, float32 (4096,)."""
-        mean = self._features.mean()
-        return l2_normalize(mean) if self.options.normalize == "l2" else mean
+    def descriptors(self) -> dict[c3d.FeatureLayer, Float32]:
+        """The video's, by layer, float32 (n,)."""
+        means = {layer: pool.mean() for layer, pool in self._features.items()}
+        return {layer: l2_normalize(mean) for layer, mean in means.items()} if self.options.normalize == "l2" else means
 
     def probabilities(self) -> Float32:
         """The video's, by class, float32 (n,)."""
@@ -195,7 +202,12 @@ class Result:
             if score >= self.options.score_threshold
         ]
 
-    def _vector(self, row: Float32) -> Float32 | str:
+    def _vectors(self, rows: Mapping[c3d.FeatureLayer, Float32]) -> Vectors:
+        """One layer's as it is, several by name."""
+        vectors: dict[str, Vector] = {layer: self._vector(row) for layer, row in rows.items()}
+        return vectors if len(vectors) > 1 else next(iter(vectors.values()))
+
+    def _vector(self, row: Float32) -> Vector:
         return row if self.options.encoding_format == "float" else base64.b64encode(row.astype("<f4").tobytes()).decode()
 
     def _timings_ms(self, summary: Summary) -> TimingsOut:
@@ -228,5 +240,10 @@ def video_id(source: Source, model: Mapping[str, object], options: Options) -> U
 def provenance_headers(model: ModelOut, warnings: Iterable[WarningOut]) -> dict[str, str]:
     """What every form of an answer says in its headers: an array has no other place for it."""
     headers = {WEIGHTS_HEADER: f"{model['weights']}; sha256={model['weights_sha256']}"}
-    codes = ", ".join(dict.fromkeys(each["code"] for each in warnings))
+    codes = ", ".join(codes_of(warnings))
     return {**headers, WARNINGS_HEADER: codes} if codes else headers
+
+
+def codes_of(warnings: Iterable[WarningOut]) -> tuple[str, ...]:
+    """The codes, each once."""
+    return tuple(dict.fromkeys(each["code"] for each in warnings))

@@ -92,7 +92,9 @@ def body_of(options: type[Options]) -> dict[str, Any]:
 def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:
     """FastAPI's, with problems under their own media type, the lines of streams, and what needs a key."""
     if not app.openapi_schema:
-        found = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        found = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes, license_info=app.license_info
+        )
         for path in found["paths"].values():
             for operation in path.values():
                 for status, response in operation["responses"].items():

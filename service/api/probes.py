@@ -13,7 +13,7 @@ from service.answers.json_answer import json_response
 from service.api.openapi import responses
 from service.errors import At
 from service.http.endpoints import HEALTH, INFO, LABELS, LIVEZ, METRICS, READYZ, STARTUPZ
-from service.lifecycle.readiness import InfoOut, Readiness
+from service.lifecycle.readiness import READY, InfoOut, Readiness
 from service.video.messages import CODECS, CONTAINERS
 
 
@@ -38,6 +38,7 @@ class LimitsOut(TypedDict):
 class ServiceOut(InfoOut):
     """What runs here, and what it takes."""
 
+    status: Annotated[str, Field(description="`ready`, or the code of the error why not, as `warming`.", examples=["ready"])]
     limits: LimitsOut
     clips_per_s: Annotated[float, Field(description="Clips run in a second lately; 0 before the first.", examples=[6.4])]
 
@@ -59,7 +60,7 @@ async def livez(request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """200 when the network is warm and its known answer was right, else 503 with the reason."""
     _readiness(request).check_ready()
-    return json_response(StatusOut(status="ready"))
+    return json_response(StatusOut(status=READY))
 
 
 @router.get(STARTUPZ, summary="Has it come up?", response_model=StatusOut, responses=NOT_READY)
@@ -76,9 +77,9 @@ async def metrics(request: Request) -> Response:
     return Response(body, media_type=content_type)
 
 
-@router.get(INFO, summary="What runs here", response_model=ServiceOut, responses=NOT_READY)
+@router.get(INFO, summary="What runs here", response_model=ServiceOut)
 async def info(request: Request) -> Response:
-    """The card of the model, how it is run, and the limits of requests."""
+    """The limits of requests, from the start; once the network is loaded, the card of the model and how it is run."""
     readiness, settings = _readiness(request), request.app.state.settings
     limits: LimitsOut = {
         "max_upload_bytes": settings.max_upload_bytes,
@@ -89,7 +90,8 @@ async def info(request: Request) -> Response:
         "key_needed": bool(settings.api_keys()),
         "urls": settings.urls,
     }
-    about: ServiceOut = {**readiness.serving().info, "limits": limits, "clips_per_s": round(readiness.queue().clips_per_s, 3)}
+    clips_per_s = round(readiness.queue().clips_per_s, 3)
+    about: ServiceOut = {**readiness.info(), "status": readiness.status(), "limits": limits, "clips_per_s": clips_per_s}
     return json_response(about)
 
 

@@ -18,6 +18,7 @@ from service.answers.lines import Lines, lines
 from service.answers.result import Result, provenance_headers
 from service.api.openapi import FORMS, body_of, responses
 from service.errors import At, NoClassLayer
+from service.http.accept import media_type
 from service.http.disconnect import Deadline, unless_left
 from service.http.endpoints import CLASSIFY, FEATURES
 from service.intake.source import receive
@@ -31,7 +32,6 @@ from service.options import (
     ClassifyOptions,
     FeaturesOptions,
     Options,
-    media_type,
     read_options,
 )
 from service.pipeline import ClipDone, Opened, Summary
@@ -95,18 +95,21 @@ async def _answer(request: Request, lifetime: AsyncExitStack, kind: type[AnyOpti
     _check_labels(serving, needed=options.wants("predictions"))
     result = Result(serving, source, options, record, started, fetch_s)
     deadline = _deadline(form, options, state.settings)
-    steps = await lifetime.enter_async_context(aclosing(deadline.steps(serving.pipeline.run(source.path, options))))
-    if form == NDJSON:  # what goes wrong before the first line is a problem like any other
-        opened = await unless_left(request, _opened(steps))
-        known = provenance_headers(serving.model, result.warnings(opened.info.warnings()))
-        return Lines(lines(result, opened, steps), known)
-    writer: Writer = JsonWriter(result, state.max_json_bytes) if form == JSON else ARRAYS[form](result)
-    return await unless_left(request, _written(result, steps, writer))
+    async with AsyncExitStack() as working:
+        working.enter_context(state.admission.place())
+        steps = await working.enter_async_context(aclosing(deadline.steps(serving.pipeline.run(source.path, options))))
+        if form == NDJSON:  # what goes wrong before the first line is a problem like any other
+            opened = await unless_left(request, _opened(steps))
+            known = provenance_headers(serving.model, result.warnings(opened.info.warnings()))
+            await lifetime.enter_async_context(working.pop_all())
+            return Lines(lines(result, opened, steps), known)
+        writer: Writer = JsonWriter(result, state.max_json_bytes) if form == JSON else ARRAYS[form](result)
+        return await unless_left(request, _written(result, steps, writer))
 
 
 def _check_labels(serving: Serving, *, needed: bool) -> None:
     if needed and not serving.labels:
-        raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Ask POST /features.")
+        raise NoClassLayer("The loaded weights have no class layer: they give descriptors only. Use POST /features.")
 
 
 def _deadline(form: str, options: Options, settings: Settings) -> Deadline:

@@ -1,15 +1,18 @@
-"""What follows `python -m service`: verify, calibrate or sample, their options, and what they say."""
+"""The commands of `python -m service`: verify, calibrate and sample, their options, and what they print."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
 from model_store import store
 from model_store.tensors import StoreError
+from model_store.wording import command
 from service.settings import Settings
 
+INSTALL_OPENVINO = "make install REQUIREMENTS=requirements-openvino.txt"
 MAX_DRIFT = 0.1  # a descriptor turned by at most 0.1 rad, about 6 degrees
 
 
@@ -26,10 +29,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
         default=MAX_DRIFT,
         help="largest error of int8 against float32 to accept: relative L2 of a clip's fc6 (default: %(default)s)",
     )
-    sampling = commands.add_parser("sample", help="write a video to try the service with")
-    sampling.add_argument("file", type=Path, nargs="?", default=Path("clip.mp4"), help="default: %(default)s")
-    for command in (verifying, calibrating):
-        command.add_argument("--name", default="", help="of the model; default: C3D_MODEL, else the service's choice")
+    sampling = commands.add_parser("sample", help="write a video of a flying ball, to try the service with")
+    sampling.add_argument("file", nargs="?", default="clip.mp4", help="- writes to standard output; default: %(default)s")
+    sampling.add_argument("--seconds", type=int, default=4, choices=range(1, 61), metavar="1..60", help="default: %(default)s")
+    for each in (verifying, calibrating):
+        each.add_argument("--name", default="", help="of the model; default: C3D_MODEL, else the service's choice")
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -41,7 +45,7 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
             case "calibrate":
                 _calibrate(settings, options.name or settings.model, options.videos, options.max_drift)
             case "sample":
-                _sample(options.file)
+                _sample(options.file, options.seconds)
     except (StoreError, ImportError) as error:
         _say(f"{options.command}: {error}")
     except OSError as error:
@@ -51,11 +55,14 @@ def run(options: argparse.Namespace, settings: Settings) -> int:
     return 1
 
 
-def _sample(file: Path) -> None:
+def _sample(file: str, seconds: int) -> None:
     from service.commands import sample
 
-    sample.write(file)
-    print(f"Wrote {file}. With the service running: curl -F file=@{file} localhost:8000/classify")
+    if file == "-":
+        sys.stdout.buffer.write(sample.video(seconds))
+        return
+    sample.write(Path(file), seconds)
+    print(f"Wrote {file}. Ask a running service about it: curl -F file=@{shlex.quote(file)} localhost:8000/classify")
 
 
 def _say(line: str) -> None:
@@ -73,9 +80,15 @@ def _verify(settings: Settings, name: str, video: Path | None) -> None:
 
 
 def _calibrate(settings: Settings, name: str, videos: list[Path], max_drift: float) -> None:
-    from service.commands import calibrate
+    if missing := [str(video) for video in videos if not video.is_file()]:
+        raise StoreError(f"There is no file {' or '.join(missing)}.")
+    try:
+        from service.commands import calibrate
+    except ImportError as error:
+        raise ImportError(f"OpenVINO and NNCF are not installed here. To install them: {INSTALL_OPENVINO}") from error
 
     with store.hold(settings.model_store, _say):
         made = calibrate.calibrate(store.open_model(settings.model_store, name), videos, max_drift, _say)
     print(f"Calibrated: {made.sha256[:12]} on {made.num_clips} clips. {made.drift}.")
-    print("The service uses it with C3D_ENGINE=openvino C3D_PRECISION=int8.")
+    serve = command("service", C3D_ENGINE="openvino", C3D_PRECISION="int8")
+    print(f"Serve it: {serve}{' REQUIREMENTS=requirements-openvino.txt' if serve.endswith('make serve') else ''}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from model_store import c3d, store
 from model_store.card import SPORTS1M, STAND_IN
-from model_store.formats.canonical import POOL5
+from model_store.formats.canonical import POOL5, Fc6Rows
 from model_store.tensors import Float32, StoreError
 
 # Class and probability of zeros behind the mean subtraction, by the service's own network; None without a class layer.
@@ -57,37 +57,52 @@ def describe(model: store.Model) -> str:
 class Reread(store.Model):
     """A model as it would be had its file been read in another layout. For finding out what went wrong."""
 
-    def __init__(self, model: store.Model, *, flip: bool, channel_rows: bool) -> None:
-        """``flip`` mirrors the convolutions; ``channel_rows`` takes fc6's rows to be in (channel, row, column) order."""
+    def __init__(self, model: store.Model, *, flip: bool, fc6_rows: Fc6Rows | None) -> None:
+        """``flip`` mirrors the convolutions; ``fc6_rows``: see `reread`."""
         self.directory, self.card, self.mean, self.labels = model.directory, model.card, model.mean, model.labels
-        self.flip, self.channel_rows = flip, channel_rows
+        self.flip, self.fc6_rows = flip, fc6_rows
 
     def tensors(self) -> Iterator[tuple[str, Float32]]:
         """The model's tensors, moved."""
         for name, tensor in super().tensors():
-            yield name, reread(name, tensor, flip=self.flip, channel_rows=self.channel_rows)
+            yield name, reread(name, tensor, flip=self.flip, fc6_rows=self.fc6_rows)
 
 
-def reread(name: str, tensor: Float32, *, flip: bool, channel_rows: bool) -> Float32:
-    """A canonical tensor as it would be, had its file been read as `Reread` says. Float32, the same shape."""
+def reread(name: str, tensor: Float32, *, flip: bool, fc6_rows: Fc6Rows | None) -> Float32:
+    """A canonical tensor as it would be, had its file been read as `Reread` says. Float32, the same shape.
+
+    ``fc6_rows``: "channels-first" takes fc6's rows, which were read as (row, column, channel), to be in (channel, row, column)
+    order; "channels-last" the other way round; None leaves them.
+    """
     if tensor.ndim == 5 and flip:
         return np.ascontiguousarray(tensor[::-1, ::-1, ::-1])
-    if name == "fc6/kernel" and channel_rows:
+    if name == "fc6/kernel" and fc6_rows == "channels-last":
+        rows = tensor.reshape(*POOL5, -1, tensor.shape[1]).transpose(3, 0, 1, 2, 4)
+        return np.ascontiguousarray(rows).reshape(tensor.shape)
+    if name == "fc6/kernel" and fc6_rows == "channels-first":
         rows = tensor.reshape(-1, *POOL5, tensor.shape[1]).transpose(1, 2, 3, 0, 4)
         return np.ascontiguousarray(rows).reshape(tensor.shape)
     return tensor
 
 
+LAYOUTS: tuple[tuple[bool, Fc6Rows | None, str], ...] = (
+    (False, "channels-first", "the rows of fc6 are in (channel, row, column) order (--fc6-rows channels-first)"),
+    (False, "channels-last", "the rows of fc6 are in (row, column, channel) order (--fc6-rows channels-last)"),
+    (True, None, "the kernels are flipped, as Theano's (--kernels mirrored)"),
+    (
+        True,
+        "channels-first",
+        "kernels are flipped, fc6's rows are in (channel, row, column) order (--kernels mirrored --fc6-rows channels-first)",
+    ),
+)
+
+
 def _refusal(model: store.Model, found: int, expected: int, run: Run) -> str:
     what = "the Sports-1M weights" if model.card.weights == SPORTS1M else f'the weights of "{model.card.name}"'
     begin = f"Zeros behind the mean give class {found}; {what} give {expected}. "
-    for flip, channel_rows, cause in (
-        (False, True, "the rows of fc6 are in (channel, row, column) order"),
-        (True, False, "the kernels are flipped (a true convolution's, as Theano's)"),
-        (True, True, "the kernels are flipped and the rows of fc6 are in (channel, row, column) order, as Theano's"),
-    ):
-        if (run(Reread(model, flip=flip, channel_rows=channel_rows)) or (None,))[0] == expected:
-            return f"{begin}Cause: {cause}; read so, they give {expected}. Convert the file and import it again."
+    for flip, fc6_rows, cause in LAYOUTS:
+        if (run(Reread(model, flip=flip, fc6_rows=fc6_rows)) or (None,))[0] == expected:
+            return f"{begin}Cause: {cause}; read so, they give {expected}. Import the file again with what is in brackets."
     return (
         f"{begin}Likely causes: these are other weights (import them under their own --name); the rows of fc6 or the kernels "
         "are in an order that the file does not tell; or, if this service's network was changed, a symmetric pool5."

@@ -1,2 +1,2 @@
-"""Who comes in and how a refusal reads: connection, middleware, endpoints, admission, problems, request_log, metrics,
-disconnect."""
+"""Who comes in and how a refusal reads: connection, turns, middleware, endpoints, admission, accept, problems, request_log,
+log_writer, metrics, compression, disconnect."""

@@ -1,9 +1,10 @@
-"""Who may send a request, and how many may run at once. Both are decided before a byte of the body is read."""
+"""Who may send a request, and how many may run at once."""
 
 from __future__ import annotations
 
 import hmac
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -24,23 +25,56 @@ class Queue(NamedTuple):
 
 
 class Admission:
-    """Counts the requests in progress. ``queue`` gives the batcher's queue as it is now."""
+    """Counts the requests in progress. ``queue`` gives the batcher's queue as it is now.
 
-    def __init__(self, max_requests: int, queue: Callable[[], Queue], max_waiting_clips: int = MAX_WAITING_CLIPS) -> None:
+    A request has a place from when its video is here until its answer is made. While a body comes, and while a client takes its
+    answer, it costs a connection and bytes of the spool, which have bounds of their own: a slow client takes nobody's place.
+    """
+
+    def __init__(
+        self,
+        max_requests: int,
+        queue: Callable[[], Queue],
+        max_waiting_clips: int = MAX_WAITING_CLIPS,
+        max_per_client: int = 0,
+    ) -> None:
+        """``max_per_client``: requests of one address, those that come and go included; 0 is any number."""
         self._max_requests, self._max_waiting_clips, self._queue = max_requests, max_waiting_clips, queue
+        self._max_per_client, self._by_client = max_per_client, Counter[str]()
         self.num_requests = 0
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        """Count one request while it is in progress. Raises Overloaded, with the seconds to wait, where there is no room."""
+    def check(self) -> None:
+        """Raises Overloaded, with the seconds to wait, where there is no room now."""
         queue = self._queue()
         if self.num_requests >= self._max_requests or queue.waiting_clips >= self._max_waiting_clips:
             raise overloaded(queue, self.num_requests)
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Count one request while its work lasts. Raises as `check`."""
+        self.check()
         self.num_requests += 1
         try:
             yield
         finally:
             self.num_requests -= 1
+
+    @contextmanager
+    def of_client(self, address: str | None) -> Iterator[None]:
+        """Count one request of this client from its head to the end of its answer. Raises Overloaded where it has too many."""
+        if not self._max_per_client or address is None:
+            yield
+            return
+        if self._by_client[address] >= self._max_per_client:
+            error = Overloaded(f"You have {self._max_per_client} requests here already. Send the next when one is answered.")
+            error.headers = {"Retry-After": str(UNKNOWN_RETRY_AFTER_S)}
+            raise error
+        self._by_client[address] += 1
+        try:
+            yield
+        finally:
+            self._by_client[address] -= 1
+            self._by_client += Counter()  # without those that have none any more
 
 
 def overloaded(queue: Queue, num_requests: int) -> Overloaded:
@@ -48,7 +82,7 @@ def overloaded(queue: Queue, num_requests: int) -> Overloaded:
     ahead = max(queue.waiting_clips, num_requests)
     seconds = math.ceil(ahead / queue.clips_per_s) if queue.clips_per_s else UNKNOWN_RETRY_AFTER_S
     seconds = min(max(seconds, 1), MAX_RETRY_AFTER_S)
-    error = Overloaded(f"The service has as much to do as it takes on. Try again in {seconds} s, or at another instance.")
+    error = Overloaded(f"The service is overloaded. Try again in {seconds} s, or ask another instance.")
     error.headers = {"Retry-After": str(seconds)}
     return error
 
@@ -72,7 +106,7 @@ class ApiKeys:
             hmac.compare_digest(given.strip(b" "), key) for key in self._keys
         ]  # compare with all: the time taken reveals nothing
         if self._guards(path) and not (any(found) and scheme.lower() == b"bearer"):
-            raise Unauthorized("The service asks for a key. Send one as the header 'Authorization: Bearer KEY'.")
+            raise Unauthorized("The service needs a key. Send it in the header 'Authorization: Bearer KEY'.")
         return found.index(True) + 1 if any(found) and scheme.lower() == b"bearer" else None
 
     def describe(self, document: dict[str, Any]) -> None:

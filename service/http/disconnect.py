@@ -58,7 +58,7 @@ class Deadline:
                 raise
         if until == self._end:
             raise DeadlineExceeded(f"Not done within {self._total_s:g} s. {self._advice}")
-        raise DeadlineExceeded(f"Nothing was done for {self._idle_s:g} s. The service has too much to do: try again later.")
+        raise DeadlineExceeded(f"There was no progress for {self._idle_s:g} s. The service is too busy: try again later.")
 
     async def steps(self, work: AsyncGenerator[Done, None]) -> AsyncGenerator[Done, None]:
         """What the work yields; each step is progress. Closes it. Raises DeadlineExceeded, and what the work raises."""

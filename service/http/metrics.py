@@ -1,23 +1,40 @@
-"""Prometheus names, in one place. Base units (seconds, bytes), prefix ``c3d_``, and no label ever holds a client's text."""
+"""Prometheus names, in one place. Base units (seconds, bytes), prefix ``c3d_``, and no label ever holds a client's text.
+
+What alerts rest on (outcomes, requests in progress, keys) is there from the start, at 0: rate() would not see the first error of
+a series that begins with it. What tells more (codes, warnings, durations) begins when it first happens: a scrape stays short.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
-from service.errors import BY_CODE
-from service.http.endpoints import INFERENCE, OTHER
+from service.errors import BY_CODE, Overloaded
+from service.http.endpoints import INFERENCE, OTHER, PROBES
 from service.http.request_log import STAGES
 
 OK, CLIENT_LEFT = "ok", "client_left"  # beside the codes of errors
-ENDPOINTS = (*INFERENCE, OTHER)
-CODES = (OK, *sorted(BY_CODE), CLIENT_LEFT, OTHER)
+CLIENT_ERROR, SERVER_ERROR = "client_error", "server_error"  # errors by their status, 4xx and 5xx
+OUTCOMES = (OK, CLIENT_ERROR, SERVER_ERROR, CLIENT_LEFT)
+PROBE = "probe"  # any of PROBES
+ENDPOINTS = (*INFERENCE, PROBE, OTHER)
+# What `Metrics.watch` is given, and what /metrics says of it.
+GAUGES = {
+    "waiting_clips": "Clips that wait for a batch.",
+    "max_waiting_clips": "So many that wait, and a request is refused.",
+    "max_requests": "So many requests in progress, and one more is refused.",
+    "spool_bytes": "Bytes that running requests hold, of videos and of arrays.",
+    "max_spool_bytes": "So many bytes at most.",
+    "decoders": "Decoder processes, idle ones included.",
+    "max_decoders": "So many decoder processes at most.",
+    "worker_up": "1 where requests would be run, else 0.",
+}
+COUNTERS = {"decoder_restarts": "Decoder processes that failed and were replaced."}  # likewise; they only ever grow
 MODEL_LABELS = ("name", "weights", "weights_sha256", "preprocessing", "mean", "precision", "backend", "version")
 MAX_LABEL_LENGTH = 128
 
@@ -64,89 +81,93 @@ class Totals:
 class Metrics:
     """What one application counts. The methods may be called from any thread, take microseconds and raise nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_keys: int = 0) -> None:
+        """``num_keys``: how many API keys there are."""
         self.totals = Totals()
         self._registry = registry = CollectorRegistry()  # its own, so that several applications fit into one process
-        requests = Counter("c3d_requests_total", "Requests that ended, by how.", ("endpoint", "code"), registry=registry)
-        refusals = Counter(
-            "c3d_refusals_total", "Requests turned away before their body was read; they ended too.", ("code",), registry=registry
+        self._requests = Counter("c3d_requests_total", "Requests that ended, by how.", ("endpoint", "outcome"), registry=registry)
+        self._errors = Counter(
+            "c3d_errors_total", "Those that ended with an error, by its code.", ("endpoint", "code"), registry=registry
         )
-        inside = Gauge("c3d_requests_in_progress", "Requests that have begun and not ended.", ("endpoint",), registry=registry)
-        duration = Histogram(
+        self._refusals = Counter(
+            "c3d_refusals_total", "Those turned away before their body was read.", ("code",), registry=registry
+        )
+        self._warnings = Counter("c3d_warnings_total", "Answers with this warning.", ("code",), registry=registry)
+        self._keys = Counter(
+            "c3d_authorized_requests_total", "Requests with a key, by its place in C3D_API_KEY.", ("key",), registry=registry
+        )
+        self._inside = Gauge(
+            "c3d_requests_in_progress", "Requests that have begun and not ended.", ("endpoint",), registry=registry
+        )
+        self._durations = Histogram(
             "c3d_request_duration_seconds",
             "Seconds from a request's head to the end of its answer.",
             ("endpoint", "outcome"),
             buckets=DURATIONS_S,
             registry=registry,
         )
-        stage = Histogram(
+        self._stages = Histogram(
             "c3d_stage_duration_seconds",
             "Seconds of a request that were spent in a stage. Stages overlap.",
             ("stage",),
             buckets=DURATIONS_S,
             registry=registry,
         )
-        self._batch_clips = Histogram("c3d_batch_size_clips", "Clips in a batch.", buckets=BATCH_CLIPS, registry=registry)
-        self._batch_duration = Histogram(
-            "c3d_batch_duration_seconds", "Seconds a batch ran.", buckets=DURATIONS_S, registry=registry
-        )
-        self._batches = Counter("c3d_batches_total", "Batches that ran and did not fail, canaries included.", registry=registry)
-        self._clips = Counter("c3d_clips_total", "Clips in those batches.", registry=registry)
-        self._last_batch = Gauge(
-            "c3d_last_batch_timestamp_seconds", "When the last batch ended, in Unix time; 0 before the first.", registry=registry
-        )
-        # Every series is there from the start, at 0: rate() would not see the first error of a series that begins with it.
-        self._requests = {(endpoint, code): requests.labels(endpoint, code) for endpoint in ENDPOINTS for code in CODES}
-        self._refusals = {code: refusals.labels(code) for code in sorted({*BY_CODE, OTHER})}
-        self._inside = {endpoint: inside.labels(endpoint) for endpoint in ENDPOINTS}
-        self._durations = {(each, ok): duration.labels(each, OK if ok else "error") for each in ENDPOINTS for ok in (True, False)}
-        self._stages = {each: stage.labels(each) for each in STAGES}
+        self._batches = _Batches(registry)
+        for endpoint in ENDPOINTS:
+            self._inside.labels(endpoint)
+            for outcome in OUTCOMES:
+                self._requests.labels(endpoint, outcome)
+        for place in range(num_keys):
+            self._keys.labels(place + 1)
+        self._refusals.labels(Overloaded.code)
         self._state = _State()
         registry.register(self._state)
         ProcessCollector(registry=registry)  # process_open_fds, process_resident_memory_bytes, ...: every dashboard's names
 
     def request_began(self, endpoint: str) -> None:
-        """A request has come. An endpoint that is not in ENDPOINTS is "other"."""
-        self._inside[_one_of(self._inside, endpoint)].inc()
+        """A request has come, to one of `endpoints.PATHS`, or to "other"."""
+        self._inside.labels(_label_of(endpoint)).inc()
 
     def request_ended(self, endpoint: str, code: str, seconds: float, stages: Mapping[str, float]) -> None:
-        """The same request, once for each that began: how it ended (one of CODES, else "other"), after so many seconds.
+        """The same request, once for each that began: how it ended (ok, client_left or an error's code), after so many seconds.
 
         ``stages``: seconds by the names in STAGES, for those it came to; other names are not looked at.
         """
-        endpoint = _one_of(self._inside, endpoint)
+        endpoint, outcome = _label_of(endpoint), outcome_of(code)
         if endpoint in INFERENCE:
             self.totals.request_ended(code, seconds, stages)
-        self._inside[endpoint].dec()
-        self._requests[endpoint, code if (endpoint, code) in self._requests else OTHER].inc()
-        self._durations[endpoint, code == OK].observe(seconds)
-        for name, stage in self._stages.items():
+        self._inside.labels(endpoint).dec()
+        self._requests.labels(endpoint, outcome).inc()
+        if outcome in {CLIENT_ERROR, SERVER_ERROR}:
+            self._errors.labels(endpoint, _known(code)).inc()
+        if endpoint != PROBE:
+            self._durations.labels(endpoint, outcome).observe(seconds)
+        for name in STAGES:
             if name in stages:
-                stage.observe(stages[name])
+                self._stages.labels(name).observe(stages[name])
 
     def refused(self, code: str) -> None:
         """A request was turned away before its body was read, with this error's code. It ends like every other one too."""
-        self._refusals[_one_of(self._refusals, code)].inc()
+        self._refusals.labels(_known(code)).inc()
+
+    def authorized(self, key: int) -> None:
+        """A request carried the key in this place, counted from 1."""
+        self._keys.labels(key).inc()
+
+    def warned(self, codes: Iterable[str]) -> None:
+        """An answer had warnings with these codes."""
+        for code in codes:
+            self._warnings.labels(code).inc()
 
     def batch_ran(self, size: int, seconds: float) -> None:
         """A batch of so many clips ran for so many seconds and has just ended."""
         self.totals.batch_ran(size, seconds)
-        self._batches.inc()
-        self._clips.inc(size)
-        self._batch_clips.observe(size)
-        self._batch_duration.observe(seconds)
-        self._last_batch.set_to_current_time()
+        self._batches.ran(size, seconds)
 
-    def watch(
-        self,
-        *,
-        waiting_clips: Callable[[], int],
-        worker_up: Callable[[], bool],
-        decoder_restarts: Callable[[], int],
-        decoders: Callable[[], int],
-    ) -> None:
-        """What is asked at every scrape. ``decoder_restarts`` only ever grows. Given again, the new ones replace the old."""
-        self._state.watched = _Watched(waiting_clips, worker_up, decoder_restarts, decoders)
+    def watch(self, **asked: Callable[[], float]) -> None:
+        """What is asked at every scrape, by the names in GAUGES and COUNTERS. Given again, the new ones replace the old."""
+        self._state.asked = asked
 
     def model_loaded(self, model: Mapping[str, object]) -> None:
         """What serves: MODEL_LABELS are taken from an answer's ``model`` block, and nothing else."""
@@ -157,31 +178,55 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
 
-class _Watched(NamedTuple):
-    waiting_clips: Callable[[], int]
-    worker_up: Callable[[], bool]
-    decoder_restarts: Callable[[], int]
-    decoders: Callable[[], int]
+class _Batches:
+    """What the network ran."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._sizes = Histogram("c3d_batch_size_clips", "Clips in a batch.", buckets=BATCH_CLIPS, registry=registry)
+        self._durations = Histogram("c3d_batch_duration_seconds", "Seconds a batch ran.", buckets=DURATIONS_S, registry=registry)
+        self._count = Counter("c3d_batches_total", "Batches that ran and did not fail, canaries included.", registry=registry)
+        self._clips = Counter("c3d_clips_total", "Clips in those batches.", registry=registry)
+        self._last = Gauge(
+            "c3d_last_batch_timestamp_seconds", "When the last batch ended, in Unix time; 0 before the first.", registry=registry
+        )
+
+    def ran(self, size: int, seconds: float) -> None:
+        """A batch of so many clips ran for so many seconds and has just ended."""
+        self._count.inc()
+        self._clips.inc(size)
+        self._sizes.observe(size)
+        self._durations.observe(seconds)
+        self._last.set_to_current_time()
 
 
 class _State(Collector):
     """State that is read at every scrape. State that is not known yet has no series."""
 
     def __init__(self) -> None:
-        self.watched: _Watched | None = None
+        self.asked: Mapping[str, Callable[[], float]] = {}
         self.model: dict[str, str] | None = None
 
     def collect(self) -> Iterator[Metric]:
         """The state now."""
         if self.model is not None:
             yield InfoMetricFamily("c3d_model", "The model that serves, and how it is run.", value=self.model)
-        if self.watched is not None:
-            yield GaugeMetricFamily("c3d_waiting_clips", "Clips that wait for a batch.", self.watched.waiting_clips())
-            yield GaugeMetricFamily("c3d_worker_up", "1 where requests would be run, else 0.", float(self.watched.worker_up()))
-            yield GaugeMetricFamily("c3d_decoders", "Decoder processes, idle ones included.", self.watched.decoders())
-            text = "Decoder processes that failed and were replaced."
-            yield CounterMetricFamily("c3d_decoder_restarts_total", text, self.watched.decoder_restarts())
+        for name, ask in self.asked.items():
+            if name in COUNTERS:
+                yield CounterMetricFamily(f"c3d_{name}_total", COUNTERS[name], ask())
+            else:
+                yield GaugeMetricFamily(f"c3d_{name}", GAUGES[name], float(ask()))
 
 
-def _one_of(known: Mapping[str, object], name: str) -> str:
-    return name if name in known else OTHER
+def outcome_of(code: str) -> str:
+    """One of OUTCOMES, for "ok", "client_left" or an error's code."""
+    if code in {OK, CLIENT_LEFT}:
+        return code
+    return CLIENT_ERROR if code in BY_CODE and BY_CODE[code].status < 500 else SERVER_ERROR
+
+
+def _label_of(endpoint: str) -> str:
+    return PROBE if endpoint in PROBES else endpoint if endpoint in ENDPOINTS else OTHER
+
+
+def _known(code: str) -> str:
+    return code if code in BY_CODE else OTHER

@@ -11,9 +11,18 @@ import uuid
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BodyTooLarge, CrossSiteRequest, Draining, Internal, ServiceError, UploadTimeout
+from service.errors import (
+    BodyTooLarge,
+    CrossSiteRequest,
+    Draining,
+    InvalidOption,
+    ServiceError,
+    Unauthorized,
+    UploadTimeout,
+    unforeseen,
+)
 from service.http.admission import Admission, ApiKeys
-from service.http.endpoints import PROBES, served_path
+from service.http.endpoints import CLASSIFY, FEATURES, PROBES, served_path
 from service.http.metrics import CLIENT_LEFT, OK, Metrics
 from service.http.problems import last_line, problem
 from service.http.request_log import RequestRecord, server_timing, trace_id_of
@@ -22,10 +31,15 @@ from service.settings import Settings
 
 log = logging.getLogger(__name__)
 
+VIDEO = (CLASSIFY, FEATURES)
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")  # the only ids taken over from clients, since they go into headers and logs
 UPLOAD_TIMEOUT_S = 600.0  # for a whole body: 512 MiB at 7 Mbit/s
+GRACE_S = 10.0  # that a client may be slow for at first
+MIN_BYTES_PER_S = 4096  # of a body, in the mean: 512 MiB in 600 s need two hundred times as much
 DRAIN_BYTES = 64 * 1024 * 1024  # read of a refused body, so that a client that is still sending sees the response
 DRAIN_S = 10.0
+STRANGER_DRAIN_BYTES = 64 * 1024  # of a body without a key: what is on its way already, for most clients
+MAX_QUERY_BYTES = 4096  # all options at their longest take 700; each field of a query costs 10 microseconds
 
 
 class RequestMiddleware:
@@ -58,6 +72,7 @@ class RequestMiddleware:
             record.code = record.code or OK
             stages = {name: ms / 1000 for name, ms in record.stages_ms.items()}
             self._metrics.request_ended(record.endpoint, record.code, record.seconds, stages)
+            self._metrics.warned(record.warnings)
             if scope["path"] not in PROBES and (scope["method"] == "POST" or (record.status or 0) >= 400):
                 record.write(log)  # probes come many a second, and what they find is written where it happens
 
@@ -69,6 +84,8 @@ class RequestMiddleware:
             await self._admit(scope, headers, body, response, record)
         except ServiceError as error:
             self._metrics.refused(error.code)
+            if isinstance(error, Unauthorized):
+                body.drain_bytes = STRANGER_DRAIN_BYTES
             await problem(error, record)(scope, body, response)
         except ClientDisconnect:
             record.code = CLIENT_LEFT
@@ -82,20 +99,26 @@ class RequestMiddleware:
         except Exception as error:
             if response.started:
                 log.exception("the answer broke off", extra=record.ids())
+                record.code = unforeseen(error).code
                 return
-            await problem(Internal.because(error), record)(scope, body, response)
+            await problem(unforeseen(error), record)(scope, body, response)
 
     async def _admit(
         self, scope: Scope, headers: dict[bytes, bytes], body: _RequestBody, response: _Response, record: RequestRecord
     ) -> None:
         """Pass a request with a valid key on to the application, if there is room. Only POST requests need room."""
         record.key = self._api_keys.check(scope["path"], headers.get(b"authorization", b""))
+        if record.key is not None:
+            self._metrics.authorized(record.key)
         if scope["method"] != "POST":
             await self._app(scope, body, response)
             return
         self._check_site(headers)
+        if scope["path"] in VIDEO and len(scope["query_string"]) > MAX_QUERY_BYTES:
+            raise InvalidOption(f"The query is over {MAX_QUERY_BYTES} bytes. No options are that long.")
         body.check()
-        with self._admission.one():
+        with self._admission.of_client(record.client):
+            self._admission.check()  # whoever comes when all places are taken need not send a body
             await self._app(scope, body, response)
 
     def _check_site(self, headers: dict[bytes, bytes]) -> None:
@@ -104,7 +127,9 @@ class RequestMiddleware:
         if headers.get(b"sec-fetch-site") != b"cross-site" or "*" in allowed:
             return
         if headers.get(b"origin", b"").decode("latin-1") not in allowed:
-            raise CrossSiteRequest("Web pages of this origin may not ask here. The operator can allow it by C3D_CORS_ORIGINS.")
+            raise CrossSiteRequest(
+                "Web pages of this origin may not use the service. Its operator can allow them with C3D_CORS_ORIGINS."
+            )
 
 
 def _record(scope: Scope, headers: dict[bytes, bytes]) -> RequestRecord:
@@ -124,9 +149,12 @@ class _RequestBody:
         self._announced = int(length) if length.isdigit() else 0
         self._received = 0
         self.whole = headers.get(b"content-length", b"0") == b"0" and b"transfer-encoding" not in headers
+        self.drain_bytes = DRAIN_BYTES
         # A client that waits for "100 Continue" has not sent its body yet, so there is nothing to drain.
         self._unasked = headers.get(b"expect", b"").lower() == b"100-continue"
         self._deadline = asyncio.get_running_loop().time() + UPLOAD_TIMEOUT_S
+        # Seconds that are still waited for bytes. Waiting uses them up, what comes earns more of them.
+        self._patience_s = min(GRACE_S, settings.upload_idle_s)
 
     def check(self) -> None:
         """Raises BodyTooLarge where the announced or the received size is over the limit."""
@@ -144,19 +172,22 @@ class _RequestBody:
         if self.whole:
             return await self._receive()  # only a disconnect can follow, and it has no deadline
         self._unasked = False
-        loop = asyncio.get_running_loop()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            async with asyncio.timeout_at(min(self._deadline, loop.time() + self._settings.upload_idle_s)):
+            async with asyncio.timeout_at(min(self._deadline, began + self._patience_s)):
                 message = await self._receive()
         except TimeoutError as error:
             self.whole = True  # the rest is not waited for
-            raise UploadTimeout("The body came too slowly, or not at all. Send it again, over a better connection.") from error
+            raise UploadTimeout("The upload was too slow. Try again on a faster connection.") from error
+        earned_s = len(message.get("body", b"")) / MIN_BYTES_PER_S - (clock() - began)
+        self._patience_s = min(self._patience_s + earned_s, self._settings.upload_idle_s)
         self.whole = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def drain(self) -> None:
         """Read the rest of the body, within bounds, and drop it."""
-        left = 0 if self._unasked else DRAIN_BYTES
+        left = 0 if self._unasked else self.drain_bytes
         try:
             async with asyncio.timeout(DRAIN_S):
                 while not self.whole and left > 0:

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from service import errors
 from service.errors import ServiceError, invalid_option, printable
 from service.http.request_log import RequestRecord
+from service.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ async def _on_service_error(request: Request, error: Exception) -> Response:
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
-    return problem(invalid_option(error.errors()), request.state.record)
+    return problem(invalid_option(error.errors(), Options.model_fields), request.state.record)
 
 
 async def _on_http(request: Request, error: Exception) -> Response:
@@ -105,6 +106,6 @@ async def _on_http(request: Request, error: Exception) -> Response:
         only = "The only model is c3d, in version 1. " if request.state.record.is_v2() else ""
         ours = errors.NotFound(f"There is nothing at this path. {only}See /docs for what there is.")
     if error.status_code == 405:
-        ours = errors.MethodNotAllowed(f"This path does not take {request.method}. See /docs for what it takes.")
+        ours = errors.MethodNotAllowed(f"This path does not accept {request.method}. See /docs for what it accepts.")
     ours.headers = dict(error.headers or {})
     return problem(ours, request.state.record)

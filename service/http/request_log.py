@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TextIO, get_args
 
 from pythonjsonlogger.json import JsonFormatter
 
 from service.http.endpoints import OTHER, V2, endpoint_of
+from service.http.log_writer import LogWriter
 from service.settings import Settings
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 Stage = Literal["fetch", "decode", "queue", "model"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+MAX_FIELD = 2000  # characters of any field of a line; some hold what a client sent
+MAX_STACK = 16_000  # of an exception
 IDS = ("request_id", "trace_id")  # what any line may carry, by logging's ``extra``
 # Whose lines are written from `log_level` on. Other libraries' are from warnings on: below, they write URLs and headers.
 OURS = ("service", "model_store")
@@ -47,6 +51,7 @@ class RequestRecord:
     codec: str | None = None
     num_frames: int | None = None  # decoded
     num_clips: int | None = None
+    warnings: Sequence[str] = ()  # the codes of the answer's
     stages_ms: Mapping[str, float] = field(default_factory=dict)  # by the names in STAGES
     status: int | None = None  # none where the client left before its answer
     code: str | None = None  # "ok", an error's code, or "client_left"
@@ -67,7 +72,10 @@ class RequestRecord:
 
     def fields(self) -> dict[str, object]:
         """As they are written; the stages as ``fetch_ms`` and so on."""
-        known = {name: value for name, value in vars(self).items() if value is not None and name != "stages_ms"}
+        apart = {"stages_ms", "warnings"}
+        known = {name: _cut(value) for name, value in vars(self).items() if value is not None and name not in apart}
+        if self.warnings:
+            known["warnings"] = ",".join(self.warnings)
         if self.seconds is not None:
             known["seconds"] = round(self.seconds, 4)
         return known | {f"{stage}_ms": round(self.stages_ms[stage], 1) for stage in STAGES if stage in self.stages_ms}
@@ -87,7 +95,7 @@ class JsonLines(JsonFormatter):
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
         """``timestamp``, ``level``, ``logger``, ``message``, the ids or the request's fields, and ``exc`` where there is one."""
         log_data |= {"timestamp": _timestamp(record), "level": record.levelname, "logger": record.name}
-        log_data |= {"message": record.getMessage()} | _extras(record)
+        log_data |= {"message": _cut(record.getMessage())} | _extras(record)
         if trouble := _trouble(self, record):
             log_data["exc"] = trouble
 
@@ -98,7 +106,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line, without control characters."""
         extras = "".join(f" {name}={value}" for name, value in _extras(record).items())
-        line = f"{_timestamp(record)} {record.levelname} {record.name}: {record.getMessage()}{extras}"
+        line = f"{_timestamp(record)} {record.levelname} {record.name}: {_cut(record.getMessage())}{extras}"
         return "\n    ".join(map(_visible, [line, *_trouble(self, record).splitlines()]))
 
 
@@ -108,7 +116,7 @@ def configure(settings: Settings) -> None:
     uvicorn needs ``log_config=None``, or it configures its own lines again.
     """
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else TextLines())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
@@ -119,6 +127,14 @@ def configure(settings: Settings) -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(capture=True)  # Python's own, which would be lines of their own making
+
+
+def _handler(stream: TextIO) -> logging.Handler:
+    """What writes there without ever waiting for a reader. A stream without a descriptor is in memory, and waits for none."""
+    try:
+        return LogWriter(stream.fileno())
+    except io.UnsupportedOperation:
+        return logging.StreamHandler(stream)
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
@@ -137,7 +153,7 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
     whole = getattr(record, "request_record", None)
     if isinstance(whole, RequestRecord):
         return whole.fields()
-    return {name: str(value) for name in IDS if (value := getattr(record, name, None)) is not None}
+    return {name: _cut(str(value)) for name in IDS if (value := getattr(record, name, None)) is not None}
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -148,7 +164,15 @@ def _timestamp(record: logging.LogRecord) -> str:
 def _trouble(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     """The exception and the stack, where the record has them."""
     found = [formatter.formatException(record.exc_info)] if record.exc_info and record.exc_info[0] else []
-    return "\n".join([*found, *([formatter.formatStack(record.stack_info)] if record.stack_info else [])])
+    whole = "\n".join([*found, *([formatter.formatStack(record.stack_info)] if record.stack_info else [])])
+    return whole if len(whole) <= MAX_STACK else f"{whole[: MAX_STACK // 2]}\n...\n{whole[-MAX_STACK // 2 :]}"
+
+
+def _cut(value: Any) -> Any:
+    """A text's first characters, and how many more it has; anything else as it is."""
+    if not isinstance(value, str) or len(value) <= MAX_FIELD:
+        return value
+    return f"{value[:MAX_FIELD]}... ({len(value) - MAX_FIELD} characters more)"
 
 
 def _visible(line: str) -> str:

@@ -1,1 +1,1 @@
-"""Clips become outputs: batcher, fair_queue, double_buffer, build, network, keras_network, engines, openvino_network."""
+"""Clips to outputs: batcher, fair_queue, double_buffer, build, network, keras_network, engines, openvino_network, winograd."""

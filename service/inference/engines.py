@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.errors import PrecisionUnavailable
+from service.errors import DeviceUnavailable, PrecisionUnavailable
 
 CPU_INFO = Path("/proc/cpuinfo")
 Forward = Callable[[NDArray[np.uint8]], list[Any]]
@@ -27,11 +27,12 @@ class TensorFlow:
         return str(tf.__version__)
 
     @staticmethod
-    def configure(precision: str) -> str:
-        """Set the precision; "gpu" or "cpu". Raises PrecisionUnavailable where the device cannot."""
+    def configure(precision: str, device: str) -> str:
+        """Set the precision; "gpu" or "cpu". Raises DeviceUnavailable, PrecisionUnavailable."""
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
+        found = chosen_device(precision, device, on_gpu=bool(gpus))
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, enable=True)
         tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
@@ -41,7 +42,7 @@ class TensorFlow:
             raise PrecisionUnavailable(
                 "bfloat16 needs AVX-512 or a GPU: on this CPU TensorFlow is far slower with it, and less exact. Use float32."
             )
-        return _device(precision, on_gpu=bool(gpus))
+        return found
 
     @staticmethod
     def compile(model: Any) -> Forward:
@@ -65,12 +66,12 @@ class Jax:
         return str(jax.__version__)
 
     @staticmethod
-    def configure(precision: str) -> str:
-        """Set the precision; "gpu" or "cpu". Raises PrecisionUnavailable where the device cannot."""
+    def configure(precision: str, device: str) -> str:
+        """Set the precision; "gpu" or "cpu". Raises DeviceUnavailable, PrecisionUnavailable."""
         import jax
 
         jax.config.update("jax_default_matmul_precision", "tensorfloat32" if precision == "tf32" else "highest")
-        return _device(precision, on_gpu=jax.default_backend() == "gpu")
+        return chosen_device(precision, device, on_gpu=jax.default_backend() == "gpu")
 
     @staticmethod
     def compile(model: Any) -> Forward:
@@ -95,12 +96,12 @@ class Torch:
         return str(torch.__version__)
 
     @staticmethod
-    def configure(precision: str) -> str:
-        """Set the precision; "gpu" or "cpu". Raises PrecisionUnavailable where the device cannot."""
+    def configure(precision: str, device: str) -> str:
+        """Set the precision; "gpu" or "cpu". Raises DeviceUnavailable, PrecisionUnavailable."""
         import torch
 
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        return _device(precision, on_gpu=torch.cuda.is_available())
+        return chosen_device(precision, device, on_gpu=torch.cuda.is_available())
 
     @staticmethod
     def compile(model: Any) -> Forward:
@@ -123,7 +124,16 @@ def multiplies_bfloat16(cpu_info: str) -> bool:
     return flags is None or not {"avx512f", "avx_ne_convert"}.isdisjoint(flags)  # flags are x86's; others name features
 
 
-def _device(precision: str, *, on_gpu: bool) -> str:
+def chosen_device(precision: str, wanted: str, *, on_gpu: bool) -> str:
+    """ "gpu" or "cpu". ``wanted`` is the setting's value; ``on_gpu`` says whether the engine found a GPU.
+
+    Raises DeviceUnavailable, and PrecisionUnavailable where no engine of this file computes so on the device.
+    """
+    if wanted == "gpu" and not on_gpu:
+        raise DeviceUnavailable(
+            "C3D_DEVICE=gpu, but the engine finds no GPU here. Check the driver with nvidia-smi, and install the engine for GPUs "
+            "(docs/engines.md). C3D_DEVICE=auto runs on the CPU where there is no GPU."
+        )
     if precision == "int8":
         raise PrecisionUnavailable("int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")
     if precision == "tf32" and not on_gpu:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.inference.engines import ENGINES
-from service.inference.network import CPU_BATCH_SIZES, GPU_BATCH_SIZES, Network
+from service.inference.network import CPU_BATCH_SIZES, GPU_BATCH_SIZES, Network, outputs_of
 
 if TYPE_CHECKING:
     from model_store.card import Card
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 class KerasNetwork(Network):
     """C3D on Keras: TensorFlow, JAX or PyTorch, on a GPU or a CPU."""
 
-    def __init__(self, model: Model, precision: str = "float32") -> None:
-        """Build the layers and load the model's weights.
+    def __init__(self, model: Model, precision: str = "float32", device: str = "auto") -> None:
+        """Build the layers and load the model's weights. ``device`` "gpu" demands one; else the engine takes one it finds.
 
-        Raises PrecisionUnavailable where the device cannot compute in ``precision``, StoreError where the weights on
-        disk are damaged.
+        Raises DeviceUnavailable where there is no GPU, PrecisionUnavailable where the device cannot compute in
+        ``precision``, StoreError where the weights on disk are damaged.
         """
         name = keras.backend.backend()
         engine = ENGINES[name]
-        device = engine.configure(precision)
-        sizes = GPU_BATCH_SIZES if device == "gpu" else CPU_BATCH_SIZES
-        super().__init__(model, precision, f"{name} {engine.version()} on {device}", sizes)
+        found = engine.configure(precision, device)
+        sizes = GPU_BATCH_SIZES if found == "gpu" else CPU_BATCH_SIZES
+        super().__init__(model, precision, f"{name} {engine.version()} on {found}", sizes)
         self._behind_mean = _layers(model.card, "float32" if precision == "tf32" else precision)
         for tensor_name, tensor in model.tensors():
             layer, variable = tensor_name.split("/")
@@ -48,20 +48,20 @@ class KerasNetwork(Network):
         self._forward = engine.compile(keras.Model(clips, self._behind_mean(centred), name="c3d"))
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
-        return _outputs(self._forward(clips), self.card.num_classes)
+        """One forward pass over clips uint8 (b, 16, 112, 112, 3) BGR."""
+        return _outputs(self._forward(clips))
 
     def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
         """The outputs, one row each, for a clip that is zeros BEHIND the mean subtraction."""
         zeros = keras.ops.zeros((1, *c3d.CLIP_SHAPE), "float32")
-        return _outputs(self._behind_mean(zeros, training=False), self.card.num_classes)
+        return _outputs(self._behind_mean(zeros, training=False))
 
 
 def _layers(card: Card, dtype: str) -> Any:
-    """The layer table as a Keras model: mean-subtracted float32 clips in, float32 fc6, fc7 and probabilities out.
+    """The layer table as a Keras model: mean-subtracted float32 clips in, float32 pool5, fc6, fc7 and probabilities out.
 
     Variables begin as zeros: random initial values would cost seconds and be overwritten. fc8 and its softmax stay
-    float32 at every precision. Without classes the third output is missing.
+    float32 at every precision. Without classes the last output is missing.
     """
     outputs = {}
     x = clips = keras.Input(c3d.CLIP_SHAPE, dtype="float32", name="clips_minus_mean")
@@ -82,10 +82,10 @@ def _layers(card: Card, dtype: str) -> Any:
             case "softmax" if card.num_classes:
                 x = keras.layers.Dense(card.num_classes, activation="softmax", **dense)(x)
         outputs[layer.name] = x
-    names = ("fc6", "fc7", "fc8") if card.num_classes else ("fc6", "fc7")
+    names = (*c3d.FEATURE_SIZES, "fc8") if card.num_classes else tuple(c3d.FEATURE_SIZES)
     return keras.Model(clips, [keras.ops.cast(outputs[name], "float32") for name in names], name="c3d_behind_mean")
 
 
-def _outputs(tensors: list[Any], num_classes: int) -> c3d.ClipOutputs:
-    fc6, fc7, *rest = (keras.ops.convert_to_numpy(tensor) for tensor in tensors)
-    return c3d.ClipOutputs(fc6, fc7, rest[0] if num_classes else np.zeros((len(fc6), 0), np.float32))
+def _outputs(tensors: list[Any]) -> c3d.ClipOutputs:
+    pool5, fc6, fc7, *rest = (keras.ops.convert_to_numpy(tensor) for tensor in tensors)
+    return outputs_of(pool5[:, 0].transpose(0, 3, 1, 2), fc6, fc7, rest[0] if rest else None)  # (b, 1, 4, 4, 512) until here

@@ -14,6 +14,7 @@ from model_store import c3d
 if TYPE_CHECKING:
     from model_store.store import Model  # bench.gpu runs networks where pydantic is not installed
 
+Floats = NDArray[np.float32]
 Progress = Callable[[float], None]  # hears the share that is done, 0..1
 
 # On a CPU a batch of 8 gains little over 4 and holds the device for more than a second, and 3 clips take less time in one batch
@@ -39,7 +40,7 @@ class Network(ABC):
 
     @abstractmethod
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
+        """One forward pass over clips uint8 (b, 16, 112, 112, 3) BGR. `outputs_of` makes the result of an engine's arrays."""
 
     @abstractmethod
     def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
@@ -60,3 +61,14 @@ class Network(ABC):
             return None
         probabilities = self.run_zeros_behind_mean().probabilities[0]
         return int(probabilities.argmax()), float(probabilities.max())
+
+
+def outputs_of(pool5: Floats, fc6: Floats, fc7: Floats, probabilities: Floats | None) -> c3d.ClipOutputs:
+    """What an engine computed for b clips, as the service has it.
+
+    pool5: float32 (b, 512, 4, 4), channels first; any view of it will do. fc6, fc7: float32 (b, 4096) after their ReLU.
+    probabilities: float32 (b, n); None without a class layer.
+    """
+    num_clips = len(fc6)
+    rows = pool5.reshape(num_clips, -1)
+    return c3d.ClipOutputs(rows, fc6, fc7, np.zeros((num_clips, 0), np.float32) if probabilities is None else probabilities)

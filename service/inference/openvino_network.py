@@ -11,8 +11,9 @@ from openvino import opset13 as op
 
 from model_store import c3d, calibration
 from model_store.store import Model
+from model_store.tensors import StoreError
 from service.errors import PrecisionUnavailable
-from service.inference.network import Network
+from service.inference.network import Network, outputs_of
 
 Floats = NDArray[np.float32]
 
@@ -42,6 +43,8 @@ class OpenvinoNetwork(Network):
             path, calibrated = calibration.read(model)
             self.calibration_sha256 = calibrated.sha256
             network = core.read_model(path)
+            if "pool5" not in {name for output in network.outputs for name in output.names}:
+                raise StoreError("The calibration is of an earlier version, which did not give pool5. Calibrate again.")
         else:
             network = graph(model)
         self._mean = model.cropped_mean()
@@ -49,7 +52,7 @@ class OpenvinoNetwork(Network):
         self._request = core.compile_model(network, "CPU", options).create_infer_request()
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to float32 fc6 and fc7 (b, 4096), probabilities (b, n)."""
+        """One forward pass over clips uint8 (b, 16, 112, 112, 3) BGR."""
         return self._forward(clips, self._mean)
 
     def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
@@ -58,12 +61,11 @@ class OpenvinoNetwork(Network):
 
     def _forward(self, clips: NDArray[np.uint8], mean: Floats) -> c3d.ClipOutputs:
         outputs = self._request.infer({"clips": clips, "mean": mean})
-        fc6, fc7 = outputs["fc6"], outputs["fc7"]
-        return c3d.ClipOutputs(fc6, fc7, outputs["fc8"] if self.card.num_classes else np.zeros((len(fc6), 0), np.float32))
+        return outputs_of(outputs["pool5"], outputs["fc6"], outputs["fc7"], outputs["fc8"] if self.card.num_classes else None)
 
 
 def graph(model: Model) -> Any:
-    """The layer table in float32: uint8 ``clips`` (b, 16, 112, 112, 3) and float32 ``mean`` in, ``fc6``, ``fc7``, ``fc8`` out.
+    """The layer table in float32: uint8 ``clips`` (b, 16, 112, 112, 3) and float32 ``mean`` in, ``pool5`` to ``fc8`` out.
 
     The mean is an input, so that zeros behind it can be asked for. Inside, channels come first, as OpenVINO wants them.
     """
@@ -76,7 +78,7 @@ def graph(model: Model) -> Any:
         if layer.kind == "softmax" and not model.card.num_classes:
             break
         x = _layer(layer, x, weights)
-        if layer.kind in {"dense", "softmax"}:
+        if layer.name in {*c3d.FEATURE_SIZES, "fc8"}:
             outputs.append(_named(layer.name, op.result(x)))
     return ov.Model(outputs, [clips, subtrahend], "c3d")
 

@@ -35,7 +35,7 @@ class FetchPolicy:
         if url.scheme not in DEFAULT_PORTS:
             raise UrlForbidden("Only http:// and https:// URLs are fetched.")
         if url.userinfo:
-            raise UrlForbidden("A URL with a user name or a password in it is not fetched. Give one that needs neither.")
+            raise UrlForbidden("URLs with a user name or a password are not fetched. Use one without.")
         if not HOST.fullmatch(host):
             raise UrlForbidden("The URL names no host. Write it like https://example.com/clip.mp4.")
         if port_of(url) not in self.allowed_ports:
@@ -56,7 +56,9 @@ def joined(base: httpx2.URL, text: str) -> httpx2.URL:
             return url.copy_with(host=host_of(url).removesuffix("."))
     except (httpx2.InvalidURL, ValueError):
         url = base  # what is wrong with it would quote it
-    raise UrlForbidden(f"This is no URL, or over {MAX_URL_LENGTH} characters. Write it like https://example.com/clip.mp4.")
+    raise UrlForbidden(
+        f"This is not a URL, or it is over {MAX_URL_LENGTH} characters. Write it like https://example.com/clip.mp4."
+    )
 
 
 def host_of(url: httpx2.URL) -> str:

@@ -21,7 +21,7 @@ class Form:
 
     def __init__(self, writer: SpoolWriter, boundary: bytes) -> None:
         if not 0 < len(boundary) <= MAX_BOUNDARY_BYTES:
-            raise MalformedRequest("The Content-Type header names no usable boundary. Let your HTTP client set that header.")
+            raise MalformedRequest("The Content-Type header has no usable boundary. Let your HTTP client set that header.")
         self._writer = writer
         self.fields: list[tuple[str, str]] = []
         self.num_files = 0
@@ -90,7 +90,7 @@ class Form:
             self._field = (name, bytearray())
             return
         if name != FILE_FIELD:
-            raise SourceRequired(f"A file came in the field '{printable(name)}'. Put the video into the field 'file'.")
+            raise SourceRequired(f"The file is in the field '{printable(name)}'. Put the video into the field 'file'.")
         self.num_files += 1
         if self.num_files > 1:
             raise SourceConflict("The form holds two files. Send one video in a request.")

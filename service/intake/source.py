@@ -27,7 +27,7 @@ from service.errors import (
 )
 from service.http.disconnect import unless_left
 from service.intake.fetch import Fetcher
-from service.intake.form import Form
+from service.intake.form import MAX_FIELDS, Form
 from service.intake.spool import Reserve, Spool, SpoolWriter
 
 MAX_JSON_BYTES = 64 * 1024
@@ -44,24 +44,38 @@ HOW_TO_SEND = (
 
 
 @dataclass
-class Source:
-    """A whole video on disk: its path, ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came.
+class RequestFiles:
+    """The files of one request, in a directory of its own. They take their bytes from ``reserve`` before they are written."""
 
-    Other files of the request are made beside it by `create`, are closed and deleted with it, and take their bytes from
-    ``reserve`` before they are written.
-    """
-
-    path: Path
+    directory: Path
     reserve: Reserve
     files: ExitStack
+
+    def create(self, name: str) -> FileIO:
+        """A fresh file, open for writing without a buffer. It is closed and deleted with the directory."""
+        return self.files.enter_context(FileIO(self.directory / name, "x"))
+
+
+@dataclass
+class Source(RequestFiles):
+    """A whole video on disk: ``size_bytes``, ``sha256`` of its bytes, and the form's other fields as they came."""
+
     kind: str = "raw"  # or "form" or "url"
     size_bytes: int = 0
     sha256: str = ""
     fields: list[tuple[str, str]] = field(default_factory=list)
 
-    def create(self, name: str) -> FileIO:
-        """A fresh file, open for writing without a buffer."""
-        return self.files.enter_context(FileIO(self.path.with_name(name), "x"))
+    @property
+    def path(self) -> Path:
+        """Where the video is."""
+        return self.directory / FILE_NAME
+
+
+@contextmanager
+def request_files(spool: Spool) -> Iterator[RequestFiles]:
+    """Room for the files of one request, which are gone with the context. Raises DiskFull, also for the block."""
+    with _private_directory(spool.path) as directory, _disk_full(), spool.share() as reserve, ExitStack() as files:
+        yield RequestFiles(Path(directory), reserve, files)
 
 
 @asynccontextmanager
@@ -72,19 +86,17 @@ async def receive(request: Request, spool: Spool, fetcher: Fetcher) -> AsyncIter
     DiskFull, and what the fetcher raises; starlette's ClientDisconnect where the client leaves.
     """
     kind, boundary = _kind(request)
-    with _private_directory(spool.path) as directory:
-        path = Path(directory) / FILE_NAME
-        with _disk_full(), spool.share() as reserve, ExitStack() as files, path.open("xb", buffering=0) as file:
-            writer = SpoolWriter(file, reserve)
-            if kind == "json":
-                url, fields = _url_and_options(await _small_body(request))
-                await unless_left(request, fetcher.fetch(url, writer.take))
-            else:
-                fields = await _upload(request, writer, Form(writer, boundary) if kind == "form" else None)
-            await writer.flush()
-            if not writer.size_bytes:
-                raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
-            yield Source(path, reserve, files, KINDS[kind], writer.size_bytes, writer.digest.hexdigest(), fields)
+    with request_files(spool) as own:
+        writer = SpoolWriter(own.create(FILE_NAME), own.reserve)
+        if kind == "json":
+            url, fields = _url_and_options(await _small_body(request))
+            await unless_left(request, fetcher.fetch(url, writer.take))
+        else:
+            fields = await _upload(request, writer, Form(writer, boundary) if kind == "form" else None)
+        await writer.flush()
+        if not writer.size_bytes:
+            raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
+        yield Source(own.directory, own.reserve, own.files, KINDS[kind], writer.size_bytes, writer.digest.hexdigest(), fields)
 
 
 def _private_directory(spool_dir: Path) -> tempfile.TemporaryDirectory[str]:
@@ -100,7 +112,7 @@ def _disk_full() -> Iterator[None]:
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise
-        raise DiskFull("The service has no room left on its disk. Try again later or at another instance.") from error
+        raise DiskFull("The service's disk is full. Try again later, or ask another instance.") from error
 
 
 def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
@@ -121,7 +133,7 @@ def _kind(request: Request) -> tuple[Literal["form", "raw", "json"], bytes]:
 def check_not_compressed(request: Request) -> None:
     """Raises UnsupportedMediaType where the body has a Content-Encoding."""
     if request.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
-        error = UnsupportedMediaType("The body is compressed (Content-Encoding). Send it as it is: videos hardly get smaller.")
+        error = UnsupportedMediaType("The body is compressed (Content-Encoding). Send it uncompressed.")
         error.headers = {"Accept-Encoding": "identity"}  # RFC 9110, section 12.5.3: what would be accepted
         raise error
 
@@ -147,7 +159,7 @@ async def _small_body(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON_BYTES:
-            raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. It holds a URL and options, and no video.")
+            raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. It may hold a URL and options, not a video.")
     return bytes(body)
 
 
@@ -158,12 +170,14 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     except (ValueError, RecursionError):  # the latter from brackets in brackets in brackets
         content = None
     if not isinstance(content, dict):
-        raise MalformedRequest('The body is no JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
+        raise MalformedRequest('The body is not a JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')
     if content.get("url") in (None, ""):
-        raise SourceRequired('The JSON names no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
+        raise SourceRequired('The JSON has no URL. Write it like {"url": "https://example.com/clip.mp4"}.')
     url = content.pop("url")
     given = {name: value for name, value in content.items() if value is not None}
     options = [(name, each) for name, value in given.items() for each in (value if isinstance(value, list) else [value])]
+    if len(options) > MAX_FIELDS:
+        raise InvalidOption(f"The JSON holds more than {MAX_FIELDS} values. There are not that many options.")
     if not isinstance(url, str) or not all(type(value) in {str, int, float} for _, value in options):
-        raise InvalidOption("The URL is a string; options are strings, numbers, or lists of them.")
+        raise InvalidOption("The URL must be a string; options must be strings, numbers, or lists of them.")
     return url.strip(), [(name, str(value)) for name, value in options]

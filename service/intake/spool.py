@@ -39,7 +39,7 @@ class Spool:
         def reserve(size: int) -> None:
             nonlocal held
             if self.used_bytes + size > self._max_bytes:
-                raise DiskFull("The service holds as many bytes as it may. Try again later or at another instance.")
+                raise DiskFull("The service has no room left for uploads. Try again later, or ask another instance.")
             self.used_bytes += size
             held += size
 

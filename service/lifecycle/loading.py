@@ -1,10 +1,8 @@
-"""From settings to a network that is loaded, warm, proven and at work; or to the reason why there is none."""
+"""From settings to a network that is loaded, warm, proven and running; or to the reason why it cannot be."""
 
 from __future__ import annotations
 
 import asyncio
-import difflib
-import importlib.util
 import logging
 import threading
 from collections.abc import Awaitable, Callable
@@ -14,12 +12,12 @@ from typing import Any
 
 from model_store import calibration
 from model_store.card import Card
-from model_store.store import names, open_model
+from model_store.store import chosen, open_model
 from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.inference.build import LoadedNetwork, build
+from service.inference.build import CPU_ENGINES, LoadedNetwork, build, unavailable
 from service.inference.network import Progress
 from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
@@ -30,7 +28,7 @@ from service.video.pool import DecoderPool
 
 log = logging.getLogger(__name__)
 
-THREAD = "load"  # the thread's name
+REFUSALS = (StoreError, errors.PrecisionUnavailable, errors.DeviceUnavailable, ImportError)  # each says what to do
 
 
 LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
@@ -39,17 +37,17 @@ LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
 def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
     """Load the network, warm it up, and prove it by the known answer. Takes seconds, so it runs in a thread.
 
-    Raises StoreError, PrecisionUnavailable, KnownAnswerWrong, ImportError.
+    Raises the `REFUSALS`, and KnownAnswerWrong.
     """
     model = open_model(settings.model_store, settings.model)
-    network = build(model, settings.engine, settings.precision)
+    network = build(model, settings.engine, settings.precision, settings.device)
     network.warm_up(progress)
     expected = model.card.known_answer
     answer = network.known_answer()
     if answer is not None and expected is not None and answer[0] != expected:
         raise errors.KnownAnswerWrong(
             f"These weights see class {answer[0]} in a clip of zeros, not {expected}: they were read in a wrong layout or are "
-            "not what they claim to be. Run `python -m service verify` to learn why."
+            "not what they claim to be. The command `verify` on the server says why."
         )
     log.debug("%r is ready; zeros give %s", network, answer)
     return network
@@ -58,16 +56,17 @@ def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
 def refusals(settings: Settings) -> list[str]:
     """Why a start with these settings can never succeed here: what can be seen without loading anything, as sentences."""
     found = []
-    present = names(settings.model_store)
-    if settings.model and settings.model not in present:
-        near = difflib.get_close_matches(settings.model, present, 1)
-        meant = f'Did you mean "{near[0]}"? ' if near else ""
-        found.append(
-            f'C3D_MODEL: there is no model "{settings.model}" in {settings.model_store}. {meant}'
-            f"There are: {', '.join(present) or 'none'}."
-        )
-    if importlib.util.find_spec(settings.engine) is None:  # an engine is called as what it imports
-        found.append(f"C3D_ENGINE: {settings.engine} is not installed here. docs/engines.md says how to install it.")
+    try:
+        chosen(settings.model_store, settings.model)
+    except ModelMissing as error:
+        if settings.model:  # an empty store can be filled while the service runs
+            found.append(f"C3D_MODEL: {error}")
+    except StoreError as error:
+        found.append(f"C3D_MODEL: {error}")
+    if why := unavailable(settings.engine):
+        found.append(f"C3D_ENGINE: {why}. docs/engines.md says how to install it.")
+    if settings.engine in CPU_ENGINES and settings.device == "gpu":
+        found.append(f"C3D_DEVICE: {settings.engine} runs on the CPU. Use C3D_DEVICE=auto, or C3D_ENGINE=tensorflow.")
     if settings.precision == "int8" and settings.engine != "openvino":
         found.append("C3D_PRECISION: int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")
     elif settings.precision == "int8" and not found:
@@ -78,11 +77,6 @@ def refusals(settings: Settings) -> list[str]:
         except StoreError as error:
             found.append(f"C3D_PRECISION: {error}")
     return found
-
-
-def is_running() -> bool:
-    """Whether a thread of this process is still loading the network."""
-    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def _load_quietly(load: LoadNetwork, settings: Settings, progress: Progress) -> LoadedNetwork:
@@ -107,7 +101,7 @@ def _in_thread(work: Callable[[], Any]) -> Awaitable[Any]:
         with suppress(RuntimeError):  # the loop is closed: the process ends
             loop.call_soon_threadsafe(settle, *outcome)
 
-    threading.Thread(target=run, name=THREAD, daemon=True).start()
+    threading.Thread(target=run, name="load", daemon=True).start()
     return future
 
 
@@ -130,12 +124,12 @@ async def start(
         await decoder.start()
     except ModelMissing as error:
         log.error("%s", error)  # noqa: TRY400 (the sentence says all)
-        readiness.refuse(errors.WeightsMissing("There are no weights. Run `python -m model_store pull` on the server."))
+        readiness.refuse(errors.WeightsMissing("The service has no weights yet. docs/weights.md says how to get them."))
     except errors.KnownAnswerWrong as error:
         log.error("%s", error)  # noqa: TRY400
         readiness.refuse(error)
     except Exception as error:
-        expected = isinstance(error, StoreError | errors.PrecisionUnavailable | ImportError)
+        expected = isinstance(error, REFUSALS)
         if not expected:
             log.exception("the network could not be loaded")
         readiness.refuse(errors.StartFailed("The network could not be loaded. The server's log says why."))

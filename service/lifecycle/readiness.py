@@ -15,15 +15,16 @@ from service.pipeline import Pipeline
 from service.settings import VERSION
 from service.video.messages import VideoWarning
 
+READY = "ready"
 STAND_IN_WARNING = VideoWarning(
     "stand_in_weights",
-    "The weights are seeded random numbers, to try the service with: labels and vectors mean nothing. "
-    "`python -m model_store pull` gets the real ones.",
+    "The weights are random numbers to try the service with: labels and vectors mean nothing. docs/weights.md says how to get "
+    "real ones.",
 )
 
 
 class ModelOut(TypedDict):
-    """What computed the answer. With the same bytes and this block the numbers can be had again."""
+    """What computed the answer. The same bytes and the same block give the same numbers again."""
 
     name: Annotated[str, Field(description="Of the model in the store.", examples=["sports1m"])]
     weights: Annotated[str, Field(description="`sports1m`, `stand-in` (random numbers), or another name.", examples=["sports1m"])]
@@ -44,6 +45,13 @@ class ModelOut(TypedDict):
         int, Field(description="Row where the crop of 112x112 starts; central where the aspect is kept.", examples=[8])
     ]
     crop_left: Annotated[int, Field(description="Column where the crop starts, likewise.", examples=[29])]
+    long_side: Annotated[
+        str,
+        Field(
+            description="Where the aspect is kept: the other side is `rounded`, or the `next` whole number above.",
+            examples=["rounded"],
+        ),
+    ]
     color_tags: Annotated[
         str, Field(description="`honour` a file's colour matrix, or `ignore` it: BT.601 always.", examples=["honour"])
     ]
@@ -72,6 +80,7 @@ def model_out(card: Card, precision: str, backend: str) -> ModelOut:
         "frame_columns": card.frame_columns,
         "crop_top": card.crop_top,
         "crop_left": card.crop_left,
+        "long_side": card.long_side,
         "color_tags": card.color_tags,
         "channel_order": card.channel_order,
         "scale": card.scale,
@@ -85,16 +94,20 @@ def model_out(card: Card, precision: str, backend: str) -> ModelOut:
 
 
 class InfoOut(TypedDict):
-    """What runs here."""
+    """What runs here. All but the version only once the network is loaded."""
 
-    model: Annotated[
-        dict[str, Any],
-        Field(description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]),
+    model: NotRequired[
+        Annotated[
+            dict[str, Any],
+            Field(description="The card of the loaded model.", examples=[{"name": "sports1m", "num_classes": 487}]),
+        ]
     ]
-    backend: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
-    precision: Annotated[str, Field(description="What the network computes in.", examples=["float32"])]
+    backend: NotRequired[
+        Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
+    ]
+    precision: NotRequired[Annotated[str, Field(description="What the network computes in.", examples=["float32"])]]
     calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
-    batch_sizes: Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]
+    batch_sizes: NotRequired[Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]]
     version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
 
 
@@ -141,13 +154,21 @@ class Readiness:
         if self._failing:
             raise WorkerDown("The network fails for every clip. Ask another instance; this one goes on trying.")
 
-    def is_ready(self) -> bool:
-        """Whether `check_ready` raises nothing."""
+    def status(self) -> str:
+        """READY, or the code of what `check_ready` raises."""
         try:
             self.check_ready()
-        except ServiceError:
-            return False
-        return True
+        except ServiceError as error:
+            return error.code
+        return READY
+
+    def is_ready(self) -> bool:
+        """Whether `check_ready` raises nothing."""
+        return self.status() == READY
+
+    def info(self) -> InfoOut:
+        """What runs here, as far as it is known."""
+        return self._serving.info if self._serving else {"version": VERSION}
 
     def check_started(self) -> None:
         """Raises the reason why the network has never been ready yet."""
@@ -157,7 +178,7 @@ class Readiness:
     def check_alive(self) -> None:
         """Raises WorkerDown where only a new process would help."""
         if self._given_up:
-            raise WorkerDown("The worker that runs the network is lost. The process is about to end.")
+            raise WorkerDown("The worker that runs the network has stopped. This instance is about to exit: ask another one.")
 
     def warming(self, share: float) -> None:
         """Say how much of the warm-up is done, 0..1."""

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol: routes, body, schemas."""
+"""The Open Inference Protocol: routes, body, numbers, schemas."""

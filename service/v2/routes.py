@@ -7,30 +7,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
+from starlette.datastructures import State
 
 from model_store import c3d
+from service.answers.growing import GrowingAnswer
 from service.answers.json_answer import MIN_NUMBER_BYTES, json_response
-from service.answers.result import in_ms, provenance_headers, warning_out
+from service.answers.result import codes_of, in_ms, provenance_headers, warning_out
 from service.api.openapi import responses
 from service.api.probes import NOT_READY
+from service.api.videos import Lifetime
 from service.errors import AnswerTooLarge, At, BodyTooLarge
 from service.http.disconnect import Deadline, unless_left
 from service.http.endpoints import V2, V2_LIVE, V2_MODEL, V2_READY, V2_VERSION
 from service.http.metrics import Tally, Totals
 from service.http.request_log import RequestRecord
-from service.intake.source import check_not_compressed
+from service.intake.source import check_not_compressed, request_files
 from service.lifecycle.readiness import Readiness, Serving
 from service.pipeline import Pipeline, Summary
 from service.settings import VERSION, Settings
 from service.v2 import schemas
-from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, json_length, read, read_large, write
+from service.v2.body import CLIP_BYTES, MAX_JSON_BYTES, Inference, binary_pieces, json_length, json_pieces, read, row_in_json
 from service.v2.schemas import BINARY, INPUT, JSON_LENGTH
 
 router = APIRouter(tags=["Open Inference Protocol"])
@@ -38,8 +41,10 @@ model = APIRouter()
 
 NAME, MODEL_VERSION = "c3d", "1"
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "statistics"]
-INLINE_BYTES = 64 * 1024  # of JSON, which takes a tenth of a millisecond; more is read by the one thread that does this
+INLINE_BYTES = 64 * 1024  # of JSON, which takes some tenths of a millisecond; more is read by the one thread that does this
 READER = ThreadPoolExecutor(1, "json")
+MIN_CLIPS_SEEN = 4  # before the size of the JSON is estimated from them
+ESTIMATE_ERROR = 1.25  # an answer whose estimate is nearer to the limit is computed, and measured
 TOO_LATE = "Send fewer clips in a request, or give it a larger timeout."
 
 
@@ -147,8 +152,8 @@ async def model_ready(request: Request) -> Response:
     },
     openapi_extra=schemas.infer_body(),
 )
-async def infer(request: Request) -> Response:
-    """fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
+async def infer(request: Request, lifetime: Lifetime) -> Response:
+    """pool5, fc6, fc7 and probabilities of each clip, not pooled and not normalised, in JSON or as binary data.
 
     A clip is 16 frames in BGR, as OpenCV gives them, whatever the network was trained on; resized and cropped to 112x112 as GET
     /info says of the model: `frame_rows`, `frame_columns`, `keep_aspect`, `crop_top`, `crop_left`. No mean is subtracted yet.
@@ -158,7 +163,8 @@ async def infer(request: Request) -> Response:
     settings: Settings = request.app.state.settings
     record: RequestRecord = request.state.record
     serving = _readiness(request).serving()
-    async with _body(request, settings.max_upload_bytes) as body:
+    async with AsyncExitStack() as working, _body(request, settings.max_upload_bytes) as body:
+        working.enter_context(request.app.state.admission.place())
         fetch_s = time.perf_counter() - started
         record.source_kind, record.size_bytes = "tensors", len(body)
         inference = await _inference(request, body, _outputs(serving))
@@ -166,18 +172,38 @@ async def infer(request: Request) -> Response:
         _check_size(MIN_NUMBER_BYTES * inference.num_json_numbers(_outputs(serving)), request.app.state.max_json_bytes)
         timeout_s = min(settings.request_timeout_s, inference.timeout_s or settings.request_timeout_s)
         deadline = Deadline(timeout_s, TOO_LATE)
-        outputs, summary = await unless_left(request, deadline.hold(_run(serving.pipeline, inference)))
+        running = _run(serving.pipeline, inference, request.app.state.max_json_bytes)
+        outputs, summary = await unless_left(request, deadline.hold(running))
     seconds = {"fetch": fetch_s, "queue": summary.queue_s, "model": summary.model_s, "total": time.perf_counter() - started}
     record.stages_ms = {stage: in_ms(each) for stage, each in seconds.items()}
     about: schemas.InferHead = {"model_name": NAME, "model_version": MODEL_VERSION, "parameters": serving.model}
     if inference.id is not None:
         about["id"] = inference.id
-    head, behind = write(about, outputs, inference.outputs)
-    _check_size(len(head), request.app.state.max_json_bytes)
-    headers = provenance_headers(serving.model, [warning_out(each) for each in serving.warnings()])
-    if not behind:
-        return Response(head, headers=headers, media_type="application/json")
-    return Response(head + behind, headers={**headers, JSON_LENGTH: str(len(head))}, media_type="application/octet-stream")
+    warnings = [warning_out(each) for each in serving.warnings()]
+    record.warnings = codes_of(warnings)
+    headers = provenance_headers(serving.model, warnings)
+    return await _written(request.app.state, lifetime, about, outputs, inference.outputs, headers)
+
+
+async def _written(
+    state: State,
+    lifetime: AsyncExitStack,
+    about: schemas.InferHead,
+    outputs: Mapping[str, NDArray[np.float32]],
+    as_binary: Mapping[str, bool],
+    headers: dict[str, str],
+) -> Response:
+    """The answer. A large one lies in a file that lives as long as ``lifetime``. Raises AnswerTooLarge, DiskFull."""
+    answer = GrowingAnswer(lambda: lifetime.enter_context(request_files(state.spool)))
+    for piece in json_pieces(about, outputs, as_binary):
+        await answer.add(piece)
+        _check_size(answer.num_bytes, state.max_json_bytes)
+    if not any(as_binary.values()):
+        return await answer.response("application/json", headers)
+    headers[JSON_LENGTH] = str(answer.num_bytes)
+    for piece in binary_pieces(outputs, as_binary):
+        await answer.add(piece)
+    return await answer.response("application/octet-stream", headers)
 
 
 @asynccontextmanager
@@ -205,9 +231,9 @@ async def _body(request: Request, max_bytes: int) -> AsyncIterator[NDArray[np.ui
         yield body[:size]
 
 
-def _check_size(num_json_bytes: int, limit: int) -> None:
+def _check_size(num_json_bytes: float, limit: float) -> None:
     if num_json_bytes > limit:
-        raise AnswerTooLarge(f"The answer's JSON would be over {limit} bytes. Ask for the outputs as binary data.")
+        raise AnswerTooLarge("The answer is too large for JSON. Ask for the outputs as binary data.")
 
 
 async def _inference(request: Request, body: NDArray[np.uint8], available: Collection[str]) -> Inference:
@@ -216,24 +242,32 @@ async def _inference(request: Request, body: NDArray[np.uint8], available: Colle
         return read(body, length, available)
 
     async def in_thread() -> Inference:
-        return await asyncio.get_running_loop().run_in_executor(READER, read_large, body, length, available)
+        return await asyncio.get_running_loop().run_in_executor(READER, read, body, length, available)
 
     deadline = Deadline(request.app.state.settings.request_timeout_s, TOO_LATE)
     return await unless_left(request, deadline.hold(in_thread()))
 
 
-async def _run(pipeline: Pipeline, inference: Inference) -> tuple[dict[str, NDArray[np.float32]], Summary]:
-    """The outputs that are wanted, float32 (n, ...) each."""
-    summary = Summary()
+async def _run(pipeline: Pipeline, inference: Inference, max_json_bytes: int) -> tuple[dict[str, NDArray[np.float32]], Summary]:
+    """The outputs that are wanted, float32 (n, ...) each.
+
+    Raises AnswerTooLarge as soon as the first clips show that their JSON will be: what comes of a clip varies little in length.
+    """
+    summary, rows, num_bytes = Summary(), [], 0
+    in_json = [name for name, as_binary in inference.outputs.items() if not as_binary]
     async with aclosing(pipeline.run_clips(inference.clips, summary)) as steps:
-        rows = [outputs async for outputs in steps]
+        async for outputs in steps:
+            rows.append(outputs)
+            num_bytes += sum(len(row_in_json(getattr(outputs, name))) for name in in_json)
+            if len(rows) >= MIN_CLIPS_SEEN:
+                _check_size(num_bytes * len(inference.clips) // len(rows), ESTIMATE_ERROR * max_json_bytes)
     return {name: np.stack([getattr(each, name) for each in rows]) for name in inference.outputs}, summary
 
 
 def _outputs(serving: Serving) -> dict[str, int]:
     """The outputs there are, and how many numbers each has for a clip."""
-    sizes = dict.fromkeys(c3d.ClipOutputs._fields, c3d.DESCRIPTOR_SIZE) | {"probabilities": len(serving.labels)}
-    return {name: size for name, size in sizes.items() if size}
+    sizes = (*c3d.FEATURE_SIZES.items(), ("probabilities", len(serving.labels)))
+    return {name: size for name, size in sizes if size}
 
 
 def _readiness(request: Request) -> Readiness:

@@ -163,7 +163,7 @@ class ModelMetadata(TypedDict):
     versions: Annotated[list[str], Field(description="Always `1`; which weights it has, GET /info says.", examples=[["1"]])]
     platform: Annotated[str, Field(description="The engine, its version and the device.", examples=["tensorflow 2.21.0 on cpu"])]
     inputs: Annotated[list[TensorMetadata], Field(description="The clips.")]
-    outputs: Annotated[list[TensorMetadata], Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")]
+    outputs: Annotated[list[TensorMetadata], Field(description="`pool5`, `fc6`, `fc7` and, with a class layer, `probabilities`.")]
 
 
 class TensorConfig(TypedDict):
@@ -182,7 +182,7 @@ class ModelConfig(TypedDict):
     backend: Annotated[str, Field(description="The engine.", examples=["tensorflow"])]
     max_batch_size: Annotated[int, Field(description="Clips that a request may hold.", examples=[891])]
     input: Annotated[list[TensorConfig], Field(description="The clips.")]
-    output: Annotated[list[TensorConfig], Field(description="`fc6`, `fc7` and, with a class layer, `probabilities`.")]
+    output: Annotated[list[TensorConfig], Field(description="`pool5`, `fc6`, `fc7` and, with a class layer, `probabilities`.")]
 
 
 class Duration(TypedDict):

@@ -149,14 +149,18 @@ class ClipCutter:
     def warnings(self) -> Iterator[VideoWarning]:
         """After `finish`: what became of the frames at the video's end."""
         if 0 < self.num_frames < c3d.CLIP_LENGTH:
-            seen = count(self.num_frames, "frame")
-            text = f"A clip has {c3d.CLIP_LENGTH} frames, and here is only {seen}: the last one was repeated."
+            text = f"The video has {count(self.num_frames, 'frame')}, a clip {c3d.CLIP_LENGTH}: the last frame was repeated."
             yield VideoWarning("short_video_padded", text)
         elif self._plan.max_clips is not None and self.num_clips < (planned := self._plan.num_clips):
-            text = f"{planned} clips were to be taken, and the video gave {self.num_clips}: it is shorter than it seems."
+            text = f"The video gave {count(self.num_clips, 'clip')} instead of {planned}: it is shorter than it seems."
             yield VideoWarning("fewer_clips", text)
         elif left := self._num_left():
-            text = f"At the end {count(left, 'frame')} fill no clip and were left out; tail=pad keeps them."
+            what = (
+                f"The last {left} frames fill no clip and were left out"
+                if left > 1
+                else "The last frame fills no clip and was left out"
+            )
+            text = f"{what}. To keep {'them' if left > 1 else 'it'}: tail=pad."
             yield VideoWarning("tail_frames_dropped", text)
 
     def _num_left(self) -> int:

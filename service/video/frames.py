@@ -209,7 +209,7 @@ class _Reader:
                 yield _block(block)
                 block = []
         if not self._clock.num_frames:
-            raise UndecodableVideo("Not one frame of this video can be decoded: it is damaged, encrypted or cut off.")
+            raise UndecodableVideo("No frame of this video can be decoded: it is damaged, encrypted or cut off.")
         if block:
             yield _block(block)
         yield self._end(whole=not self._is_enough())

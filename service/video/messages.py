@@ -13,6 +13,7 @@ from model_store import c3d
 
 if TYPE_CHECKING:
     from model_store.card import Card
+    from model_store.preprocessing import LongSide
 
 FPS_TOLERANCE = 1.2  # how far outside the range of the training videos a rate may lie before the answer says so
 TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that ends before it is called cut off
@@ -41,15 +42,34 @@ class VideoWarning(NamedTuple):
     message: str
 
 
+# What each code means; docs/http-api.md has this table. A test holds it to the warnings that the code makes.
+WARNINGS = {
+    "stand_in_weights": "The weights are random numbers: labels and vectors mean nothing.",
+    "corrupt_frames": "Parts of the file could not be decoded; the answer comes from the rest. The message names the clips that "
+    "hold damaged frames.",
+    "video_truncated": "The file ends before the duration it claims: it is probably cut off.",
+    "header_frame_count_wrong": "The file claims another number of frames than were decoded.",
+    "ten_bit_converted": "The video has more than 8 bits a channel. They were converted to 8, which libraries do differently.",
+    "fewer_clips": "`max_clips` asked for more clips than the video gave.",
+    "short_video_padded": "The video has fewer than 16 frames: the last one was repeated to fill a clip.",
+    "tail_frames_dropped": "The last frames fill no clip; `tail=pad` keeps them.",
+    "times_estimated": "The file has no timestamps that can be trusted (AVI with B-frames): times come from the average rate.",
+    "variable_frame_rate": "Frames do not all last equally long; the network was trained on videos of a constant rate.",
+    "fps_outside_training_range": "The network was trained on videos of about 25 to 30 frames/s; this one has another rate.",
+    "rotated": "The file asks for its picture to be turned, and it was.",
+}
+
+
 @dataclass(frozen=True)
 class ReadOptions:
     """How a file is read, and which part of it: what the model's card, the settings and the request say about that."""
 
-    keep_aspect: bool = False  # these six: see the model's card
+    keep_aspect: bool = False  # these seven: see the model's card
     frame_rows: int = c3d.FRAME_SIZE[0]
     frame_columns: int = c3d.FRAME_SIZE[1]
     crop_top: int = c3d.CROP_TOP
     crop_left: int = c3d.CROP_LEFT
+    long_side: LongSide = "rounded"
     honour_color_tags: bool = True
     max_pixels: int = 4096 * 2304  # these three: see the settings
     max_video_s: float = 7200.0
@@ -72,6 +92,7 @@ class ReadOptions:
             frame_columns=card.frame_columns,
             crop_top=card.crop_top,
             crop_left=card.crop_left,
+            long_side=card.long_side,
             honour_color_tags=card.color_tags == "honour",
         )
 
@@ -80,7 +101,8 @@ class ReadOptions:
         if not self.keep_aspect:
             return self.frame_rows, self.frame_columns, self.crop_top, self.crop_left
         scale = self.frame_rows / min(height, width)
-        rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
+        long = int(max(height, width) * scale + (0.5 if self.long_side == "rounded" else 1))
+        rows, columns = (self.frame_rows, long) if width > height else (long, self.frame_rows)
         return rows, columns, (rows - c3d.CROP_SIZE) // 2, (columns - c3d.CROP_SIZE) // 2
 
 
@@ -104,15 +126,15 @@ class VideoInfo:
         """What is odd, as far as it is known before the frames are read."""
         if self.rotation:
             yield VideoWarning(
-                "rotated", f"The file says to turn the picture by {self.rotation} degrees counter-clockwise; so it was."
+                "rotated", f"The file asks for its picture to be turned by {self.rotation} degrees counter-clockwise, and it was."
             )
         if self.ten_bit:
-            text = "The video has more than 8 bits a channel; it was converted to 8, which players and libraries do differently."
+            text = "The video has more than 8 bits a channel. They were converted to 8, which libraries do differently."
             yield VideoWarning("ten_bit_converted", text)
         low, high = c3d.TRAINING_FPS[0] / FPS_TOLERANCE, c3d.TRAINING_FPS[1] * FPS_TOLERANCE
         if self.fps and not low <= self.fps <= high:
             yield VideoWarning(
-                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network saw about 25 to 30."
+                "fps_outside_training_range", f"The video has {self.fps:.4g} frames/s; the network was trained on about 25 to 30."
             )
 
 
@@ -161,7 +183,7 @@ class VideoEnd:
             text = "Timestamps are missing or cannot be trusted; such times come from the average frame rate."
             yield VideoWarning("times_estimated", text)
         if self.variable_frame_rate:
-            text = "Frames last differently long; the network was trained on videos of a constant rate."
+            text = "Frames do not all last equally long; the network was trained on videos of a constant rate."
             yield VideoWarning("variable_frame_rate", text)
         if self.whole and info.duration_sec and self.end_sec < TRUNCATED_SHARE * info.duration_sec - 1 / c3d.TRAINING_FPS[0]:
             text = f"The file claims {info.duration_sec:.2f} s and ends after {self.end_sec:.2f} s: it is probably cut off."

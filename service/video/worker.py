@@ -36,7 +36,7 @@ from service.video.ring import RING_LENGTH, attach
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 MAX_OPEN_FILES = 32  # the video, three pipes, the ring, and what Python opens to import modules
-OUT_OF_MEMORY = "Decoding the file takes more memory than a decoder may have. Send a smaller or a repaired one."
+OUT_OF_MEMORY = "Decoding the file needs more memory than a decoder may use. Send a smaller or a repaired one."
 FAILED = "The decoder failed on this file. It is probably damaged: repair or convert it."
 
 

@@ -7,7 +7,7 @@ from importlib import resources
 from fastapi import APIRouter, Request, Response
 
 from service.errors import NotFound
-from service.http.endpoints import DOCS, DOCS_FILES
+from service.http.endpoints import DOCS, DOCS_FILES, DOCS_FOLDER
 from service.web.files import bundle, text
 
 # fastapi-offline brings the files of Swagger UI, in a version that is locked. All of them are loaded from here, and nothing else.
@@ -29,6 +29,12 @@ async def docs(request: Request) -> Response:
     links = '<a href="./">Try a video</a>' if request.app.state.settings.page == "on" else ""
     content = text("docs.html").replace("{{style}}", text("look.css")).replace("{{links}}", links)
     return Response(content, headers=SECURITY, media_type="text/html")
+
+
+@router.get(DOCS_FOLDER)
+async def docs_folder() -> Response:
+    """To the page, by a link that a path prefix in front does not change: from here the page's own links would lead astray."""
+    return Response(status_code=307, headers={"Location": f"..{DOCS}"})
 
 
 @router.get(f"{DOCS}/{{name}}")

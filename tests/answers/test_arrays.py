@@ -107,6 +107,37 @@ def test_npz_holds_both_answers_where_asked(client: TestClient, clip_mp4: Path) 
     assert "clip_probabilities" not in arrays_of(ask(client, "/features", clip_mp4, NPZ))
 
 
+def test_npz_names_each_of_several_layers(client: TestClient, clip_mp4: Path) -> None:
+    found = arrays_of(ask(client, "/features", clip_mp4, NPZ, layer="fc6,pool5"))
+    for layer, size in (("fc6", 4096), ("pool5", 8192)):
+        alone = arrays_of(ask(client, "/features", clip_mp4, NPZ, layer=layer))
+        assert found[f"clip_features_{layer}"].shape == (4, size)
+        assert np.allclose(found[f"clip_features_{layer}"], alone["clip_features"], rtol=1e-5)
+        assert np.allclose(found[f"descriptor_{layer}"], alone["descriptor"], rtol=1e-5)
+    assert not {"clip_features", "descriptor", "clip_features_fc7"} & set(found)
+    assert json.loads(str(found["provenance"]))["options"]["layer"] == "pool5,fc6"
+
+
+def test_npz_without_the_vectors_of_clips(client: TestClient, clip_mp4: Path) -> None:
+    found = arrays_of(ask(client, "/classify", clip_mp4, NPZ, include="features", vectors="video"))
+    assert found["descriptor"].shape == (4096,)
+    assert found["clip_probabilities"].shape == (4, 487)
+    assert "clip_features" not in found
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [({"layer": "fc6,fc7"}, "layer"), ({"include": "clips", "vectors": "video"}, "vectors")]
+)
+def test_npy_refuses_what_would_not_be_one_array(client: TestClient, clip_mp4: Path, options: dict[str, str], named: str) -> None:
+    answer = ask(client, "/features", clip_mp4, NPY, **options)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_option")
+    assert answer.json()["detail"].startswith(f"{named}:")
+
+
+def test_npy_of_pool5(client: TestClient, clip_mp4: Path) -> None:
+    assert array_of(ask(client, "/features", clip_mp4, NPY, include="clips", layer="pool5")).shape == (4, 8192)
+
+
 def test_the_file_is_named_after_the_video_and_nothing_stays_behind(client: TestClient, clip_mp4: Path, spool: Path) -> None:
     answer = ask(client, "/features", clip_mp4, NPZ)
     name = json.loads(str(arrays_of(answer)["provenance"]))["id"]

@@ -43,6 +43,8 @@ def lines_of(body: bytes) -> list[dict[str, Any]]:
         ("/features", {"include": "predictions", "max_clips": "3", "top_k": "2"}),
         ("/classify", {"include": "pictures"}),
         ("/features", {"include": "pictures", "tail": "pad", "end_sec": "1.0", "encoding_format": "base64"}),
+        ("/features", {"layer": "pool5,fc6"}),
+        ("/classify", {"include": "features,segments", "vectors": "video"}),
     ],
 )
 def test_the_lines_together_are_the_answer(tmp_path: Path, clip_mp4: Path, endpoint: str, options: dict[str, str]) -> None:
@@ -64,6 +66,16 @@ def test_the_lines_together_are_the_answer(tmp_path: Path, clip_mp4: Path, endpo
     for each in (summary, whole):
         del each["timings_ms"]
     assert_alike({**summary, "clips": clips}, whole)
+
+
+def test_vectors_of_the_video_come_in_the_summary_alone(tmp_path: Path, clip_mp4: Path) -> None:
+    with serving(fake_app(tmp_path)) as client:
+        options = {"include": "descriptor,segments", "vectors": "video"}
+        answer = client.post("/classify", files={"file": clip_mp4.read_bytes()}, params=options, headers=NDJSON)
+    _, *clips, summary = lines_of(answer.content)
+    assert len(summary["descriptor"]) == 4096
+    assert all(clip["predictions"] and "descriptor" not in clip for clip in clips)
+    assert max(len(line) for line in answer.content.splitlines()[:-1]) < 2000
 
 
 def test_what_is_wrong_before_the_first_line_is_a_problem(tmp_path: Path, clip_mp4: Path) -> None:
@@ -101,7 +113,7 @@ def test_what_goes_wrong_later_is_the_last_line_and_the_logs_cause(
     assert (lines[-1]["type"], error["code"], error["status"], error["request_id"]) == ("error", "internal", 500, "mine")
     assert "secret" not in answer.text
     assert "a secret of the device" in caplog.text
-    assert 'c3d_requests_total{code="internal",endpoint="/classify"} 1.0' in metrics
+    assert 'c3d_errors_total{code="internal",endpoint="/classify"} 1.0' in metrics
 
 
 class Gated(FakeNetwork):
@@ -215,7 +227,7 @@ def test_a_client_that_leaves_ends_the_work(tmp_path: Path) -> None:
             return (await ask(app, method="GET", path="/metrics")).text
 
     metrics = asyncio.run(leave())
-    assert 'c3d_requests_total{code="client_left",endpoint="/classify"} 2.0' in metrics
+    assert 'c3d_requests_total{endpoint="/classify",outcome="client_left"} 2.0' in metrics
     assert sum(network.batches) < 99
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from model_store import c3d
+from model_store.card import PICTURE
 from service.answers.result import FORM_OF_ANSWER
 from service.options import ClassifyOptions, FeaturesOptions
 from tests.support.fakes import FakeNetwork
@@ -52,16 +54,28 @@ OTHER_VALUE: dict[str, Any] = {  # of every option that changes numbers
     "start_sec": 0.5,
     "end_sec": 1.5,
     "max_clips": 2,
-    "layer": "fc7",
+    "layer": "fc7,fc6",
     "normalize": "none",
 }
 OTHER_CARD: dict[str, Any] = {  # of everything in a model's card that changes numbers
     "weights_sha256": "ab" * 32,
     "mean_sha256": "cd" * 32,
-    "crop_left": 30,
     "preprocessing": "c3d-ucf101-mean",
+    "keep_aspect": True,
+    "frame_rows": 256,
+    "frame_columns": 340,
+    "crop_top": 9,
+    "crop_left": 30,
+    "channel_order": "RGB",
+    "scale": 0.5,
+    "pool5": "symmetric",
+    "long_side": "next",
     "color_tags": "ignore",
 }
+
+
+def test_everything_of_a_card_that_changes_numbers_is_tried() -> None:
+    assert set(OTHER_CARD) == {*PICTURE, "weights_sha256"} - {"mean"}  # which is a name
 
 
 def test_every_option_changes_the_id_or_is_known_not_to() -> None:
@@ -77,6 +91,14 @@ def test_each_thing_of_a_model_that_changes_numbers_changes_the_id(
         changed = ask(other, "/features", clip_mp4)
     assert changed["id"] != plain["id"]
     assert {name for name in plain["model"] if plain["model"][name] != changed["model"][name]} == set(change)
+
+
+def test_each_set_of_layers_has_its_own_ids_however_it_is_written(client: TestClient, clip_mp4: Path) -> None:
+    names = [["fc6"], ["fc7"], ["pool5"], ["fc6", "fc7"], ["pool5", "fc6"], ["pool5", "fc6", "fc7"]]
+    found = [ask(client, "/features", clip_mp4, layer=",".join(each))["id"] for each in names]
+    assert len(set(found)) == len(names)
+    assert found[0] == ask(client, "/features", clip_mp4)["id"]
+    assert found[3] == ask(client, "/features", clip_mp4, layer=["fc7", "fc6", "fc7"])["id"]
 
 
 @pytest.mark.parametrize(("name", "value"), [("precision", "bfloat16"), ("calibration_sha256", "ef" * 32)])
@@ -120,6 +142,18 @@ def test_the_headers_have_the_warnings_of_the_video(client: TestClient, tmp_path
     video = write_video(tmp_path / "short.mp4", 7)
     answer = client.post("/features", files={"file": video.read_bytes()}, headers={"accept": accept})
     assert "short_video_padded" in answer.headers["c3d-warnings"].split(", ")
+
+
+def test_warnings_are_counted_and_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    video = write_video(tmp_path / "short.mp4", 7)
+    with caplog.at_level("INFO"), serving(fake_app(tmp_path / "spool")) as client:
+        ask(client, "/features", video)
+        metrics = client.get("/metrics").text
+    assert {f'c3d_warnings_total{{code="{code}"}} 1.0' for code in ("stand_in_weights", "short_video_padded")} <= set(
+        metrics.splitlines()
+    )
+    [record] = [each.request_record for each in caplog.records if hasattr(each, "request_record")]
+    assert set(record.fields()["warnings"].split(",")) >= {"stand_in_weights", "short_video_padded"}
 
 
 def test_a_custom_id_is_echoed_and_else_absent(client: TestClient, clip_mp4: Path) -> None:
@@ -183,3 +217,37 @@ def test_segments_are_the_clips_merged_by_their_best_label(client: TestClient, t
         assert segment["num_clips"] == len(clips)
         assert np.isclose(segment["score"], np.mean(scores), rtol=1e-5)
         assert np.isclose(segment["peak_score"], max(scores), rtol=1e-5)
+
+
+def vectors_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Of a video or a clip, by layer."""
+    return {layer: np.array(vector, np.float32) for layer, vector in entry["descriptor"].items()}
+
+
+def test_several_layers_come_by_name_from_one_pass(client: TestClient, clip_mp4: Path) -> None:
+    alone = {layer: ask(client, "/features", clip_mp4, include="clips", layer=layer) for layer in c3d.FEATURE_SIZES}
+    together = ask(client, "/features", clip_mp4, include="clips", layer="fc6,pool5,fc7")
+    assert {layer: len(vector) for layer, vector in vectors_of(together).items()} == c3d.FEATURE_SIZES
+    for layer, one in alone.items():
+        assert np.allclose(vectors_of(together)[layer], one["descriptor"], rtol=1e-5)
+        assert np.isclose(np.linalg.norm(vectors_of(together)[layer]), 1)
+        for mine, other in zip(together["clips"], one["clips"], strict=True):
+            assert np.allclose(vectors_of(mine)[layer], other["descriptor"], rtol=1e-5)
+
+
+def test_several_layers_in_base64(client: TestClient, clip_mp4: Path) -> None:
+    plain = vectors_of(ask(client, "/features", clip_mp4, layer="fc6,fc7"))
+    coded = ask(client, "/classify", clip_mp4, include="features", layer=["fc6", "fc7"], encoding_format="base64")
+    for layer, text in coded["descriptor"].items():
+        assert np.allclose(np.frombuffer(base64.b64decode(text), "<f4"), plain[layer], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("endpoint", "include"), [("/features", "clips,predictions"), ("/classify", "clips,descriptor")])
+def test_vectors_of_the_video_alone(client: TestClient, clip_mp4: Path, endpoint: str, include: str) -> None:
+    whole = ask(client, endpoint, clip_mp4, include=include)
+    short = ask(client, endpoint, clip_mp4, include=include, vectors="video")
+    assert ids(short) == ids(whole)
+    assert np.allclose(short["descriptor"], whole["descriptor"], rtol=1e-5)
+    for mine, other in zip(short["clips"], whole["clips"], strict=True):
+        assert set(other) - set(mine) == {"descriptor"}
+        assert mine["predictions"][0]["class_id"] == other["predictions"][0]["class_id"]

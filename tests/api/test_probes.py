@@ -15,8 +15,8 @@ from service.settings import VERSION, Settings
 from tests.support.fakes import LABELS, FakeNetwork
 from tests.support.http_helpers import fake_app, serving, until_status
 
-NEED_THE_NETWORK = ["/readyz", "/health", "/info", "/labels"]
-NEED_NOTHING = ["/livez", "/docs", "/openapi.json"]
+NEED_THE_NETWORK = ["/readyz", "/health", "/labels"]
+NEED_NOTHING = ["/livez", "/info", "/docs", "/openapi.json"]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,13 @@ def test_a_dead_worker_flips_readiness_but_not_liveness(tmp_path: Path, clip_mp4
         assert until_status(client, 503)["code"] == "worker_down"
         assert client.get("/livez").status_code == 200
     assert list(tmp_path.iterdir()) == []
+
+
+def test_info_tells_the_limits_while_the_network_loads(warming: TestClient, client: TestClient) -> None:
+    early, late = warming.get("/info").json(), client.get("/info").json()
+    assert (early["status"], late["status"]) == ("warming", "ready")
+    assert set(late) - set(early) == {"model", "backend", "precision", "batch_sizes"}
+    assert (early["limits"], early["clips_per_s"], early["version"]) == (late["limits"], 0, VERSION)
 
 
 def test_info_tells_the_limits_of_requests(tmp_path: Path) -> None:

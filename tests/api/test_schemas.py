@@ -255,4 +255,4 @@ def test_include_may_be_a_list_or_repeated(value: list[str]) -> None:
 def test_options_default_to_what_the_paper_says() -> None:
     classify, features = options.ClassifyOptions(), options.FeaturesOptions()
     assert (classify.clip_stride, classify.tail, classify.include, classify.top_k) == (8, "drop", [], 5)
-    assert (features.layer, features.normalize) == ("fc6", "l2")
+    assert (features.layer, features.normalize) == (("fc6",), "l2")

@@ -118,7 +118,7 @@ def test_a_bad_option_is_invalid_and_named(client: TestClient, clip_mp4: Path, e
         parts = [part(name, value.encode()) for name, value in pairs]
         answer = client.post(endpoint, content=form(part("file", clip_mp4.read_bytes(), "a"), *parts), headers=dict(MULTIPART))
     assert (answer.status_code, problem(answer)) == (422, "invalid_option")
-    assert answer.json()["detail"].startswith(pairs[0][0])
+    assert pairs[0][0] in answer.json()["detail"]
 
 
 EMPTY = {"top_k": "", "end_sec": "", "include": "", "custom_id": "", "tail": ""}
@@ -242,7 +242,7 @@ def test_a_chunked_body_over_the_limit_is_too_large(client: TestClient) -> None:
         ("GET", "/classify", (405, "method_not_allowed")),
         ("PUT", "/features", (405, "method_not_allowed")),
         ("POST", "/livez", (405, "method_not_allowed")),
-        ("GET", "/", (404, "not_found")),
+        ("GET", "/index.html", (404, "not_found")),
         ("POST", "/predict", (404, "not_found")),
         ("POST", "/classify/x", (404, "not_found")),
         ("GET", "/%2e%2e/etc/passwd", (404, "not_found")),

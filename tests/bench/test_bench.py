@@ -157,6 +157,7 @@ def test_every_claim_is_a_command(name: str, capsys: pytest.CaptureFixture[str])
     assert "--rounds" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["bench", "bench.report"])
 def test_the_commands_around_them(module: str) -> None:
     run = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,14 @@ def test_a_video_may_come_as_path_bytes_or_open_file(service: ScriptedService, t
     np.testing.assert_array_equal(answer.clips, rows(b"a video", 3))
     np.testing.assert_array_equal(answer.start_sec, [0, 0.5, 1])
     assert answer.clip_ids == ("clip-0", "clip-1", "clip-2")
+
+
+def test_several_layers_come_by_name(service: ScriptedService) -> None:
+    answer = Client(service.url).features(b"a video", clips=True, layer=["fc6", "fc7"])
+    assert service.asked[0][1]["layer"] == "fc6,fc7"
+    assert (answer.descriptor, answer.clips) == (None, None)
+    np.testing.assert_allclose(answer.descriptors["fc7"], rows(b"a video", 3).mean(axis=0) * 2, rtol=1e-6)
+    np.testing.assert_array_equal(answer.clips_by_layer["fc6"], rows(b"a video", 3))
 
 
 def test_a_url_is_sent_as_json(service: ScriptedService) -> None:
@@ -101,6 +110,25 @@ def test_only_a_line_feed_ends_a_line() -> None:
     splitter = LineSplitter()
     assert splitter.feed('{"a": "\u2028"}\n{"b"'.encode()) == ['{"a": "\u2028"}'.encode()]
     assert splitter.feed(b": 1}\n\n") == [b'{"b": 1}']
+
+
+def test_a_stream_of_labels_gives_each_clips_own(service: ScriptedService) -> None:
+    *_, last_clip, answer = Client(service.url).stream_labels(b"a video", include="clips")
+    assert isinstance(last_clip, Clip)
+    assert [each.label for each in last_clip.predictions] == ["bowling", "[rock] & <roll>"]
+    assert isinstance(answer, Answer)
+    assert answer.segments[0].label == "bowling"
+
+
+def test_an_asynchronous_stream_may_be_left_early(service: ScriptedService) -> None:
+    async def first_clip() -> Clip:
+        async with AsyncClient(service.url) as client, aclosing(client.stream(b"a video")) as events:
+            async for event in events:
+                if isinstance(event, Clip):
+                    return event
+        raise AssertionError
+
+    assert asyncio.run(first_clip(), debug=True).index == 0
 
 
 def test_the_async_twin_gives_the_same(service: ScriptedService) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.client.conftest import Extract
+from tests.support.http_helpers import fake_app, serving
 from tests.support.scripted_service import MODEL, ScriptedService, broken, failed, refused, rows
 
 NAMES = ["Abuse/Abuse001_x264.mp4", "Normal/Normal_1.mp4", "v_top.avi"]
@@ -173,6 +174,28 @@ def test_the_size_is_checked_before_a_byte_is_sent(extract: Extract, out: Path, 
     assert extract() == 1
     assert [body for body, _ in service.asked] == [b"v_top.avi"]
     assert {each["code"] for each in lines(out / "failed.jsonl")} == {"body_too_large"}
+
+
+def test_the_limit_is_read_where_the_service_writes_it(
+    extract: Extract, out: Path, service: ScriptedService, tmp_path: Path
+) -> None:
+    (tmp_path / "spool").mkdir()
+    with serving(fake_app(tmp_path / "spool", max_upload_bytes=10)) as client:
+        service.info = {**service.info, "limits": client.get("/info").json()["limits"]}
+    assert extract() == 1
+    assert [body for body, _ in service.asked] == [b"v_top.avi"]
+    assert {each["code"] for each in lines(out / "failed.jsonl")} == {"body_too_large"}
+
+
+@pytest.mark.parametrize("code", ["weights_missing", "start_failed", "unauthorized", "not_found"])
+def test_what_every_video_would_meet_ends_the_run(
+    extract: Extract, out: Path, service: ScriptedService, capsys: pytest.CaptureFixture[str], code: str
+) -> None:
+    service.script = [refused(503, code)]
+    assert extract("-j", "1") == 3
+    assert len(service.asked) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (out / "failed.jsonl").read_text() == ""
 
 
 def test_two_inputs_with_one_output_are_refused(

@@ -122,3 +122,57 @@ def test_parquet_reads_as_it_is(extract: Extract, out: Path) -> None:
 def test_pca_where_it_cannot_be_is_refused(extract: Extract, options: tuple[str, ...]) -> None:
     pytest.importorskip("h5py")
     assert extract(*options) == 2
+
+
+def test_several_layers_are_arrays_by_name(extract: Extract, out: Path, service: ScriptedService) -> None:
+    assert extract("--layer", "fc6,fc7") == 0
+    assert service.asked[0][1]["layer"] == "fc6,fc7"
+    with np.load(out / "v_top.npz") as arrays:
+        for layer, factor in (("fc6", 1), ("fc7", 2)):
+            np.testing.assert_array_equal(arrays[f"clip_features_{layer}"], rows(TOP.encode(), 3) * factor)
+            np.testing.assert_allclose(arrays[f"descriptor_{layer}"], rows(TOP.encode(), 3).mean(axis=0) * factor, rtol=1e-6)
+        assert not {"clip_features", "descriptor"} & set(arrays.files)
+
+
+def test_several_layers_in_the_forms_that_have_room(extract: Extract, out: Path, tmp_path: Path) -> None:
+    h5py, parquet = pytest.importorskip("h5py"), pytest.importorskip("pyarrow.parquet")
+    assert extract("--layer", "fc6,fc7", "--to", "hdf5", "-o", str(tmp_path / "h")) == 0
+    with h5py.File(tmp_path / "h/features.hdf5") as file:
+        np.testing.assert_array_equal(file["v_top/c3d_features_fc7"][:], rows(TOP.encode(), 3) * 2)
+    assert extract("--layer", "fc6,fc7", "--to", "parquet", "-o", str(tmp_path / "p")) == 0
+    table = parquet.read_table(tmp_path / "p/features/v_top.parquet")
+    np.testing.assert_array_equal(np.stack(table["features_fc6"].to_numpy()), rows(TOP.encode(), 3))
+    assert extract("--layer", "fc6,fc7", "--to", "fc6-1", "-o", str(tmp_path / "f")) == 0
+    assert {path.name for path in (tmp_path / "f/v_top").iterdir()} >= {"000001.fc6-1", "000001.fc7-1", "000033.fc7-1"}
+
+
+@pytest.mark.parametrize("form", ["npy", "txt32"])
+def test_several_layers_where_there_is_room_for_one_are_refused(extract: Extract, service: ScriptedService, form: str) -> None:
+    assert extract("--layer", "fc6,fc7", "--to", form) == 2
+    assert service.asked == []
+
+
+def test_a_film_longer_than_a_block_is_copied_whole(extract: Extract, out: Path, service: ScriptedService) -> None:
+    h5py = pytest.importorskip("h5py")
+    service.num_clips = 2500
+    assert extract("--to", "hdf5", "--include", "v_top.avi") == 0
+    with h5py.File(out / "features.hdf5") as file:
+        np.testing.assert_array_equal(file["v_top/c3d_features"][:], rows(TOP.encode(), 2500))
+
+
+@pytest.mark.parametrize("reader", ["pandas", "polars", "duckdb"])
+def test_readers_take_the_folder_as_it_is(extract: Extract, out: Path, reader: str) -> None:
+    library = pytest.importorskip(reader)
+    pytest.importorskip("pyarrow")
+    assert extract("--to", "parquet") == 0
+    files = f"{out}/features/**/*.parquet"
+    if reader == "pandas":
+        found = library.read_parquet(out / "features")[["clip_id", "start_sec", "features"]].to_numpy().tolist()
+    elif reader == "polars":
+        found = library.read_parquet(files).select("clip_id", "start_sec", "features").rows()
+    else:
+        found = library.sql(f"SELECT clip_id, start_sec, features FROM '{files}'").fetchall()  # noqa: S608 (our own folder)
+    expected = [row for name in (ABUSE, NORMAL, TOP) for row in rows(name.encode(), 3)]
+    assert len(found) == len(expected) == 9
+    assert sorted(tuple(map(float, features)) for _, _, features in found) == sorted(tuple(map(float, row)) for row in expected)
+    assert {(clip_id, start) for clip_id, start, _ in found} == {("clip-0", 0.0), ("clip-1", 0.5), ("clip-2", 1.0)}

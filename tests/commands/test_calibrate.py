@@ -45,7 +45,9 @@ def calibrated(model: store.Model, video: Path) -> calibration.Calibration:
     """The same after `calibrate`, by the command line."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("C3D_MODEL_STORE", str(model.directory.parent))
-        assert main(["calibrate", "--max-drift", "0.5", str(video), str(video.with_name("missing.mp4"))]) == 0
+        no_video = video.with_name("no-video.mp4")
+        no_video.write_bytes(b"no video")  # it is left out, and named
+        assert main(["calibrate", "--max-drift", "0.5", str(video), str(no_video)]) == 0
     return calibration.read(model)[1]
 
 
@@ -70,7 +72,7 @@ def test_too_few_clips_are_refused(
 ) -> None:
     monkeypatch.setenv("C3D_MODEL_STORE", str(model.directory.parent))
     assert main(["calibrate", str(clip_mp4)]) == 1
-    assert "2 clips of 16 frames are too few to calibrate on" in capsys.readouterr().err
+    assert "Too few clips of 16 frames to calibrate on: 2 of at least 16." in capsys.readouterr().err
 
 
 def test_what_is_calibrated_is_served_by_its_name(

@@ -32,6 +32,11 @@ def test_verify_without_models(more: list[str], directory: Path, capsys: pytest.
     assert capsys.readouterr().err.startswith("verify: There ")
 
 
+def test_calibrate_names_a_file_that_is_not_there(directory: Path, clip_mp4: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", str(clip_mp4), "nowhere.mp4"]) == 1
+    assert capsys.readouterr().err == "calibrate: There is no file nowhere.mp4.\n"
+
+
 @pytest.mark.slow
 def test_verify_proves_what_it_recorded(
     directory: Path, stand_in: store.Model, clip_mp4: Path, capsys: pytest.CaptureFixture[str]

@@ -90,18 +90,19 @@ def test_487_other_classes_say_how_to_find_out_what_is_wrong(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("right", "cause"),
     [
-        ((False, True), "Cause: the rows of fc6 are in"),
-        ((True, False), "Cause: the kernels are flipped"),
-        ((True, True), "Cause: the kernels are flipped and the rows of fc6 are in"),
+        ((False, "channels-first"), "Cause: the rows of fc6 are in .*--fc6-rows channels-first"),
+        ((False, "channels-last"), "Cause: the rows of fc6 are in .*--fc6-rows channels-last"),
+        ((True, None), "Cause: the kernels are flipped, .*--kernels mirrored"),
+        ((True, "channels-first"), "Cause: kernels are flipped, fc6's rows are in"),
         (None, "Likely causes: these are other weights .* rows of fc6 or the kernels .* symmetric pool5"),
     ],
 )
-def test_wrong_answer_names_its_cause(right: tuple[bool, bool] | None, cause: str, tmp_path: Path) -> None:
+def test_wrong_answer_names_its_cause(right: tuple[bool, str | None] | None, cause: str, tmp_path: Path) -> None:
     """The other readings are tried, and the one that gives the known answer is the cause."""
     model = store_fakes.model(tmp_path, "sports1m", known_answer=184)
 
     def run(asked: store.Model) -> tuple[int, float]:
-        reading = (asked.flip, asked.channel_rows) if isinstance(asked, verify.Reread) else (False, False)
+        reading = (asked.flip, asked.fc6_rows) if isinstance(asked, verify.Reread) else (False, None)
         return (184 if reading == right else 5), 0.5
 
     with pytest.raises(StoreError, match=f"give class 5; the Sports-1M weights give 184. {cause}"):
@@ -112,8 +113,9 @@ def test_a_wrongly_read_file_reread_is_right() -> None:
     tensors = layout_writers.seeded(layout_writers.small_shapes())
     wrong = {**tensors, "fc6/kernel": layout_writers.channel_rows(tensors["fc6/kernel"])}
     for name, tensor in tensors.items():
-        reread = verify.reread(
-            name, np.flip(wrong[name], (0, 1, 2)) if tensor.ndim == 5 else wrong[name], flip=True, channel_rows=True
-        )
+        mirrored = np.flip(wrong[name], (0, 1, 2)) if tensor.ndim == 5 else wrong[name]
+        reread = verify.reread(name, mirrored, flip=True, fc6_rows="channels-first")
         np.testing.assert_array_equal(reread, tensor, err_msg=name)
-        assert verify.reread(name, tensor, flip=False, channel_rows=False) is tensor
+        back = verify.reread(name, tensor, flip=False, fc6_rows="channels-last")
+        np.testing.assert_array_equal(back, wrong[name], err_msg=name)
+        assert verify.reread(name, tensor, flip=False, fc6_rows=None) is tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -71,9 +72,17 @@ def test_the_image_is_labelled_with_the_version_of_the_service() -> None:
     assert "# syntax=" not in dockerfile
 
 
+def test_the_image_has_the_newest_python_that_is_supported_and_names_it_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    [end] = re.findall(r"<3\.(\d+)", project["requires-python"])
+    assert re.findall(r"3\.\d+", (ROOT / "Dockerfile").read_text()) == [f"3.{int(end) - 1}"]
+
+
 def test_the_build_sees_the_service_and_its_requirements_alone() -> None:
     lines = (ROOT / ".dockerignore").read_text().split()
-    assert [line for line in lines if line.startswith("!")] == ["!requirements*.txt", "!service", "!model_store"]
+    assert [line for line in lines if line.startswith("!")] == [
+        *("!requirements*.txt", "!LICENSE", "!LICENCES.md", "!service", "!model_store")
+    ]
     assert lines[0] == "*"
     assert lines.index("model_store/files") > lines.index("!model_store")
 
@@ -120,7 +129,7 @@ def test_what_env_says_reaches_the_limits() -> None:
     assert (service["mem_limit"], service["cpus"], service["ports"]) == ("9g", 3, ["127.0.0.1:80:8000"])
 
 
-def test_the_gpu_file_asks_for_one_gpu_and_builds_for_it() -> None:
+def test_the_gpu_file_asks_for_one_gpu_and_builds_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     services = compose("docker-compose.gpu.yml")["services"]
     assert services["service"]["deploy"]["resources"]["reservations"]["devices"] == [
         {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
@@ -129,6 +138,7 @@ def test_the_gpu_file_asks_for_one_gpu_and_builds_for_it() -> None:
         assert each["image"] != compose("docker-compose.yml")["services"]["service"]["image"]
         assert each["build"]["args"] == {"REQUIREMENTS": "requirements-gpu.txt"}
     assert (ROOT / "requirements-gpu.txt").exists()
+    assert settings_of(services["service"]["environment"], monkeypatch).device == "gpu", "without one it must not start"
 
 
 def test_the_docs_list_what_env_can_set_and_its_commands_name_files_that_are_there() -> None:
@@ -218,7 +228,10 @@ def patched(document: Any, patch: str) -> Any:
         for part in path:
             place = place[int(part)] if isinstance(place, list) else place[part]
         assert step["op"] == "add" or last in place
-        place[last] = step["value"]
+        if last == "-":
+            place.append(step["value"])
+        else:
+            place[last] = step["value"]
     return document
 
 
@@ -294,4 +307,5 @@ def test_a_gpu_replica_has_one_gpu_and_no_spare_one() -> None:
     deployment = gpu_deployment()
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert {"name": "C3D_DEVICE", "value": "gpu"} in container["env"]
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0

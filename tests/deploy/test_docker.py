@@ -182,11 +182,12 @@ def looked_at(container: str) -> Any:
 def test_the_image_holds_the_service_and_nothing_to_build_or_install_with(stack: Stack) -> None:
     image = json.loads(docker("image", "inspect", IMAGE))[0]
     assert image["Config"]["User"] == "10001:10001"
-    assert image["Config"]["Labels"]["org.opencontainers.image.version"] == VERSION
+    labels = {name.rpartition(".")[2]: value for name, value in image["Config"]["Labels"].items()}
+    assert (labels["version"], labels["licenses"]) == (VERSION, "Apache-2.0")
     seen = looked_at(stack.replicas()[0])
     assert seen["tools"] == []
     assert not seen["pip"]
-    assert seen["files"] == ["model_store", "service"]
+    assert seen["files"] == ["LICENCES.md", "LICENSE", "model_store", "service"]
 
 
 def test_it_came_up_healthy_with_loud_stand_ins(stack: Stack) -> None:

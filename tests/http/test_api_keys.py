@@ -27,7 +27,7 @@ def test_each_key_opens(header: str) -> None:
         *(f"Bearer {OLD},{NEW}", f"Bearer {OLD} {NEW}", f"Bearer {OLD.upper()}", "Bearer \xff\x00"),
     ],
 )
-@pytest.mark.parametrize("path", ["/classify", "/features", "/info", "/labels", "/v2", "/docs/x", "/", "/livez/", "//livez"])
+@pytest.mark.parametrize("path", ["/classify", "/features", "/info", "/labels", "/v2", "/docs/x", "/x", "/livez/", "//livez"])
 def test_nothing_else_does(path: str, header: str) -> None:
     with pytest.raises(Unauthorized):
         BOTH.check(path, header.encode("latin-1"))
@@ -62,3 +62,14 @@ def test_the_document_says_what_needs_a_key(tmp_path: Path) -> None:
     open_to_all = fake_app(tmp_path).openapi()
     assert "securitySchemes" not in open_to_all["components"]
     assert all(operation["security"] == [] for methods in open_to_all["paths"].values() for operation in methods.values())
+
+
+def test_requests_are_counted_by_key(tmp_path: Path) -> None:
+    with serving(fake_app(tmp_path, api_key=f"{OLD},{NEW}")) as client:
+        for key, times in ((OLD, 1), (NEW, 2), ("wrong" * 4, 3)):
+            for _ in range(times):
+                client.get("/info", headers={"authorization": f"Bearer {key}"})
+        metrics = client.get("/metrics").text
+    assert 'c3d_authorized_requests_total{key="1"} 1.0' in metrics
+    assert 'c3d_authorized_requests_total{key="2"} 2.0' in metrics
+    assert not {OLD, NEW} & set(metrics.split('"'))

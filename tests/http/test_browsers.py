@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -96,3 +97,11 @@ def test_the_docs_are_whole_and_come_from_here_alone(client: TestClient) -> None
 def test_no_other_file_is_served(tmp_path: Path, name: str) -> None:
     with serving(fake_app(tmp_path)) as client:
         assert client.get(f"/docs/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_key": KEY}])
+def test_docs_with_a_slash_lead_to_the_page(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with serving(fake_app(tmp_path, **settings)) as client:
+        moved = client.get("/docs/", follow_redirects=False)
+        assert (moved.status_code, moved.headers["location"]) == (307, "../docs")  # which holds below a path prefix too
+        assert client.get("/docs/").text == client.get("/docs").text

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.http.connection import Connection
+from service.http.connection import FREE_CHUNKS, TURN_CHUNKS, Connection
+from service.http.turns import Turns
 
 MIB = 1024 * 1024
 PIECES = 24  # MiB of an answer: more than both systems' buffers hold
@@ -48,9 +49,11 @@ class App:
 
 
 @asynccontextmanager
-async def served(idle_s: float, protocol: type[Connection] = Connection) -> AsyncIterator[tuple[App, int]]:
+async def served(
+    idle_s: float, protocol: type[Connection] = Connection, application: Any = None
+) -> AsyncIterator[tuple[App, int]]:
     """The application and the port it is at."""
-    app = App()
+    app = application or App()
     kind = type("Protocol", (protocol,), {"idle_s": idle_s})
     config = uvicorn.Config(app, port=0, http=kind, ws="none", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
@@ -168,7 +171,10 @@ NO_HTTP = [
     b"GET / HTTP/1.1\r\nno colon\r\nHost: x\r\n\r\n",
     b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n",
     b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",  # two servers, two lengths
     b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000,  # and no end
+    b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * 300 + b"\r\n",
 ]
 
 
@@ -201,5 +207,120 @@ def test_no_http_behind_an_answer_that_has_begun_ends_the_connection() -> None:
                 received = await read_all(client)
                 assert received.startswith(b"HTTP/1.1 200")
                 assert b"400" not in received[:100]
+
+    run(test)
+
+
+class Counted:
+    """An application that counts the bytes of a body."""
+
+    def __init__(self) -> None:
+        self.num_bytes = 0
+        self.begun, self.over = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive())["type"] == "http.request":
+            self.num_bytes += len(message["body"])
+            self.begun.set()
+            if not message["more_body"]:
+                break
+        self.over.set()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+
+class HeldTurns(Turns):
+    """Turns that come when the test wants them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.pieces: list[Callable[[], None]] = []
+
+    def wait(self, piece: Callable[[], None]) -> None:
+        self.pieces.append(piece)
+        self.asked.set()
+
+
+def test_a_body_in_tiny_chunks_is_taken_apart_in_turns() -> None:
+    """20 clients with 0.26 MB/s of them together made probes wait 7 s."""
+    num_chunks = 2000
+    body = b"1\r\nx\r\n" * num_chunks + b"0\r\n\r\n"
+
+    async def test() -> None:
+        app, turns = Counted(), HeldTurns()
+        async with served(SOON_S, type("Held", (Connection,), {"turns": turns}), app) as (_, port):
+            with connected(port) as client:
+                head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                await asyncio.get_running_loop().sock_sendall(client, head + body)
+                most = FREE_CHUNKS
+                while app.num_bytes < num_chunks:
+                    await turns.asked.wait()
+                    assert app.num_bytes <= most  # whatever has come
+                    turns.asked.clear()
+                    most += TURN_CHUNKS + FREE_CHUNKS
+                    [piece] = turns.pieces  # one at a time
+                    turns.pieces.clear()
+                    piece()
+                    for _ in range(3):
+                        await asyncio.sleep(0)  # the application takes it
+                    if app.over.is_set():
+                        break
+                await app.over.wait()
+                assert app.num_bytes == num_chunks
+                assert (await asyncio.get_running_loop().sock_recv(client, 12)) == b"HTTP/1.1 204"
+
+    run(test)
+
+
+def test_chunks_of_a_usual_size_wait_for_nobody() -> None:
+    async def test() -> None:
+        app, turns = Counted(), HeldTurns()
+        async with served(SOON_S, type("Held", (Connection,), {"turns": turns}), app) as (_, port):
+            with connected(port) as client:
+                head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                body = (b"1000\r\n" + bytes(4096) + b"\r\n") * 200 + b"0\r\n\r\n"
+                await asyncio.get_running_loop().sock_sendall(client, head + body)
+                await app.over.wait()
+                assert (app.num_bytes, turns.pieces) == (200 * 4096, [])
+
+    run(test)
+
+
+def test_the_longest_idle_connection_is_ended_for_a_new_one() -> None:
+    """290 idle connections and 256 descriptors: nobody got in any more, probes neither."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        begun = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+        app = Counted()
+        async with served(SOON_S, type("Few", (Connection,), {"max_connections": 2}), app) as (_, port):
+            with connected(port) as sending, connected(port) as idle:
+                await loop.sock_sendall(sending, begun + b"12")  # the older one, but in the middle of a request
+                await app.begun.wait()
+                for _ in range(10):
+                    with connected(port) as probe:
+                        await loop.sock_sendall(probe, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                        assert (await read_all(probe)).startswith(b"HTTP/1.1 204")
+                assert (await loop.sock_recv(idle, 1)) == b""
+                await loop.sock_sendall(sending, b"345")
+                assert (await loop.sock_recv(sending, 12)) == b"HTTP/1.1 204"
+
+    run(test)
+
+
+def test_a_client_that_takes_next_to_nothing_is_left() -> None:
+    """It takes a few bytes just before each look: with that, 64 clients held all places for months."""
+
+    async def test() -> None:
+        class Look(Connection):
+            def _num_untaken(self) -> int:
+                client.recv(10)
+                return super()._num_untaken()
+
+        async with served(0.05, Look) as (app, port):
+            with connected(port) as client:
+                client.send(GET)
+                assert await app.over == "left"
 
     run(test)

@@ -11,12 +11,13 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import errors
-from service.http.metrics import CODES, DURATIONS_S, ENDPOINTS, MAX_LABEL_LENGTH, MODEL_LABELS, Metrics
+from service.http.endpoints import PROBES
+from service.http.metrics import DURATIONS_S, ENDPOINTS, GAUGES, MAX_LABEL_LENGTH, MODEL_LABELS, OUTCOMES, Metrics, outcome_of
 from service.http.request_log import STAGES
 
 MODEL = {"name": "sports1m", "weights": "sports1m", "precision": "float32", "version": "0.1.0"}
 # What a name may end in: a base unit, or what is counted. An info ends in `_info`.
-ENDINGS = ("_seconds", "_bytes", "_clips", "_info", "_up", "_in_progress", "_decoders", "_fds")
+ENDINGS = ("_seconds", "_bytes", "_clips", "_requests", "_info", "_up", "_in_progress", "_decoders", "_fds")
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
@@ -36,19 +37,25 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 
 
 def watch(metrics: Metrics, waiting_clips: int = 3, *, worker_up: bool = True) -> None:
+    others = {name: lambda: 4 for name in GAUGES}
     metrics.watch(
-        waiting_clips=lambda: waiting_clips, worker_up=lambda: worker_up, decoder_restarts=lambda: 2, decoders=lambda: 4
+        **others | {"waiting_clips": lambda: waiting_clips, "worker_up": lambda: worker_up, "decoder_restarts": lambda: 2}
     )
 
 
 def busy() -> Metrics:
     """Metrics in which everything has happened once."""
-    metrics = Metrics()
+    metrics = Metrics(num_keys=2)
     watch(metrics)
     metrics.model_loaded(MODEL)
-    metrics.request_began("/classify")
-    metrics.request_ended("/classify", "ok", 0.3, dict.fromkeys(STAGES, 0.1))
+    for endpoint in ENDPOINTS:
+        for code in ("ok", "client_left", "other", "overloaded", "internal"):
+            metrics.request_began(endpoint)
+            metrics.request_ended(endpoint, code, 0.3, dict.fromkeys(STAGES, 0.1))
     metrics.refused("overloaded")
+    metrics.refused("other")
+    metrics.authorized(1)
+    metrics.warned(["stand_in_weights"])
     metrics.batch_ran(4, 0.5)
     return metrics
 
@@ -69,7 +76,10 @@ def test_all_that_the_house_promises_is_there() -> None:
     kinds = {name: family.type for name, family in families(busy()).items() if name.startswith("c3d_")}
     assert kinds == {
         "c3d_requests": "counter",
+        "c3d_errors": "counter",
         "c3d_refusals": "counter",
+        "c3d_warnings": "counter",
+        "c3d_authorized_requests": "counter",
         "c3d_requests_in_progress": "gauge",
         "c3d_request_duration_seconds": "histogram",
         "c3d_stage_duration_seconds": "histogram",
@@ -79,16 +89,17 @@ def test_all_that_the_house_promises_is_there() -> None:
         "c3d_clips": "counter",
         "c3d_last_batch_timestamp_seconds": "gauge",
         "c3d_model_info": "gauge",
-        "c3d_waiting_clips": "gauge",
-        "c3d_worker_up": "gauge",
-        "c3d_decoders": "gauge",
+        **{f"c3d_{name}": "gauge" for name in GAUGES},
         "c3d_decoder_restarts": "counter",
     }
 
 
-def test_every_error_of_the_service_has_its_code() -> None:
-    assert set(CODES) == {*errors.BY_CODE, "ok", "client_left", "other"}
-    assert len(set(CODES)) == len(CODES)
+@pytest.mark.parametrize("code", [*errors.BY_CODE, "ok", "client_left"])
+def test_every_end_of_a_request_has_an_outcome(code: str) -> None:
+    status = errors.BY_CODE[code].status if code in errors.BY_CODE else None
+    expected = code if status is None else "client_error" if 400 <= status < 500 else "server_error"
+    assert outcome_of(code) == expected
+    assert expected in OUTCOMES
 
 
 def test_a_request_is_in_progress_until_it_has_ended() -> None:
@@ -98,18 +109,47 @@ def test_a_request_is_in_progress_until_it_has_ended() -> None:
     metrics.request_ended("/features", "undecodable_video", 0.2, {})
     assert value(metrics, "c3d_requests_in_progress", endpoint="/features") == 1
     assert value(metrics, "c3d_requests_in_progress", endpoint="/classify") == 0
-    assert value(metrics, "c3d_requests_total", endpoint="/features", code="undecodable_video") == 1
-    assert value(metrics, "c3d_requests_total", endpoint="/features", code="ok") == 0
+    assert value(metrics, "c3d_requests_total", endpoint="/features", outcome="client_error") == 1
+    assert value(metrics, "c3d_errors_total", endpoint="/features", code="undecodable_video") == 1
+    assert value(metrics, "c3d_requests_total", endpoint="/features", outcome="ok") == 0
 
 
-def test_series_are_there_at_zero_before_the_first_request() -> None:
-    metrics = Metrics()
+def test_what_alerts_rest_on_is_there_at_zero_before_the_first_request() -> None:
+    metrics = Metrics(num_keys=2)
     for endpoint in ENDPOINTS:
         assert value(metrics, "c3d_requests_in_progress", endpoint=endpoint) == 0
-        for code in ("ok", "internal", "client_left"):
-            assert value(metrics, "c3d_requests_total", endpoint=endpoint, code=code) == 0
+        for outcome in OUTCOMES:
+            assert value(metrics, "c3d_requests_total", endpoint=endpoint, outcome=outcome) == 0
     assert value(metrics, "c3d_refusals_total", code="overloaded") == 0
+    assert [value(metrics, "c3d_authorized_requests_total", key=key) for key in ("1", "2")] == [0, 0]
     assert value(metrics, "c3d_last_batch_timestamp_seconds") == 0
+
+
+def test_few_series_are_empty() -> None:
+    before = [(name, labels) for name, labels in series(Metrics()) if name.startswith("c3d_")]
+    assert len(before) < 80  # of which 41 are the buckets of batches
+
+
+def test_probes_are_apart_from_other_endpoints() -> None:
+    metrics = Metrics()
+    for path in (*PROBES, "other"):
+        metrics.request_began(path)
+        metrics.request_ended(path, "ok", 0.001, {})
+    assert value(metrics, "c3d_requests_total", endpoint="probe", outcome="ok") == len(PROBES)
+    assert value(metrics, "c3d_requests_total", endpoint="other", outcome="ok") == 1
+    assert {labels for name, labels in series(metrics) if name == "c3d_request_duration_seconds_sum"} == {
+        frozenset({("endpoint", "other"), ("outcome", "ok")})
+    }
+
+
+def test_keys_and_warnings_are_counted() -> None:
+    metrics = Metrics(num_keys=2)
+    for key in (1, 2, 2):
+        metrics.authorized(key)
+    metrics.warned(["stand_in_weights", "rotated"])
+    metrics.warned(["rotated"])
+    assert [value(metrics, "c3d_authorized_requests_total", key=key) for key in ("1", "2")] == [1, 2]
+    assert [value(metrics, "c3d_warnings_total", code=code) for code in ("stand_in_weights", "rotated")] == [1, 2]
 
 
 def test_failures_do_not_make_the_answers_look_fast() -> None:
@@ -119,7 +159,8 @@ def test_failures_do_not_make_the_answers_look_fast() -> None:
         metrics.request_ended("/classify", code, seconds, {})
     labels = {"endpoint": "/classify"}
     assert value(metrics, "c3d_request_duration_seconds_sum", outcome="ok", **labels) == 4
-    assert value(metrics, "c3d_request_duration_seconds_count", outcome="error", **labels) == 2
+    assert value(metrics, "c3d_request_duration_seconds_count", outcome="client_error", **labels) == 1
+    assert value(metrics, "c3d_request_duration_seconds_count", outcome="client_left", **labels) == 1
 
 
 def buckets(metrics: Metrics, name: str, labels: Mapping[str, str] | None = None) -> dict[float, float]:
@@ -151,8 +192,9 @@ def test_the_buckets_rise_from_5_ms_to_600_s() -> None:
 def test_stages_that_a_request_never_came_to_are_not_counted() -> None:
     metrics = Metrics()
     metrics.request_ended("/classify", "no_video_stream", 0.2, {"fetch": 0.1, "decode": 0.05, "total": 0.2})
-    counts = {stage: value(metrics, "c3d_stage_duration_seconds_count", stage=stage) for stage in STAGES}
-    assert counts == {"fetch": 1, "decode": 1, "queue": 0, "model": 0}
+    samples = families(metrics)["c3d_stage_duration_seconds"].samples
+    counts = {each.labels["stage"]: each.value for each in samples if each.name.endswith("_count")}
+    assert counts == {"fetch": 1, "decode": 1}
 
 
 def test_batches_and_their_clips_are_counted() -> None:
@@ -181,7 +223,7 @@ def test_nothing_is_lost_between_threads() -> None:
     for thread in threads:
         thread.join()
     assert value(metrics, "c3d_requests_in_progress", endpoint="/classify") == 0
-    assert value(metrics, "c3d_requests_total", endpoint="/classify", code="ok") == 2000
+    assert value(metrics, "c3d_requests_total", endpoint="/classify", outcome="ok") == 2000
     assert value(metrics, "c3d_clips_total") == 4000
 
 
@@ -193,9 +235,9 @@ def test_no_text_of_a_client_adds_a_series(text: str) -> None:
     metrics.request_ended(text, text, 1.0, {text: 1.0})
     metrics.refused(text)
     assert series(metrics) == before
-    assert value(metrics, "c3d_requests_total", endpoint="other", code="other") == 1
+    assert value(metrics, "c3d_errors_total", endpoint="other", code="other") == 2
     assert value(metrics, "c3d_requests_in_progress", endpoint="other") == 0
-    assert value(metrics, "c3d_refusals_total", code="other") == 1
+    assert value(metrics, "c3d_refusals_total", code="other") == 2
 
 
 def test_gauges_are_asked_at_each_scrape() -> None:
@@ -241,7 +283,7 @@ def test_two_applications_in_one_process_share_nothing() -> None:
     one, other = busy(), Metrics()
     assert value(one, "c3d_batches_total") == 1
     assert value(other, "c3d_batches_total") == 0
-    assert value(other, "c3d_requests_total", endpoint="/classify", code="ok") == 0
+    assert value(other, "c3d_requests_total", endpoint="/classify", outcome="ok") == 0
 
 
 def test_nothing_says_when_it_was_made() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -28,8 +29,8 @@ CHUNKED = ("transfer-encoding", "chunked")
 SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
-def middleware(app: Any, max_requests: int = 64, keys: tuple[str, ...] = ()) -> RequestMiddleware:
-    return RequestMiddleware(app, SETTINGS, ApiKeys(keys), Admission(max_requests, lambda: Queue(0, 0.0)), Metrics())
+def middleware(app: Any, max_requests: int = 64, keys: tuple[str, ...] = (), settings: Settings = SETTINGS) -> RequestMiddleware:
+    return RequestMiddleware(app, settings, ApiKeys(keys), Admission(max_requests, lambda: Queue(0, 0.0)), Metrics())
 
 
 async def refuse(scope: Any, receive: Any, send: Any) -> None:
@@ -107,6 +108,73 @@ def test_a_refused_body_is_drained_up_to_a_bound(header: tuple[str, str]) -> Non
     assert said.num_received == DRAIN_BYTES // 1024**2
 
 
+def test_of_a_body_without_a_key_little_is_drained() -> None:
+    guarded = middleware(fail, keys=("a key of sixteen",))
+    said = asyncio.run(ask(guarded, endless(), [CHUNKED]))
+    assert (said.status, said.num_received) == (401, 1)
+
+
+@pytest.mark.parametrize("path", ["/classify", "/features"])
+def test_a_query_that_holds_more_than_all_options_is_refused_unread(path: str) -> None:
+    said = asyncio.run(ask(middleware(fail), path=path, query="include=," + "a," * 2048))
+    assert (said.status, said.content["code"]) == (422, "invalid_option")
+    assert len(said.text) < 500
+
+
+class Dripping(Exchange):
+    """A client that sends ``num_bytes`` each ``pause_s`` seconds, so many times."""
+
+    def __init__(self, pause_s: float, num_bytes: int, count: int = 10_000) -> None:
+        super().__init__([])
+        self._pause_s, self._num_bytes, self._count = pause_s, num_bytes, count
+
+    async def receive(self) -> Message:
+        await asyncio.sleep(self._pause_s)  # on a clock that jumps
+        self.num_received += 1
+        return {"type": "http.request", "body": bytes(self._num_bytes), "more_body": self.num_received < self._count}
+
+
+def dripped(client: Dripping) -> Exchange:
+    """What becomes of its request."""
+    generous = middleware(echo, settings=Settings())
+    with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
+        return runner.run(ask(generous, headers=[CHUNKED], exchange=client))
+
+
+@pytest.mark.parametrize(("num_bytes", "pause_s"), [(1, 1.0), (1, 5.0), (4000, 1.0), (40_000, 11.0)])
+def test_a_body_that_comes_too_slowly_is_not_waited_for(num_bytes: int, pause_s: float) -> None:
+    """64 sockets with one byte each 20 s turned all other requests into 429 for ten minutes."""
+    said = dripped(Dripping(pause_s, num_bytes))
+    assert (said.status, said.content["code"]) == (408, "upload_timeout")
+
+
+@pytest.mark.parametrize(("num_bytes", "pause_s"), [(5000, 1.0), (50_000, 9.0), (65536, 0.01)])
+def test_a_body_may_come_slowly(num_bytes: int, pause_s: float) -> None:
+    assert dripped(Dripping(pause_s, num_bytes, count=60)).status == 200
+
+
+def test_a_body_that_comes_takes_no_place() -> None:
+    """One place, and a client that is still sending: others are let in."""
+
+    async def run() -> None:
+        sending = asyncio.Event()
+
+        class Sending(Exchange):
+            async def receive(self) -> Message:
+                sending.set()
+                await asyncio.Event().wait()
+                raise AssertionError
+
+        one_place = middleware(echo, max_requests=1)
+        slow = asyncio.create_task(ask(one_place, headers=[CHUNKED], exchange=Sending(())))
+        await sending.wait()
+        assert (await ask(one_place, chunks(b"x"), [CHUNKED])).status == 200
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+
+    asyncio.run(run())
+
+
 def test_a_refused_body_is_drained_to_its_end_before_the_answer_is_over() -> None:
     said = through_middleware(refuse, chunks(b"a", b"b", b"c"), CHUNKED)
     assert (said.status, said.num_received) == (415, 3)
@@ -120,7 +188,13 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
             raise AssertionError
 
     exchange = Stalled([])
-    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/classify",
+        "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked")],
+    }
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
         runner.run(middleware(refuse)(scope, exchange.receive, exchange.send))
     assert exchange.status == 415
@@ -217,22 +291,9 @@ def test_what_is_no_http_passes_untouched() -> None:
     assert seen == [({"type": "lifespan"}, refuse, echo)]
 
 
-class Dripping(Exchange):
-    """A client that sends a byte each ``pause_s`` seconds, for ever."""
-
-    def __init__(self, pause_s: float) -> None:
-        super().__init__([])
-        self._pause_s = pause_s
-
-    async def receive(self) -> Message:
-        await asyncio.sleep(self._pause_s)  # on a clock that jumps
-        self.num_received += 1
-        return {"type": "http.request", "body": b"x", "more_body": True}
-
-
-@pytest.mark.parametrize(("pause_s", "most"), [(31.0, 0), (29.0, 21)])
-def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most: int) -> None:
-    """30 s without a byte, or 600 s in all."""
+@pytest.mark.parametrize(("pause_s", "most"), [(31.0, 0), (9.0, 67)])
+def test_a_body_that_stops_or_has_no_end_ends_with_its_deadline(pause_s: float, most: int) -> None:
+    """Seconds without a byte, or 600 s in all."""
     caught: list[UploadTimeout] = []
 
     async def read(scope: Any, receive: Any, send: Any) -> None:
@@ -243,10 +304,16 @@ def test_a_body_that_stops_or_drips_ends_with_its_deadline(pause_s: float, most:
             caught.append(error)
         await PlainTextResponse("late", 408)(scope, receive, send)
 
-    exchange = Dripping(pause_s)
-    scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
+    exchange = Dripping(pause_s, 50_000)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/classify",
+        "query_string": b"",
+        "headers": [(b"transfer-encoding", b"chunked")],
+    }
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(middleware(read)(scope, exchange.receive, exchange.send))
+        runner.run(middleware(read, settings=Settings())(scope, exchange.receive, exchange.send))
     assert len(caught) == 1
     assert caught[0].headers["Connection"] == "close"
     assert most - 1 <= exchange.num_received <= most
@@ -257,12 +324,15 @@ def test_one_request_too_many_is_refused_before_its_body_is_read_and_drained() -
     async def run() -> tuple[Exchange, Exchange, Exchange]:
         inside, go_on = asyncio.Event(), asyncio.Event()
 
+        admission = Admission(1, lambda: Queue(0, 0.0))
+
         async def slow(scope: Any, receive: Any, send: Any) -> None:
-            inside.set()
-            await go_on.wait()
+            with admission.place() if scope["method"] == "POST" else nullcontext():
+                inside.set()
+                await go_on.wait()
             await PlainTextResponse("done")(scope, receive, send)
 
-        app = middleware(slow, max_requests=1)
+        app = RequestMiddleware(slow, SETTINGS, ApiKeys(()), admission, Metrics())
         first = asyncio.create_task(ask(app))
         await inside.wait()
         second = await ask(app, chunks(b"a", b"b"), (CHUNKED,))
@@ -285,7 +355,13 @@ def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
             inside.set()
             await receive()
 
-        scope = {"type": "http", "method": "POST", "path": "/classify", "headers": [(b"transfer-encoding", b"chunked")]}
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/classify",
+            "query_string": b"",
+            "headers": [(b"transfer-encoding", b"chunked")],
+        }
         task = asyncio.create_task(middleware(slow)(scope, exchange.receive, exchange.send))
         await inside.wait()
         task.cancel()

@@ -17,6 +17,8 @@ from service.app import create_app
 from service.http import request_log
 from service.http.endpoints import OTHER
 from service.http.request_log import (
+    MAX_FIELD,
+    MAX_STACK,
     JsonLines,
     RequestRecord,
     TextLines,
@@ -269,6 +271,19 @@ def test_every_documented_path_is_a_known_route() -> None:
 )
 def test_no_name_of_a_model_is_written(path: str, endpoint: str) -> None:
     assert RequestRecord("an-id", "POST", path).fields()["endpoint"] == endpoint
+
+
+@pytest.mark.parametrize("name", ["client", "code", "reason", "container"])
+def test_every_field_of_a_line_is_bounded(name: str) -> None:
+    record = RequestRecord("an-id", "POST", "/classify", **{name: "x" * 1_000_000})  # type: ignore[arg-type]
+    assert len(written(JsonLines(), "hello", request_record=record)) < 2 * MAX_FIELD
+    assert "998000 characters more" in written(TextLines(), "hello", request_record=record)
+
+
+def test_messages_and_stacks_are_bounded() -> None:
+    error = failure("x" * 1_000_000)
+    for formatter in (JsonLines(), TextLines()):
+        assert len(written(formatter, "%s", "m" * 1_000_000, exc_info=error)) < 2 * (MAX_FIELD + MAX_STACK)
 
 
 # Headers

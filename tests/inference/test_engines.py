@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.errors import PrecisionUnavailable
-from service.inference.engines import ENGINES, _device, multiplies_bfloat16
+from service.errors import DeviceUnavailable, PrecisionUnavailable
+from service.inference.engines import ENGINES, chosen_device, multiplies_bfloat16
 
 
 def test_every_engine_says_the_same_three_things() -> None:
@@ -15,19 +15,26 @@ def test_every_engine_says_the_same_three_things() -> None:
 
 
 def test_tf32_wants_a_gpu() -> None:
-    assert _device("tf32", on_gpu=True) == "gpu"
+    assert chosen_device("tf32", "auto", on_gpu=True) == "gpu"
     with pytest.raises(PrecisionUnavailable, match="Use float32"):
-        _device("tf32", on_gpu=False)
+        chosen_device("tf32", "auto", on_gpu=False)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "float16"])
+def test_a_gpu_that_is_demanded_and_not_there_refuses(precision: str) -> None:
+    assert chosen_device(precision, "gpu", on_gpu=True) == "gpu"
+    with pytest.raises(DeviceUnavailable, match="C3D_DEVICE=gpu, but the engine finds no GPU here"):
+        chosen_device(precision, "gpu", on_gpu=False)
 
 
 def test_int8_wants_another_engine() -> None:
     with pytest.raises(PrecisionUnavailable, match="C3D_ENGINE=openvino"):
-        _device("int8", on_gpu=True)
+        chosen_device("int8", "auto", on_gpu=True)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_other_precisions_are_the_engines_business(precision: str) -> None:
-    assert _device(precision, on_gpu=False) == "cpu"
+    assert chosen_device(precision, "auto", on_gpu=False) == "cpu"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_has_the_papers_layers_and_parameters(network: Any) -> None:
 
 def test_agrees_with_the_reference(network: Any, clips: Uint8, expected: reference.Activations) -> None:
     got = network.run(clips[[0, 1, 2, 2]])
-    for name in ("fc6", "fc7", "probabilities"):
+    for name in c3d.ClipOutputs._fields:
         assert getattr(got, name).dtype == np.float32
         assert error(getattr(got, name)[:3], getattr(expected, name)) < 1e-4, name
     assert (got.fc6 >= 0).all()
@@ -175,11 +175,11 @@ import json, sys
 import numpy as np
 from pathlib import Path
 from model_store.store import Model
-from service.errors import PrecisionUnavailable
+from service.errors import DeviceUnavailable, PrecisionUnavailable
 from service.inference.build import build
 try:
-    network = build(Model(Path(sys.argv[1])), sys.argv[5], sys.argv[2])
-except PrecisionUnavailable as error:
+    network = build(Model(Path(sys.argv[1])), sys.argv[5], sys.argv[2], sys.argv[6])
+except (DeviceUnavailable, PrecisionUnavailable) as error:
     print(json.dumps({"refused": str(error)}))
     raise SystemExit
 clips = np.load(sys.argv[3])
@@ -189,12 +189,14 @@ print(json.dumps({"backend": network.backend, "answer": network.known_answer()[0
 """
 
 
-def run_elsewhere(stand_in: Model, clips: Uint8, tmp_path: Path, precision: str, engine: str = "tensorflow") -> Any:
+def run_elsewhere(
+    stand_in: Model, clips: Uint8, tmp_path: Path, precision: str, engine: str = "tensorflow", device: str = "auto"
+) -> Any:
     """The network in a process of its own: what it says, its fc6 and its probabilities."""
     if importlib.util.find_spec(engine) is None:
         pytest.skip(f"{engine} is not installed")
     np.save(tmp_path / "clips.npy", clips)
-    arguments = [str(stand_in.directory), precision, str(tmp_path / "clips.npy"), str(tmp_path / "out.npy"), engine]
+    arguments = [str(stand_in.directory), precision, str(tmp_path / "clips.npy"), str(tmp_path / "out.npy"), engine, device]
     environment = os.environ | {"KERAS_BACKEND": "chosen by C3D_ENGINE", "ONEDNN_DEFAULT_FPMATH_MODE": "ANY"}
     done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
@@ -224,6 +226,16 @@ def test_refuses_what_a_cpu_cannot(stand_in: Model, clips: Uint8, tmp_path: Path
     said, *_ = run_elsewhere(stand_in, clips, tmp_path, precision, engine)
     assert precision in said["refused"]
     assert "Use " in said["refused"]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu"])
+def test_a_device_is_taken_or_refused_never_replaced(stand_in: Model, clips: Uint8, tmp_path: Path, device: str) -> None:
+    """No GPU is needed: where there is none, a demanded one refuses; with one, "cpu" leaves it alone."""
+    said, *_ = run_elsewhere(stand_in, clips, tmp_path, "float32", device=device)
+    if "refused" in said:
+        assert said["refused"].startswith("C3D_DEVICE=gpu, but the engine finds no GPU here.")
+    else:
+        assert said["backend"].endswith(f" on {device}")
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "jax", "torch", "openvino"])

@@ -66,6 +66,17 @@ def jfzhang95(path: Path) -> Floats:
     return small.astype(np.float32) - np.array([90.0, 98.0, 102.0], np.float32)
 
 
+def hx173149(path: Path) -> Floats:
+    """input_data.py: RGB, short side 112 and the other int(x + 1), the middle 112, crop_mean.npy. (16, 112, 112, 3) RGB."""
+    crop_mean = CUBE[:, :, 8:120, 29:141].transpose(1, 2, 3, 0)  # the file as it is: its first channel goes to the first, red
+    height, width = pictures(path)[0].shape[:2]
+    scale = 112.0 / float(min(height, width))
+    size = (int(width * scale + 1), 112) if width > height else (112, int(height * scale + 1))
+    small = np.stack([cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), size) for frame in pictures(path)])
+    top, left = (size[1] - 112) // 2, (size[0] - 112) // 2
+    return small[:, top : top + 112, left : left + 112].astype(np.float32) - crop_mean
+
+
 CUBE = standin.mean()
 READERS: dict[Preprocessing, Callable[[Path], Floats]] = {
     "c3d-sports1m": lambda path: stretched(path, CUBE, 29),
@@ -73,15 +84,21 @@ READERS: dict[Preprocessing, Callable[[Path], Floats]] = {
     "c3d-pytorch": davidea,
     "mmaction2": mmaction2,
     "jfzhang95": jfzhang95,
+    "c3d-tensorflow": hx173149,
 }
 
 
+CAFFES_POOL5 = {"c3d-sports1m", "c3d-ucf101-mean", "c3d-tensorflow"}  # padding="SAME" of TensorFlow pads as Caffe's
+
+
 def model_of(stand_in: store.Model, directory: Path, preprocessing: Preprocessing) -> store.Model:
-    """The stand-in weights with another card and its mean; of the two with a cube, the stand-ins' own cube."""
+    """The stand-in weights with another card and its mean; those with a cube have the stand-ins' own."""
     made = directory / "stand-in"
     shutil.copytree(stand_in.directory, made, copy_function=os.link)
     preset = PRESETS[preprocessing]
     cube = mean.three_numbers(preset.mean, preset.channel_order)
+    if preset.mean_behind_crop:
+        cube = mean.cropped(mean.cube(CUBE, "RGB"))
     cube = CUBE if cube is None else cube
     card = stand_in.card.model_copy(update=numbers_of(preprocessing) | {"mean": preset.mean, "mean_sha256": mean.sha256(cube)})
     for name in (store.CARD, store.MEAN):
@@ -114,9 +131,10 @@ def test_a_preset_gives_its_ports_numbers(
     network = network_of(engine, model)
     clip = next(clips_of(VIDEO, ReadOptions.of(model.card)))
     found = network.run(clip[np.newaxis])
-    pool5: reference.Pool5 = "caffe" if preprocessing in {"c3d-sports1m", "c3d-ucf101-mean"} else "symmetric"
+    pool5: reference.Pool5 = "caffe" if preprocessing in CAFFES_POOL5 else "symmetric"
     weights = dict(stand_in.tensors())
     expected = reference.forward(READERS[preprocessing](VIDEO)[np.newaxis], weights, pool5=pool5)
+    assert relative_l2(found.pool5, expected.pool5) <= 1e-4
     assert relative_l2(found.fc6, expected.fc6) <= 1e-4
     assert relative_l2(found.probabilities, expected.probabilities) <= 1e-4
     other: reference.Pool5 = "symmetric" if pool5 == "caffe" else "caffe"

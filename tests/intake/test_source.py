@@ -230,6 +230,7 @@ with serving(fake_app(spool)) as client:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_507_and_the_next_request_is_served(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

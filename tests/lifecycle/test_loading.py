@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from model_store.tensors import ModelMissing, StoreError
-from service.errors import KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
+from service.errors import DeviceUnavailable, KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.http.metrics import Metrics
 from service.lifecycle import loading
 from service.lifecycle.readiness import Readiness
@@ -48,6 +48,7 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
         "frame_columns": 171,
         "crop_top": 8,
         "crop_left": 29,
+        "long_side": "rounded",
         "color_tags": "honour",
         "channel_order": "BGR",
         "scale": 1.0,
@@ -68,7 +69,8 @@ def test_a_loaded_network_is_served_with_its_model(tmp_path: Path) -> None:
         (ModelMissing("nothing is there"), WeightsMissing, False),
         (KnownAnswerWrong("class 3"), KnownAnswerWrong, False),
         (StoreError("damaged"), StartFailed, True),
-        (PrecisionUnavailable("no GPU"), StartFailed, True),
+        (PrecisionUnavailable("no AVX-512"), StartFailed, True),
+        (DeviceUnavailable("no GPU"), StartFailed, True),
         (RuntimeError("a secret"), StartFailed, True),
     ],
 )

@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 
 # A process like the service's: its log is JSON, and a library writes to descriptor 2 behind Python's back.
@@ -25,6 +27,7 @@ try:
             raise RuntimeError
 except RuntimeError:
     pass
+logging.getLogger().handlers[0].flush()
 os.write(2, b"behind it\\n")
 """
 
@@ -34,17 +37,20 @@ def said(level: str, outcome: str) -> list[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_it_is_kept_out_of_the_log_and_python_is_not() -> None:
     from_python, behind = said("info", "work")
     assert json.loads(from_python)["message"] == "from Python"
     assert behind == "behind it"
 
 
+@pytest.mark.slow
 def test_where_loading_fails_it_is_in_the_log() -> None:
     _, first, second, behind = said("info", "fail")
     assert (json.loads(first)["level"], json.loads(second)["message"]) == ("WARNING", "E0000 no CUDA")
     assert behind == "behind it"
 
 
+@pytest.mark.slow
 def test_who_wants_to_know_can_see_it() -> None:
     assert [json.loads(line)["level"] for line in said("debug", "work")[1:3]] == ["DEBUG", "DEBUG"]

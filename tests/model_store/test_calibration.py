@@ -95,7 +95,7 @@ def test_one_of_another_model_is_refused(tmp_path: Path, change: dict[str, Any])
 
 
 def test_none_is_said_with_the_command_that_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"python -m service calibrate VIDEO"):
+    with pytest.raises(StoreError, match=r"not calibrated for int8.*calibrate.*VIDEO`"):
         calibration.read(store_fakes.model(tmp_path, "mine"))
 
 
@@ -124,8 +124,8 @@ def test_one_that_drifts_too_far_is_refused(largest: float) -> None:
 
 def test_drift() -> None:
     fc6 = np.array([[3, 4], [0, 10]], np.float32)
-    expected = ClipOutputs(fc6, fc6, np.array([[0.1, 0.9], [0.8, 0.2]], np.float32))
-    found = ClipOutputs(np.array([[3, 4], [6, 10]], np.float32), fc6, np.array([[0.6, 0.4], [0.9, 0.1]], np.float32))
+    expected = ClipOutputs(fc6, fc6, fc6, np.array([[0.1, 0.9], [0.8, 0.2]], np.float32))
+    found = ClipOutputs(fc6, np.array([[3, 4], [6, 10]], np.float32), fc6, np.array([[0.6, 0.4], [0.9, 0.1]], np.float32))
     drift = calibration.drift(found, expected)
     assert (drift.num_clips, drift.relative_l2_median, drift.relative_l2_max) == (2, 0.3, 0.6)
     assert np.isclose(drift.cosine_min, 100 / (10 * np.sqrt(136)))
@@ -134,7 +134,8 @@ def test_drift() -> None:
 
 
 def test_drift_without_classes() -> None:
-    outputs = ClipOutputs(np.ones((2, 3), np.float32), np.ones((2, 3), np.float32), np.zeros((2, 0), np.float32))
+    ones = np.ones((2, 3), np.float32)
+    outputs = ClipOutputs(ones, ones, ones, np.zeros((2, 0), np.float32))
     drift = calibration.drift(outputs, outputs)
     assert (drift.relative_l2_max, drift.top1_agreement) == (0, None)
     assert "no classes" in str(drift)

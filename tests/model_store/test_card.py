@@ -38,4 +38,5 @@ def test_crop_columns() -> None:
         "c3d-pytorch": 44,
         "mmaction2": 29,
         "jfzhang95": 30,
+        "c3d-tensorflow": 29,
     }

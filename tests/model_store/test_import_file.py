@@ -71,6 +71,17 @@ def test_three_numbers_are_in_the_order_of_the_network(tmp_path: Path) -> None:
         assert (mean.name, mean.cube[:, 3, 50, 60].tolist()) == ("104,117,128 (RGB)", [128, 117, 104])
 
 
+def test_a_cube_for_a_network_that_subtracts_behind_the_crop(tmp_path: Path) -> None:
+    """hx173149's crop_mean.npy is UCF101's cube behind the crop, subtracted from RGB as it is."""
+    puller, known, _ = offline(tmp_path)
+    cube = store_fakes.cube()
+    np.save(tmp_path / "cube.npy", cube)
+    np.save(tmp_path / "crop_mean.npy", cube[:, :, 8:120, 29:141].transpose(1, 2, 3, 0))
+    for name in ("cube.npy", "crop_mean.npy"):
+        mean = import_file.mean_of(str(tmp_path / name), "c3d-tensorflow", puller, known)
+        np.testing.assert_array_equal(mean.cube, cube[::-1, :, 8:120, 29:141])
+
+
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="There is no file"):
         take(tmp_path, import_file.Given(tmp_path / "nowhere"))

@@ -11,6 +11,7 @@ import pytest
 from model_store import pull, store
 from model_store.__main__ import main
 from model_store.download import manifest
+from model_store.wording import command
 from tests.support import layout_writers, store_fakes
 
 
@@ -50,20 +51,57 @@ def test_pull_of_what_is_there(directory: Path, dead: str, capsys: pytest.Captur
     with (model.directory / store.WEIGHTS).open("wb") as file:
         file.truncate(pull.MODEL_BYTES + 1)
     assert main(["pull", "--manifest", dead]) == 0
-    assert capsys.readouterr().out.startswith("Already there: sports1m: sports1m weights 000000000000, 487 classes")
+    assert capsys.readouterr().out.startswith("Already there: sports1m (487 classes, c3d-sports1m")
     assert main(["pull", "--manifest", dead, "--preprocessing", "c3d-ucf101-mean"]) == 1
 
 
-def test_list(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["list"]) == 0
-    assert "There are no models" in capsys.readouterr().out
+def test_list_is_a_table_or_json(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
     store_fakes.model(directory, "mine", num_classes=0)
-    broken = store_fakes.model(directory, "broken")
-    (broken.directory / store.LABELS).write_text("one\n")
     assert main(["list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "broken: There are 1 labels for 487 classes."
-    assert lines[1].startswith("mine: mine weights 000000000000, descriptors only, c3d-sports1m (mean test, columns from 29)")
+    assert capsys.readouterr().out.splitlines()[1].startswith("*  mine  000000000000  descriptors only  c3d-sports1m")
+    assert main(["list", "--json"]) == 0
+    [model] = json.loads(capsys.readouterr().out)
+    assert (model["name"], model["served"], model["num_classes"], model["int8"]) == ("mine", True, 0, False)
+    assert model["bytes"] > 4 * 3 * 16 * 128 * 171
+
+
+def test_list_marks_what_the_environment_chooses(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("sports1m", "mine"):
+        store_fakes.model(directory, name)
+    monkeypatch.setenv("C3D_MODEL", "mine")
+    assert main(["list", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out) if row["served"]] == ["mine"]
+
+
+def test_summary_of_the_paper_and_of_a_model(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["summary"]) == 0
+    assert "79,991,015 parameters" in capsys.readouterr().out
+    store_fakes.model(directory, "mine", num_classes=101)
+    assert main(["summary", "--name", "mine"]) == 0
+    assert "101 classes" in capsys.readouterr().out
+    assert main(["summary", "--name", "mime"]) == 1
+    assert 'Did you mean "mine"?' in capsys.readouterr().err
+
+
+def test_a_near_source_is_meant(directory: Path, dead: str, capsys: pytest.CaptureFixture[str]) -> None:
+    name = json.loads(Path(dead).read_text())["weights"][0]["name"]
+    assert main(["pull", "--manifest", dead, "--source", name[:-1]]) == 1
+    assert f'Did you mean "{name}"?' in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_c3d_is_refused_before_anything_is_downloaded(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.h5").write_bytes(b"this is no file of weights")
+    assert main(["import", str(tmp_path / "w.h5")]) == 1
+    said = capsys.readouterr().err
+    assert "mean cube" not in said
+    assert "http" not in said
+    assert not (directory / pull.DOWNLOADS).exists()
 
 
 def test_import_of_nothing(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,8 +129,10 @@ def test_import_ends_by_saying_how_to_prove_and_serve(
     given = ["--mean", str(tmp_path / "mean"), "--labels", str(tmp_path / "labels")]
     assert main(["import", str(tmp_path / "deepnetA"), *given]) == 0
     said = capsys.readouterr().out
-    assert "python -m service verify --name deepneta" in said
-    assert "C3D_MODEL=deepneta python -m service" in said
+    proving, serving, restart = said.splitlines()[-3:]
+    assert proving.endswith(command("service", "verify", "--name", "deepneta"))
+    assert serving.endswith(command("service", C3D_MODEL="deepneta"))
+    assert restart.endswith("restart it.")
     model = store.open_model(directory)
     assert (model.card.name, model.card.form, model.card.known_answer) == ("deepneta", "caffe", None)
     assert model.card.weights_sha256 == stand_in.card.weights_sha256

@@ -31,10 +31,10 @@ def test_choice(present: list[str], asked: str, chosen: str, tmp_path: Path) -> 
 
 
 def test_no_model_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="Run `python -m model_store pull`"):
+    with pytest.raises(ModelMissing, match="pull` downloads them"):
         store.open_model(tmp_path / "nowhere")
     store_fakes.model(tmp_path, "mine")
-    with pytest.raises(ModelMissing, match="there are: mine"):
+    with pytest.raises(ModelMissing, match="There are: mine"):
         store.open_model(tmp_path, "other")
 
 
@@ -68,7 +68,7 @@ def test_mean_of_another_model_is_said(tmp_path: Path) -> None:
 
 def test_room(tmp_path: Path) -> None:
     store.check_room(tmp_path, 0)
-    with pytest.raises(store.NoRoom, match=r"needs 953,674,316 MiB .* set C3D_MODEL_STORE to a directory on a larger disk"):
+    with pytest.raises(store.NoRoom, match=r"needs 1,000,000,000 MB .* set C3D_MODEL_STORE to a directory on a larger disk"):
         store.check_room(tmp_path, 10**15)
 
 

@@ -84,7 +84,8 @@ def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -
     fc6 = np.stack([np.abs(row @ WAVES) for row in levels]).astype(np.float32)  # row by row: the same in any batch
     logits = fc6[:, :num_classes] / 500
     powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=0))
-    return c3d.ClipOutputs(fc6, fc6[:, ::-1] * 2, powers / powers.sum(axis=1, keepdims=True))
+    pool5 = np.concatenate([fc6 * 3, fc6[:, ::-1]], axis=1)
+    return c3d.ClipOutputs(pool5, fc6, fc6[:, ::-1] * 2, powers / powers.sum(axis=1, keepdims=True))
 
 
 class InlineDecoder(DecoderPool):

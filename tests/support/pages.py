@@ -1,4 +1,4 @@
-"""README.md and docs/*.md, as tests read them: alike."""
+"""README.md, CONTRIBUTING.md and docs/*.md, as tests read them: alike."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 
 
 def page(name: str) -> str:

@@ -31,6 +31,7 @@ _BLOCKS = (
 class Activations(NamedTuple):
     """What the network computes for b clips, all float32."""
 
+    pool5: Floats  # (b, 8192), in Caffe's order: channel, row, column
     fc6: Floats  # (b, 4096), after ReLU, so never negative
     fc7: Floats  # (b, 4096), after ReLU
     probabilities: Floats  # (b, n_classes), softmax of fc8: each row sums to 1
@@ -139,7 +140,8 @@ def forward(
     pooled = np.stack([features(clip, weights, pool5=pool5, fc6_rows=fc6_rows) for clip in clips])
     fc6 = np.maximum(dense(pooled, weights, "fc6"), 0)
     fc7 = np.maximum(dense(fc6, weights, "fc7"), 0)
-    return Activations(fc6, fc7, softmax(dense(fc7, weights, "fc8")))
+    published = pooled.reshape(len(clips), 4, 4, 512).transpose(0, 3, 1, 2).reshape(len(clips), -1)  # of the kernel's order
+    return Activations(published, fc6, fc7, softmax(dense(fc7, weights, "fc8")))
 
 
 def l2_normalise(x: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -16,14 +16,28 @@ import numpy as np
 MODEL = {"name": "sports1m", "weights": "sports1m", "weights_sha256": "ab" * 32, "preprocessing": "c3d-sports1m", "mean": "m"}
 RUN = {"precision": "float32", "backend": "fake 1.0 on cpu", "version": "0.1.0"}
 WIDTH = 8
+# What /classify says; the second label holds what WebVTT and terminals must not take for markup.
+LABELS: list[dict[str, Any]] = [
+    {"label": "bowling", "class_id": 7, "score": 0.75},
+    {"label": "[rock] & <roll>", "class_id": 9, "score": 0.125},
+]
 
+BY_CLASS = {each["class_id"]: each for each in LABELS}
+LAYERS = {"fc6": 1, "fc7": 2, "pool5": 3}  # of several, what the rows of each are multiplied by
+
+Rows = np.ndarray[Any, np.dtype[np.float32]]
 Answer = Callable[["Handler"], None]
 
 
-def rows(body: bytes, num_clips: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def rows(body: bytes, num_clips: int) -> Rows:
     """The vectors that this service gives a video, float32 (num_clips, 8)."""
     seed = int.from_bytes(body[:8].ljust(8, b"."), "little")
     return np.random.default_rng(seed).random((num_clips, WIDTH), np.float32)
+
+
+def vector_of(row: Rows) -> str:
+    """A vector as the service writes it."""
+    return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,10 +51,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.body = self.rfile.read(int(self.headers["content-length"]))
+        self.query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         with self.server.lock:
-            self.server.asked.append((self.body, {k: v[0] for k, v in parse_qs(urlsplit(self.path).query).items()}))
+            self.server.asked.append((self.body, self.query))
             script = self.server.script
-            answer = script.pop(0) if script else well
+            code = self.server.refused.get(self.body)
+            answer = refused(422, code) if code else script.pop(0) if script else well
         answer(self)
 
     def answer_json(self, status: int, content: Any, **headers: str) -> None:
@@ -64,30 +80,50 @@ class Handler(BaseHTTPRequestHandler):
     def clips(self, count: int) -> None:
         video = {"sha256": "cd" * 32, "duration_sec": 2.0}
         self.line("video", id="an-id", num_clips=count, model=MODEL | RUN | self.server.model, video=video, warnings=[])
-        for index, row in enumerate(rows(self.body, self.server.num_clips)[:count]):
+        for index, row in enumerate(self.rows()[:count]):
             span = {
                 "start_frame": index * 16,
                 "end_frame": index * 16 + 16,
                 "start_sec": index * 0.5,
                 "end_sec": index * 0.5 + 0.5,
             }
-            vector = base64.b64encode(row.tobytes()).decode()
-            self.line("clip", index=index, id=f"clip-{index}", **span, descriptor=vector, progress=(index + 1) / count)
+            given = self.given(row, index + 1)
+            self.line("clip", index=index, id=f"clip-{index}", **span, **given, progress=(index + 1) / count)
 
     def summary(self) -> None:
-        mean = rows(self.body, self.server.num_clips).mean(axis=0)
-        vector = base64.b64encode(mean.astype("<f4").tobytes()).decode()
+        given = self.given(self.rows().mean(axis=0), 0)
+        if self.path.startswith("/classify"):
+            given["segments"] = [{**each, "start_sec": i * 0.5, "end_sec": i * 0.5 + 0.5} for i, each in enumerate(LABELS)]
         video = {"sha256": "cd" * 32, "duration_sec": 2.0}
-        about = {"id": "an-id", "model": MODEL | RUN | self.server.model, "video": video, "warnings": []}
-        self.line("summary", **about, descriptor=vector, timings_ms={})
+        about = {"id": "an-id", "model": MODEL | RUN | self.server.model, "video": video, "warnings": self.server.warnings}
+        self.line("summary", **about, **given, timings_ms={})
         self.wfile.write(b"0\r\n\r\n")
+
+    def rows(self) -> Rows:
+        return self.server.rows_of(self.body, self.server.num_clips)
+
+    def given(self, row: Rows, index: int) -> dict[str, Any]:
+        """What is asked for of the video, index 0, or of a clip, from 1 on."""
+        given: dict[str, Any] = {}
+        if self.path.startswith("/features"):
+            layers = self.query.get("layer", "fc6").split(",")
+            vectors = {layer: vector_of(row * LAYERS[layer]) for layer in layers}
+            given["descriptor"] = vectors if len(layers) > 1 else vector_of(row)
+        if self.path.startswith("/classify") or "predictions" in self.query.get("include", ""):
+            ranked = self.server.ranked.get(self.body, [[7, 9], [7, 9], [9, 7], [7, 9]])[index]
+            given["predictions"] = [BY_CLASS.get(each, {"label": "?", "class_id": each, "score": 0.1}) for each in ranked]
+        return given
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 
 class ScriptedService(ThreadingHTTPServer):
-    """``script``: what the next POSTs get, in order. ``asked``: the body and the query of each POST so far."""
+    """``script``: what the next POSTs get, in order. ``asked``: the body and the query of each POST so far.
+
+    ``rows_of``: the vectors of a body. ``ranked``: by body, class ids from the most probable on: of the video, then of each clip.
+    ``refused``: by body, the code of a failure of its own.
+    """
 
     daemon_threads = True
 
@@ -99,6 +135,10 @@ class ScriptedService(ThreadingHTTPServer):
         self.model: dict[str, Any] = {}
         self.info: dict[str, Any] = {"model": MODEL, **RUN}
         self.num_clips = 3
+        self.rows_of: Callable[[bytes, int], Rows] = rows
+        self.ranked: dict[bytes, list[list[int]]] = {}
+        self.refused: dict[bytes, str] = {}
+        self.warnings: list[dict[str, str]] = []
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves is what some tests are about."""

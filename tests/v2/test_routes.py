@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from model_store.c3d import CLIP_SHAPE, ClipOutputs
+from service.answers.growing import MEMORY_BYTES
 from service.app import create_app
 from service.lifecycle.readiness import ModelOut
 from service.settings import Settings
@@ -100,6 +101,7 @@ def test_triton_learns_what_there_is(triton_client: triton.InferenceServerClient
     assert (metadata["name"], metadata["versions"], metadata["platform"]) == ("c3d", ["1"], "fake 1.0 on cpu")
     assert metadata["inputs"] == [{"name": "clips", "datatype": "UINT8", "shape": [-1, 16, 112, 112, 3]}]
     assert {each["name"]: (each["datatype"], each["shape"]) for each in metadata["outputs"]} == {
+        "pool5": ("FP32", [-1, 8192]),
         "fc6": ("FP32", [-1, 4096]),
         "fc7": ("FP32", [-1, 4096]),
         "probabilities": ("FP32", [-1, 487]),
@@ -325,6 +327,25 @@ def test_an_answer_of_too_much_json_is_refused_before_and_after_it_is_known(tmp_
         assert post(client, *binary(parameters={"binary_data_output": True})).status_code == 200
 
 
+def test_json_that_will_be_too_much_is_refused_after_the_first_clips(tmp_path: Path) -> None:
+    """500 clips were computed to refuse them: their numbers have at least four characters, but ten on average."""
+    network = FakeNetwork()
+    with serving(fake_app(tmp_path, network, max_json_bytes=1_000_000)) as client:
+        noise = np.random.default_rng(5).integers(0, 256, (28, *CLIP_SHAPE), np.uint8)
+        assert error(post(client, *binary(noise))) == (413, "answer_too_large")
+        assert sum(network.batches) < 28
+
+
+def test_a_large_answer_lies_on_disk_until_it_is_taken(tmp_path: Path) -> None:
+    app = fake_app(tmp_path)
+    with serving(app) as client:
+        answer = post(client, *binary(np.repeat(CLIPS, 10, axis=0), parameters={"binary_data_output": True}))
+        assert answer.status_code == 200
+        assert int(answer.headers["content-length"]) == len(answer.content) > MEMORY_BYTES
+        assert app.state.spool.used_bytes == 0
+    assert list(tmp_path.glob("*/*")) == []
+
+
 def test_a_key_is_asked_for_and_probes_need_none(tmp_path: Path) -> None:
     with serving(fake_app(tmp_path, api_key="a-key-of-16-characters")) as client:
         assert client.get("/v2/health/live").status_code == client.get("/v2/health/ready").status_code == 200
@@ -440,8 +461,8 @@ def test_a_clip_that_fails_fails_its_request_alone(tmp_path: Path) -> None:
 
 def test_weights_without_a_class_layer_have_no_probabilities(tmp_path: Path) -> None:
     with serving(fake_app(tmp_path, FakeNetwork(num_classes=0))) as client:
-        assert [each["name"] for each in client.get("/v2/models/c3d").json()["outputs"]] == ["fc6", "fc7"]
-        assert [each["name"] for each in post(client, in_json(CLIPS[:1])).json()["outputs"]] == ["fc6", "fc7"]
+        assert [each["name"] for each in client.get("/v2/models/c3d").json()["outputs"]] == ["pool5", "fc6", "fc7"]
+        assert [each["name"] for each in post(client, in_json(CLIPS[:1])).json()["outputs"]] == ["pool5", "fc6", "fc7"]
         assert error(post(client, *binary(outputs=[{"name": "probabilities"}]))) == (400, "malformed_request")
 
 
@@ -475,5 +496,5 @@ def test_a_request_is_seen_in_the_log_and_in_the_metrics(client: TestClient, cap
     assert {"fetch_ms", "queue_ms", "model_ms"} < set(fields)
     assert "decode_ms" not in fields
     assert "model;dur=" in answer.headers["server-timing"]
-    assert f'c3d_requests_total{{code="ok",endpoint="{INFER}"}}' in client.get("/metrics").text
+    assert f'c3d_requests_total{{endpoint="{INFER}",outcome="ok"}}' in client.get("/metrics").text
     assert "resnet" not in (client.post("/v2/models/resnet/infer").text + client.get("/metrics").text + caplog.text)

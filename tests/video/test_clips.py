@@ -78,7 +78,7 @@ def test_the_known_video_has_19_clips() -> None:
     clips, cutter = cut(164)
     assert len(clips) == 19
     assert (clips[0].span.start_sec, clips[0].span.end_sec) == (0.0, 0.64)
-    assert [notice.message.split(" fill")[0] for notice in cutter.warnings()] == ["At the end 4 frames"]
+    assert [notice.message.split(" fill")[0] for notice in cutter.warnings()] == ["The last 4 frames"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,20 @@ def test_a_short_video_is_padded_to_one_clip_and_says_so(num_frames: int, tail: 
     assert [indices(clip) for clip in clips] == [[*range(num_frames), *[num_frames - 1] * (16 - num_frames)]]
     assert clips[0].span.end_frame == num_frames
     assert codes(cutter) == ["short_video_padded"]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "said"),
+    [
+        (1, "The video has 1 frame, a clip 16: the last frame was repeated."),
+        (15, "The video has 15 frames, a clip 16: the last frame was repeated."),
+        (17, "The last frame fills no clip and was left out. To keep it: tail=pad."),
+        (18, "The last 2 frames fill no clip and were left out. To keep them: tail=pad."),
+    ],
+)
+def test_warnings_agree_in_number(num_frames: int, said: str) -> None:
+    _, cutter = cut(num_frames)
+    assert [warning.message for warning in cutter.warnings()] == [said]
 
 
 def test_no_frames_make_no_clip() -> None:

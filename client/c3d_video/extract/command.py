@@ -1,37 +1,21 @@
-"""The command line of `c3d-video extract`, from its arguments to its exit status."""
+"""The command line of `c3d-video extract`: its arguments become a job."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
 import importlib.util
-import os
-import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from c3d_video.client import DEFAULT_URL
-from c3d_video.extract import hdf5, videos
+from c3d_video import commandline
+from c3d_video.commandline import UsageError
 from c3d_video.extract.forms import FORMS
-from c3d_video.extract.index import PRIVATE, Index, differences
-from c3d_video.extract.presets import HDF5_FILE, PATTERNS, PRESETS
-from c3d_video.extract.report import Report, stop
-from c3d_video.extract.run import Plan, Run, Stopped
-from c3d_video.extract.servers import Servers, ServiceGone
-from c3d_video.extract.videos import UsageError, Video
-from c3d_video.protocol import is_url
+from c3d_video.extract.job import Job, extract
+from c3d_video.extract.presets import PATTERNS, PRESETS
+from c3d_video.options import Options
 
-ALL, SOME_FAILED, USAGE, NO_SERVICE, INTERRUPTED = 0, 1, 2, 3, 130
 OF_FEATURES = ("layer", "clip_stride", "tail", "start_sec", "end_sec", "max_clips", "normalize", "fps")
 NEEDS = {"hdf5": ("h5py", "hdf5"), "parquet": ("pyarrow", "parquet")}
-
-
-def add_service(parser: argparse.ArgumentParser) -> None:
-    """The options that every command takes."""
-    parser.add_argument("--server", action="append", metavar="URL", help=f"the service (default: C3D_SERVER or {DEFAULT_URL})")
-    parser.add_argument("--api-key", default=os.environ.get("C3D_API_KEY"), metavar="KEY", help="default: C3D_API_KEY")
-    parser.add_argument("--patience", type=float, default=600, metavar="S", help="seconds without progress until it gives up")
 
 
 def add_parser(commands: Any) -> None:
@@ -39,20 +23,15 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser("extract", help="features of files, folders, lists and URLs")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, a folder, @LIST, @LIST.csv:COLUMN or a URL")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the features and their index")
-    add_service(parser)
-    parser.add_argument("-j", "--jobs", type=_count, default=4, metavar="N", help="videos in flight (default 4)")
-    parser.add_argument("--to", choices=FORMS, help="form of the output (default npz)")
+    commandline.add_service(parser, several=True)
+    parser.add_argument("-j", "--jobs", type=commandline.count, default=4, metavar="N", help="videos in flight (default 4)")
+    parser.add_argument("--to", choices=PATTERNS, help="form of the output (default npz)")
     parser.add_argument("--name", metavar="PATTERN", help="output name, from {dir} {class} {stem} {id} {name} {ext}")
     parser.add_argument("--preset", choices=PRESETS, help="form, names and options that a data set's readers expect")
-    parser.add_argument("--pca", type=_count, metavar="N", help="hdf5: the first N principal components")
-    parser.add_argument("--layer", help="fc6 (default), fc7, or another layer the service knows")
-    parser.add_argument("--clip-stride", type=_count, help="frames between clip starts (default 8)")
-    parser.add_argument("--tail", choices=("drop", "pad"))
-    parser.add_argument("--start-sec", type=float)
-    parser.add_argument("--end-sec", type=float)
-    parser.add_argument("--max-clips", type=_count)
-    parser.add_argument("--normalize", choices=("l2", "none"))
-    parser.add_argument("--fps", type=float, help="resample to so many frames a second before clips are cut")
+    parser.add_argument("--pca", type=commandline.count, metavar="N", help="hdf5: the first N principal components")
+    parser.add_argument("--layer", help="fc6 (default), fc7, pool5, or several, as fc6,fc7")
+    commandline.add_clips(parser)
+    parser.add_argument("--normalize", choices=("l2", "none"), help="of the video's descriptor: length 1 (default), or the mean")
     parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only names that match")
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no names that match")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only part I of N, each with an OUT of its own")
@@ -68,158 +47,54 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The whole command; the exit status."""
-    try:
-        return asyncio.run(_interruptible(arguments))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        stop("stopped. The same command goes on from here.")
-        return INTERRUPTED
-    except UsageError as error:
-        stop(str(error))
-        return USAGE
-    except ServiceGone as error:
-        stop(str(error))
-        return NO_SERVICE
-    except Stopped as error:
-        stop(str(error))
-        return error.status
+    return commandline.run(lambda: extract(_job(arguments)))
 
 
-async def _interruptible(arguments: argparse.Namespace) -> int:
-    """SIGINT and SIGTERM end the work in order. Raises CancelledError."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None  # noqa: S101 (this one)
-    with contextlib.suppress(NotImplementedError):  # on Windows SIGINT is KeyboardInterrupt
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
-    return await _extract(arguments)
-
-
-async def _extract(arguments: argparse.Namespace) -> int:
+def _job(arguments: argparse.Namespace) -> Job:
+    """All that the arguments ask for. Raises UsageError."""
     to, pattern, options, about = _wanted(arguments)
-    found = videos.find(arguments.paths, arguments.include, arguments.exclude, arguments.out)
-    if arguments.shard:
-        found = videos.shard(found, *arguments.shard)
-    if not found:
-        raise UsageError("There is no video. Folders are searched for common suffixes; --include '*' takes every file.")
-    outputs = videos.outputs(found, pattern)
-    if to == "hdf5":
-        outputs = {name: f"{PRIVATE}/videos/{output}.npz" for name, output in outputs.items()}
-    urls = arguments.server or [os.environ.get("C3D_SERVER", DEFAULT_URL)]
-    if arguments.dry_run and not arguments.out.exists():
-        return _dry(found, outputs)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    index = Index(arguments.out)
-    servers = Servers(urls, arguments.api_key, arguments.jobs, arguments.patience)
-    try:
-        index.check_options(about)
-        todo, num_before, num_failed_before = await _todo(found, index, arguments)
-        if arguments.dry_run:
-            return _dry(todo, outputs)
-        plan = Plan(todo, outputs, to, options, about, arguments.jobs, arguments.fail_fast, None)
-        report = Report(todo, quiet=arguments.quiet, as_json=arguments.json)
-        run = Run(plan, index, servers, report)
-        if todo:
-            await _begin(run, arguments)
-        await _reported(run, report, num_before, num_failed_before)
-        if to == "hdf5" and (run.num_done or not (arguments.out / HDF5_FILE).exists()):
-            await asyncio.to_thread(_assemble, index, arguments.pca)
-        return SOME_FAILED if run.num_failed or num_failed_before else ALL
-    finally:
-        await servers.close()
-        index.close()
+    return Job(
+        arguments.paths,
+        arguments.out,
+        commandline.servers_of(arguments),
+        arguments.api_key,
+        arguments.patience,
+        to,
+        pattern,
+        options,
+        about,
+        num_jobs=arguments.jobs,
+        pca=arguments.pca,
+        include=arguments.include,
+        exclude=arguments.exclude,
+        shard=arguments.shard,
+        overwrite=arguments.overwrite,
+        retry_failed=arguments.retry_failed,
+        allow_stand_in=arguments.allow_stand_in,
+        dry_run=arguments.dry_run,
+        fail_fast=arguments.fail_fast,
+        quiet=arguments.quiet,
+        as_json=arguments.json,
+    )
 
 
-async def _reported(run: Run, report: Report, num_before: int, num_failed_before: int) -> None:
-    """The work, and what is said of it, whatever ends it."""
-    report.begin()
-    try:
-        await run.work()
-    finally:
-        report.close()
-        with contextlib.suppress(OSError):  # of a full disk, which is told already; the index knows the failures
-            run.index.write_failed(run.transient)
-        report.summary(num_before, num_failed_before)
-
-
-async def _begin(run: Run, arguments: argparse.Namespace) -> None:
-    """Ask the servers what they run. Raises ServiceGone, Stopped, UsageError."""
-    info = await run.servers.start()
-    model = _model(info)
-    for server in run.servers.all:
-        others = differences(model, _model(server.info)) if server.info else []
-        if others:
-            raise UsageError(f"The servers run different models: {', '.join(others)} differ.")
-        if server.info and server.info["model"].get("weights") == "stand-in" and not arguments.allow_stand_in:
-            raise Stopped(
-                f"{server.client.url} runs stand-in weights: random numbers, whose features mean nothing. Give it the real ones, "
-                "or try things out with --allow-stand-in.",
-                NO_SERVICE,
-            )
-    run.index.begin(run.plan.about, model)
-    limits = [server.info.get("limits") or {} for server in run.servers.all if server.info]
-    sizes = [int(each["max_upload_bytes"]) for each in limits if each.get("max_upload_bytes")]
-    run.plan.max_bytes = min(sizes) if sizes else None
-
-
-def _model(info: dict[str, Any]) -> dict[str, Any]:
-    return {**{name: value for name, value in info.items() if name not in {"model", "limits"}}, **info.get("model", {})}
-
-
-def _wanted(arguments: argparse.Namespace) -> tuple[str, str, dict[str, Any], dict[str, Any]]:
+def _wanted(arguments: argparse.Namespace) -> tuple[str, str, Options, dict[str, Any]]:
     """Form, pattern, options of the service, and all that makes outputs differ. Raises UsageError."""
     preset = PRESETS.get(arguments.preset)
     to = arguments.to or (preset.to if preset else "npz")
     if to in NEEDS and importlib.util.find_spec(NEEDS[to][0]) is None:
         raise UsageError(f"--to {to} needs {NEEDS[to][0]}: pip install 'c3d-video[{NEEDS[to][1]}]'.")
-    if arguments.pca and to != "hdf5":
-        raise UsageError("--pca is for --to hdf5.")
+    several = "," in (arguments.layer or "")
+    if several and not FORMS[to].has_layers:
+        raise UsageError(f"--to {to} holds one array a video. Give one --layer, or --to npz, fc6-1, hdf5 or parquet.")
+    if arguments.pca and (to != "hdf5" or several):
+        raise UsageError("--pca is for --to hdf5 with one layer.")
     pattern = arguments.name or (preset.name if preset else PATTERNS[to])
     given = {name: getattr(arguments, name) for name in OF_FEATURES if getattr(arguments, name) is not None}
-    options = {**(preset.options if preset else {}), **given}
+    options = cast("Options", {**(preset.options if preset else {}), **given})
     about = {**options, "to": to, "name": pattern}
     about |= {name: getattr(arguments, name) for name in ("preset", "pca") if getattr(arguments, name)}
     return to, pattern, options, about
-
-
-async def _todo(found: list[Video], index: Index, arguments: argparse.Namespace) -> tuple[list[Video], int, int]:
-    """What is left to do, and how many were done or had failed before."""
-    todo, num_done, num_failed = [], 0, 0
-    for video in found:
-        await asyncio.sleep(0)  # so that Ctrl-C is heard between two files that must be read
-        source = None if is_url(video.source) else Path(video.source)
-        if not arguments.overwrite and index.is_done(video.name, source):
-            num_done += 1
-        elif not arguments.overwrite and not arguments.retry_failed and index.has_failed(video.name, source):
-            num_failed += 1
-        else:
-            todo.append(video)
-    return todo, num_done, num_failed
-
-
-def _dry(todo: list[Video], outputs: dict[str, str]) -> int:
-    for video in todo:
-        print(f"{video.name} -> {outputs[video.name]}")
-    return ALL
-
-
-def _assemble(index: Index, components: int | None) -> None:
-    done = {entry["output"]: index.out / entry["output"] for entry in index.videos.values() if "output" in entry}
-    folder = f"{PRIVATE}/videos/"
-    parts = {output.removeprefix(folder).removesuffix(".npz"): path for output, path in done.items()}
-    if not parts:
-        return
-    try:
-        hdf5.assemble(parts, index.work / HDF5_FILE, index.out / HDF5_FILE, components)
-    except ValueError as error:
-        raise Stopped(str(error), USAGE) from error
-    except OSError as error:
-        raise Stopped(f"{HDF5_FILE} cannot be written: {error}.", SOME_FAILED) from error
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
-    return int(text)
 
 
 def _shard(text: str) -> tuple[int, int]:

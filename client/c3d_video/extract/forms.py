@@ -20,14 +20,15 @@ from c3d_video.answers import Float32
 from c3d_video.extract import parquet
 from c3d_video.extract.rows import Rows
 
+SUFFIXES = {"pool5": "pool5", "fc6": "fc6-1", "fc7": "fc7-1"}  # the original prototxt's names of the layers
 NUM_SEGMENTS = 32  # of a video, for the anomaly detector of Sultani et al. (UCF-Crime)
 
 
 class Form(NamedTuple):
-    """``write(rows, path, options)`` makes one video's output; ``suffix``: of its default name; "" is a folder."""
+    """``write(rows, path, options)`` makes one video's output; ``has_layers``: it has room for several layers."""
 
-    suffix: str
     write: Callable[[Rows, Path, dict[str, Any]], None]
+    has_layers: bool
 
 
 def segments(rows: Float32, *, half_to_even: bool) -> Float32:
@@ -52,35 +53,48 @@ def provenance(rows: Rows, options: dict[str, Any]) -> str:
 
 
 def _npz(rows: Rows, path: Path, options: dict[str, Any]) -> None:
-    answer = rows.answer
-    small: dict[str, NDArray[Any]] = {**rows.arrays(), "clip_ids": np.array(rows.ids)}
-    if answer is not None and answer.descriptor is not None:
-        small["descriptor"] = answer.descriptor
+    small: dict[str, NDArray[Any]] = {**rows.arrays(), "clip_ids": np.array(rows.ids), **rows.descriptors()}
     small["provenance"] = np.array(provenance(rows, options))
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
-        archive.write(rows.path, "clip_features.npy")
+        for name, file in rows.named("clip_features").items():
+            archive.write(file.path, f"{name}.npy")
         for name, array in small.items():
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
             archive.writestr(f"{name}.npy", buffer.getvalue())
 
 
+def _evaluation(rows: Rows, path: Path, options: dict[str, Any]) -> None:
+    """The video's vector and labels, and each clip's first label."""
+    answer = rows.answer
+    assert answer is not None  # noqa: S101 (finished)
+    small: dict[str, NDArray[Any]] = {**rows.descriptors(), "provenance": np.array(provenance(rows, options))}
+    small["class_ids"] = np.array([each.class_id for each in answer.predictions], np.int64)
+    small["clip_class_ids"] = np.array(rows.class_ids, np.int64)
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **small)
+
+
 def _npy(rows: Rows, path: Path, _options: dict[str, Any]) -> None:
-    os.replace(rows.path, path)
+    [file] = rows.files.values()
+    os.replace(file.path, path)
 
 
 def _txt32(rows: Rows, path: Path, options: dict[str, Any]) -> None:
     """The PyTorch reader splits at each space, so no line ends with one."""
+    [file] = rows.files.values()
     half_to_even = options.get("preset") == "ucf-crime-pytorch"
-    np.savetxt(path, segments(rows.array(), half_to_even=half_to_even), "%.9g" if half_to_even else "%f", encoding="ascii")
+    np.savetxt(path, segments(file.array(), half_to_even=half_to_even), "%.9g" if half_to_even else "%f", encoding="ascii")
 
 
 def _fc6(rows: Rows, path: Path, options: dict[str, Any]) -> None:
     """The original tool's files, `000001.fc6-1` by the clip's first frame: five int32 (num, channels, length, height, width)."""
     path.mkdir()
-    for start, row in zip(rows.spans["start_frame"], rows.array(), strict=True):
-        head = struct.pack("<5i", 1, row.size, 1, 1, 1)
-        (path / f"{start + 1:06d}.{options.get('layer') or 'fc6'}-1").write_bytes(head + row.astype("<f4").tobytes())
+    for layer, file in rows.files.items():
+        suffix = SUFFIXES.get(layer or options.get("layer") or "fc6", layer)
+        for start, row in zip(rows.spans["start_frame"], file.array(), strict=True):
+            head = struct.pack("<5i", 1, row.size, 1, 1, 1)
+            (path / f"{start + 1:06d}.{suffix}").write_bytes(head + row.astype("<f4").tobytes())
 
 
 def _parquet(rows: Rows, path: Path, options: dict[str, Any]) -> None:
@@ -88,12 +102,13 @@ def _parquet(rows: Rows, path: Path, options: dict[str, Any]) -> None:
 
 
 FORMS = {
-    "npz": Form(".npz", _npz),
-    "npy": Form(".npy", _npy),
-    "txt32": Form(".txt", _txt32),
-    "fc6-1": Form("", _fc6),
-    "hdf5": Form(".npz", _npz),  # a file for each video, from which the one HDF5 file is made at the end
-    "parquet": Form(".parquet", _parquet),
+    "npz": Form(_npz, has_layers=True),
+    "npy": Form(_npy, has_layers=False),
+    "txt32": Form(_txt32, has_layers=False),
+    "fc6-1": Form(_fc6, has_layers=True),
+    "hdf5": Form(_npz, has_layers=True),  # a file for each video, from which the one HDF5 file is made at the end
+    "parquet": Form(_parquet, has_layers=True),
+    "evaluation": Form(_evaluation, has_layers=False),  # what `evaluate` reads: no vectors of clips, a hundredth of the room
 }
 
 

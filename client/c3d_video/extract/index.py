@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from c3d_video.extract.videos import UsageError
+from c3d_video.commandline import UsageError
 
 if sys.platform == "win32":
     import msvcrt
@@ -22,7 +22,7 @@ FAILURE_FIELDS = ("name", "code", "detail", "status", "request_id")
 # What a card or an answer says of a model that does not change its numbers beyond the service's promise.
 NOT_IDENTITY = {
     "name", "weights", "backend", "engine", "version", "source", "form", "licence", "created", "labels", "labels_sha256",
-    "num_classes", "batch_sizes", "file_sha256", "known_answer", "clips_per_s",
+    "num_classes", "batch_sizes", "file_sha256", "known_answer", "clips_per_s", "status",
 }  # fmt: skip
 
 
@@ -40,8 +40,8 @@ class Index:
         self._lock = _locked(out)
         shutil.rmtree(self.work, ignore_errors=True)  # what a killed run left
         self.work.mkdir()
-        self.about: dict[str, Any] | None = None
-        self.videos: dict[str, dict[str, Any]] = {}
+        self.about: dict[str, Any] | None
+        self.videos: dict[str, dict[str, Any]]
         self._file = self._opened()
 
     def begin(self, options: dict[str, Any], model: dict[str, Any]) -> None:
@@ -119,18 +119,8 @@ class Index:
         """Read what is there; a last line that a killed run tore is cut off, so that the next one stands alone."""
         file = (self.out / INDEX).open("a+b")
         file.seek(0)
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        file.truncate(whole)
-        for line in content[:whole].splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # a damaged line: its video is done again
-            if "name" in entry:
-                self.videos[entry["name"]] = entry
-            elif "options" in entry:
-                self.about = entry
+        file.truncate(file.read().rfind(b"\n") + 1)
+        self.about, self.videos = read_index(self.out)
         return file
 
     def _write(self, entry: dict[str, Any]) -> None:
@@ -142,6 +132,21 @@ class Index:
         except OSError:
             os.truncate(self.out / INDEX, end)
             raise
+
+
+def read_index(out: Path) -> tuple[dict[str, Any] | None, dict[str, dict[str, Any]]]:
+    """What the folder holds, if it says so, and the last entry of each video by its name."""
+    about, videos = None, {}
+    for line in (out / INDEX).read_bytes().splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # a torn or damaged line: its video is done again
+        if "name" in entry:
+            videos[entry["name"]] = entry
+        elif "options" in entry:
+            about = entry
+    return about, videos
 
 
 def _locked(out: Path) -> IO[bytes]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from c3d_video.options import Options
 
 
 class Preset(NamedTuple):
@@ -10,7 +12,7 @@ class Preset(NamedTuple):
 
     to: str
     name: str
-    options: dict[str, Any]
+    options: Options
 
 
 PRESETS = {
@@ -29,4 +31,3 @@ PATTERNS = {
     "hdf5": "{dir}/{stem}",
     "parquet": "features/{dir}/{stem}.parquet",
 }
-HDF5_FILE = "features.hdf5"

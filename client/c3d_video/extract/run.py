@@ -12,26 +12,19 @@ from typing import Any, Protocol
 
 from c3d_video.answers import Answer, Clip, Opened
 from c3d_video.client import features_options
-from c3d_video.errors import CONNECTION_LOST, C3DError
+from c3d_video.commandline import SOME_FAILED, UNSERVED, USAGE, Stopped, aside
+from c3d_video.errors import CONNECTION_LOST, REFUSES_ALL, C3DError
 from c3d_video.extract.forms import FORMS, discard, put_in_place
 from c3d_video.extract.index import Index, differences
 from c3d_video.extract.rows import Rows
-from c3d_video.extract.servers import Server, Servers, ServiceGone
-from c3d_video.extract.videos import Video
-from c3d_video.protocol import is_url
+from c3d_video.extract.servers import Server, Servers
+from c3d_video.extract.videos import Video, stat_of
+from c3d_video.options import Options
 
 # A video whose connection breaks so often may be what breaks it. A kill of the service now and then costs one each.
 MAX_LOST = 10
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 LOST = {CONNECTION_LOST, "replica_lost"}
-
-
-class Stopped(Exception):
-    """The run cannot go on; the message says why. ``status``: of the process."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Watcher(Protocol):
@@ -60,11 +53,11 @@ class Plan:
     videos: list[Video]
     outputs: dict[str, str]
     to: str
-    options: dict[str, Any]
+    options: Options
     about: dict[str, Any]
     num_jobs: int
     fail_fast: bool
-    max_bytes: int | None  # the service's limit, where it tells
+    max_bytes: int | None = None  # the service's limit, where it tells
 
 
 @dataclass
@@ -100,16 +93,14 @@ class Run:
                 self.watcher.done(video, entry)
             except C3DError as error:
                 self._failed(video, error)
-            except ServiceGone as error:
-                raise Stopped(str(error), 3) from error
             except OSError as error:
                 raise _no_room(self.index.out, error) from error
 
     def _failed(self, video: Video, error: C3DError) -> None:
         if error.code == "invalid_option":
-            raise Stopped(f"The service refuses the options: {error.detail}", 2) from error
-        if error.code in {"unauthorized", "not_the_service", "bad_address"}:
-            raise Stopped(error.detail, 3) from error
+            raise Stopped(f"The service refuses the options: {error.detail}", USAGE) from error
+        if error.code in REFUSES_ALL:
+            raise Stopped(error.detail, UNSERVED) from error
         entry = {"name": video.name, "code": error.code, "detail": error.detail, "status": error.status}
         entry |= {"request_id": error.request_id, **stat_of(video)}
         self.num_failed += 1
@@ -119,10 +110,10 @@ class Run:
             self.index.put(entry)
         self.watcher.failed(video, entry)
         if self.plan.fail_fast:
-            raise Stopped(f"{video.name}: {error.detail}", 1)
+            raise Stopped(f"{video.name}: {error.detail}", SOME_FAILED)
 
     async def _until_answered(self, video: Video) -> dict[str, Any]:
-        """Its entry in the index, after as many tries as it takes. Raises C3DError for its own failure, ServiceGone, OSError."""
+        """Its entry in the index, after as many tries as it takes. Raises C3DError for its own failure, Stopped, OSError."""
         self._check_size(video)
         for num_lost in itertools.count(1):
             while True:
@@ -163,12 +154,15 @@ class Run:
                     else:
                         rows.finish(event)
             output = self.plan.outputs[video.name]
-            await asyncio.to_thread(FORMS[self.plan.to].write, rows, part, self.plan.about)
-            put_in_place(part, self.index.out / output)
+            await aside(lambda: self._write(rows, part, output))
             return _entry(video, output, rows, stat)
         finally:
             rows.discard()
             discard(part)
+
+    def _write(self, rows: Rows, part: Path, output: str) -> None:
+        FORMS[self.plan.to].write(rows, part, self.plan.about)
+        put_in_place(part, self.index.out / output)
 
     def _check_size(self, video: Video) -> None:
         size, limit = stat_of(video).get("size"), self.plan.max_bytes
@@ -180,7 +174,7 @@ class Run:
         assert self.index.about is not None  # noqa: S101 (begun)
         others = differences(self.index.about["model"], model)
         if others:
-            raise Stopped(f"A server runs another model than this folder's: {', '.join(others)} differ.", 3)
+            raise Stopped(f"A server runs another model than this folder's: {', '.join(others)} differ.", UNSERVED)
 
 
 async def _readable(events: Any) -> Any:
@@ -192,16 +186,6 @@ async def _readable(events: Any) -> Any:
     yield first
     async for event in events:
         yield event
-
-
-def stat_of(video: Video) -> dict[str, int]:
-    if is_url(video.source):
-        return {}
-    try:
-        stat = Path(video.source).stat()
-    except OSError:
-        return {}
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def _entry(video: Video, output: str, rows: Rows, stat: dict[str, int]) -> dict[str, Any]:
@@ -221,5 +205,7 @@ def _entry(video: Video, output: str, rows: Rows, stat: dict[str, int]) -> dict[
 
 def _no_room(out: Path, error: OSError) -> Stopped:
     if error.errno in NO_ROOM:
-        return Stopped(f"There is no room left in {out}. Make room and start the same command again: it goes on from here.", 1)
-    return Stopped(f"{out} cannot be written: {error.strerror}.", 1)
+        return Stopped(
+            f"There is no room left in {out}. Make room and start the same command again: it goes on from here.", SOME_FAILED
+        )
+    return Stopped(f"{out} cannot be written: {error.strerror}.", SOME_FAILED)

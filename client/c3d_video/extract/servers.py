@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from c3d_video.async_client import AsyncClient
+from c3d_video.commandline import UNSERVED, Stopped
 from c3d_video.errors import NO_SERVICE, C3DError
 from c3d_video.retry import pause_s
 
@@ -27,12 +28,8 @@ class Server:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-class ServiceGone(Exception):
-    """No server answered, or none took anything, for as long as we wait; the message says which."""
-
-
 class Servers:
-    """All servers. ``patience_s``: seconds without any progress at all until ServiceGone."""
+    """All servers. ``patience_s``: seconds without any progress at all until Stopped."""
 
     def __init__(self, urls: Sequence[str], api_key: str | None, num_jobs: int, patience_s: float) -> None:
         self.all = [Server(AsyncClient(url, api_key), num_jobs) for url in urls]
@@ -40,7 +37,7 @@ class Servers:
         self._progressed = time.monotonic()
 
     async def start(self) -> dict[str, Any]:
-        """Ask each what it runs, waiting for those that warm up; the first one's answer. Raises ServiceGone."""
+        """Ask each what it runs, waiting for those that warm up; the first one's answer. Raises Stopped."""
         problems: list[C3DError] = []
         for server in self.all:
             try:
@@ -50,11 +47,11 @@ class Servers:
                 server.paused_until = time.monotonic() + pause_s(error, 1)
         found = [server.info for server in self.all if server.info]
         if not found:
-            raise ServiceGone(problems[0].detail)
+            raise Stopped(problems[0].detail, UNSERVED)
         return found[0]
 
     async def take(self) -> Server:
-        """The server for the next video, once there is one. Raises ServiceGone."""
+        """The server for the next video, once there is one. Raises Stopped."""
         while True:
             now = time.monotonic()
             free = [each for each in self.all if each.num_running < max(1, int(each.limit)) and each.paused_until <= now]
@@ -91,16 +88,24 @@ class Servers:
         busy = any(server.num_running for server in self.all)
         if now - self._progressed > self._patience_s and not (busy and error is None):
             why = error.detail if error else "No server takes videos."
-            raise ServiceGone(f"Nothing went forward for {self._patience_s:.0f} s. {why}")
+            raise Stopped(f"Nothing went forward for {self._patience_s:.0f} s. {why}", UNSERVED)
 
     async def _info(self, server: Server) -> dict[str, Any]:
         number = 0
         while True:
             try:
-                return await server.client.info()
+                return await _info_with_model(server)
             except C3DError as error:
                 number += 1
                 self._check_patience(time.monotonic(), error)
                 if error.code == NO_SERVICE or not error.is_retryable:
                     raise
                 await asyncio.sleep(pause_s(error, number))
+
+
+async def _info_with_model(server: Server) -> dict[str, Any]:
+    """What the server runs. Raises C3DError, also where it has no network yet and so tells its limits alone."""
+    info = await server.client.info()
+    if "model" not in info:
+        raise C3DError(str(info.get("status", "warming")), 503, f"{server.client.url} has loaded no network yet.")
+    return info

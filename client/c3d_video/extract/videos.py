@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from string import Formatter
 from urllib.parse import unquote, urlsplit
 
+from c3d_video.commandline import UsageError
 from c3d_video.protocol import is_url
 
 # Of the files in a folder, those with these suffixes are taken; --include takes others.
@@ -20,10 +21,6 @@ SUFFIXES = {
     ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
 }  # fmt: skip
 FIELDS = ("dir", "class", "stem", "id", "name", "ext")  # id: the stem without the v_ that ActivityNet puts before it
-
-
-class UsageError(Exception):
-    """What was asked for cannot be done; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,17 @@ class Video:
         if ".." in filled.parts or not filled.name:
             raise UsageError(f"--name {pattern} gives no file name below OUT for {self.name}.")
         return str(filled)
+
+
+def stat_of(video: Video) -> dict[str, int]:
+    """``size`` in bytes and ``mtime_ns`` of a file; {} of a URL, and of a file that is not there."""
+    if is_url(video.source):
+        return {}
+    try:
+        stat = Path(video.source).stat()
+    except OSError:
+        return {}
+    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
 
 
 def check_pattern(pattern: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from model_store.formats import layouts
+from model_store.formats.canonical import Kernels
 from model_store.tensors import StoreError
 from tests.support import layout_writers
 from tests.support.layout_writers import as_keras, as_pytorch, as_theano, small_shapes
@@ -17,15 +18,15 @@ from tests.support.layout_writers import as_keras, as_pytorch, as_theano, small_
 TENSORS = layout_writers.seeded(small_shapes())
 
 
-def check(path: Path, kernels: layouts.Kernels | None = None) -> None:
-    read = layouts.read(path, small_shapes, kernels)
+def check(path: Path, kernels: Kernels | None = None) -> None:
+    read = layouts.read(path, small_shapes, layouts.Asked(kernels))
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(read.tensors[name], tensor, err_msg=name)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 @pytest.mark.parametrize(("as_tool", "kernels"), [(as_theano, "mirrored"), (as_pytorch, "plain")])
-def test_lasagnes_list(protocol: int, as_tool: Any, kernels: layouts.Kernels, tmp_path: Path) -> None:
+def test_lasagnes_list(protocol: int, as_tool: Any, kernels: Kernels, tmp_path: Path) -> None:
     parameters = [array for pair in as_tool(TENSORS).values() for array in pair]
     (tmp_path / "w").write_bytes(pickle.dumps(parameters, protocol))
     check(tmp_path / "w", kernels)

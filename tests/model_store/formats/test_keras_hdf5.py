@@ -123,5 +123,5 @@ def test_numbers_in_another_file_are_not_read(kind: str, tmp_path: Path) -> None
             layout = h5py.VirtualLayout(shape, np.float32)
             layout[:] = h5py.VirtualSource(tmp_path / "other", "elsewhere", shape)
             group.create_virtual_dataset(path, layout)
-    with pytest.raises(StoreError, match="lies in another file, which is not opened"):
+    with pytest.raises(StoreError, match=r"lies in another file|is a link to another place"):
         layouts.read(tmp_path / "w", small_shapes)

@@ -78,7 +78,7 @@ def test_no_three_numbers(text: str) -> None:
         (b"BZh9 and nothing", "damaged"),
         (npy(np.array([{}])), "damaged"),
         (npy(np.array(["a"])), "is <U1, not numbers"),
-        (npy(CUBE[:, :, 8:120, 29:141]), r"axes \(3, 16, 112, 112\); it needs \(3, 16, 128, 171\)"),
+        (npy(CUBE[:, :, 8:120]), r"axes \(3, 16, 112, 171\); it needs \(3, 16, 128, 171\)"),
         (npy(CUBE / 255 - 0.5), "no grey levels"),
         (npy(np.full(c3d.MEAN_SHAPE, np.nan)), "not finite"),
         (b"300, 1, 2", "no grey levels"),
@@ -89,6 +89,21 @@ def test_what_is_no_mean(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(content)
     with pytest.raises(StoreError, match=said):
         mean.read(tmp_path / "m")
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (1, 2, 3, 0)])
+def test_a_mean_behind_the_crop(axes: tuple[int, ...], tmp_path: Path) -> None:
+    crop = CUBE[:, :, 8:120, 29:141]
+    (tmp_path / "m").write_bytes(npy(crop.transpose(axes)))
+    np.testing.assert_array_equal(mean.read(tmp_path / "m"), crop)
+    np.testing.assert_array_equal(mean.read(tmp_path / "m", "RGB"), crop[::-1])
+    np.testing.assert_array_equal(mean.cropped(CUBE), crop)
+
+
+def test_three_numbers_in_a_file_are_in_the_networks_order(tmp_path: Path) -> None:
+    for content in (npy(np.array([101.0, 102.0, 103.0])), b"101, 102, 103"):
+        (tmp_path / "m").write_bytes(content)
+        assert mean.read(tmp_path / "m", "RGB")[:, 0, 0, 0].tolist() == [103, 102, 101]
 
 
 def test_identity() -> None:

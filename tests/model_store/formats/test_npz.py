@@ -40,8 +40,8 @@ def test_filters_first_under_keras_names_could_be_mirrored(tmp_path: Path) -> No
     write(tmp_path / "w", as_theano(TENSORS), ("{}_W", "{}_b"))
     with pytest.raises(StoreError, match=r"nothing in it says whether they are mirrored.* --kernels mirrored or --kernels plain"):
         layouts.read(tmp_path / "w", small_shapes)
-    mirrored = layouts.read(tmp_path / "w", small_shapes, "mirrored").tensors
-    plain = layouts.read(tmp_path / "w", small_shapes, "plain").tensors
+    mirrored = layouts.read(tmp_path / "w", small_shapes, layouts.Asked("mirrored")).tensors
+    plain = layouts.read(tmp_path / "w", small_shapes, layouts.Asked("plain")).tensors
     for name, tensor in TENSORS.items():
         np.testing.assert_array_equal(mirrored[name], tensor, err_msg=name)
     np.testing.assert_array_equal(plain["conv1/kernel"], TENSORS["conv1/kernel"][::-1, ::-1, ::-1])

@@ -1,4 +1,5 @@
 """A file becomes clips, in processes that may die.
 
-In order: pool, process, worker, ring, frames, thumbnails, clock, clips, messages, inline.
+In order: pool, process, worker, ring; container, sniff, headers, timeline, decoder, picture, clock, thumbnails, frames; clips,
+messages, inline.
 """

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
 
 from service.video.clips import ClipPlan
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoInfo
+from service.video.picture import jpeg_of
 
 
-def with_thumbnails(
-    messages: Iterable[Message], options: ReadOptions, jpeg_of: Callable[[NDArray[np.uint8]], bytes]
-) -> Generator[Message]:
+def with_thumbnails(messages: Generator[Message], options: ReadOptions) -> Generator[Message]:
     """The messages of `frames.read_video`, their blocks with the JPEGs that `clips.ClipCutter` takes from them.
 
-    The last frame of each block has one too: a clip that is padded may end there before its middle. ``jpeg_of`` encodes a frame,
-    uint8 (112, 112, 3) BGR.
+    The last frame of each block has one too: a clip that is padded may end there before its middle.
     """
     plan = ClipPlan(0)
-    begin: int | None = None  # the number of the part's first frame
-    for message in messages:
-        if isinstance(message, VideoInfo):
-            plan = ClipPlan.of(message.num_frames_in_range, options)
-        if not isinstance(message, FrameBlock) or not len(message.frames):
-            yield message
-            continue
-        begin = message.first if begin is None else begin
-        last = len(message.frames) - 1
-        wanted = [at for at in range(len(message.frames)) if at == last or plan.is_middle(message.first + at - begin)]
-        yield replace(message, thumbnails={at: jpeg_of(message.frames[at]) for at in wanted})
+    with closing(messages):
+        for message in messages:
+            match message:
+                case VideoInfo():
+                    plan = ClipPlan.of(message.num_frames_in_range, options)
+                    yield message
+                case FrameBlock():
+                    yield _with_thumbnails(message, plan)
+                case _:
+                    yield message
+
+
+def _with_thumbnails(block: FrameBlock, plan: ClipPlan) -> FrameBlock:
+    places = (block.numbers - block.first_in_part).tolist()
+    wanted = [at for at, place in enumerate(places) if at == len(places) - 1 or plan.is_middle(place)]
+    return replace(block, thumbnails={at: jpeg_of(block.frames[at]) for at in wanted})

@@ -24,7 +24,7 @@ def clips_of(messages: list[Message], options: ReadOptions) -> list[Clip]:
             case FrameBlock():
                 clips += cutter.add(message)
             case VideoEnd():
-                clips += cutter.finish(message.end_sec)
+                clips += cutter.finish(message.num_in_part)
     return clips
 
 

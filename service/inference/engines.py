@@ -47,7 +47,7 @@ class TensorFlow:
             )
         if precision == "bfloat16" and not gpus and is_slower_in_bfloat16(CPU_INFO.read_text()):
             log.warning(
-                "bfloat16 is slower than float32 on this Intel CPU: it has no AMX, or its hypervisor hides it. Use C3D_PRECISION=float32."
+                "bfloat16 is slower than float32 on this Intel CPU, which has no AMX or hides it. Use C3D_PRECISION=float32."
             )
         return found
 

@@ -160,11 +160,8 @@ lock: $(INSTALLED_DEV)
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
-<<<<<<< HEAD
 	$(LOCK) requirements-winograd.in -o requirements-winograd.txt
-=======
 	$(LOCK) requirements-corpus.in -o requirements-corpus.txt
->>>>>>> main
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 

@@ -155,8 +155,8 @@ FORMER = {
     "C3D_API_KEY_FOR_PROBES": "it is no setting any more: probes and metrics never need a key. Remove it, and keep them from "
     "strangers in the proxy in front.",
     "C3D_CODECS": _CONSTANT.format("the list in service/video/messages.py"),
-    "C3D_COLOR_TAGS": 'it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 write "color_tags": "ignore" '
-    "into the model's card.json.",
+    "C3D_COLOR_TAGS": "it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 import the model again with "
+    "--color-tags ignore.",
     "C3D_CONTAINERS": _CONSTANT.format("the list in service/video/messages.py"),
     "C3D_DECODERS": "it is no setting any more: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
     "bounds how many run at once.",

@@ -34,8 +34,8 @@ class LoadedNetwork(Protocol):
 
 
 CPU_ENGINES = frozenset({"openvino", "winograd"})  # these never look for a GPU
-# What hides GPUs from an engine. Each reads it once, when it is imported.
 NVIDIA = Path("/dev/nvidiactl")  # there where the driver is loaded, and in a container that was given a GPU
+# What hides GPUs from an engine. Each reads it once, when it is imported.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 
 

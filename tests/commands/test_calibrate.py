@@ -96,8 +96,7 @@ def test_a_calibration_of_other_weights_refuses_the_start(
     other = tmp_path / "stand-in"
     shutil.copytree(model.directory, other, copy_function=os.link)
     card = model.card.model_copy(update={"weights_sha256": "0" * 64})
-    (other / store.CARD).unlink()
-    (other / store.CARD).write_text(card.model_dump_json())
+    store.write_card(other, card)
     with pytest.raises(StoreError, match="belongs to other weights"):
         loading.load_network(settings(store.Model(other)), lambda share: None)
 

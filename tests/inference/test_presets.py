@@ -101,10 +101,9 @@ def model_of(stand_in: store.Model, directory: Path, preprocessing: Preprocessin
         cube = mean.cropped(mean.cube(CUBE, "RGB"))
     cube = CUBE if cube is None else cube
     card = stand_in.card.model_copy(update=numbers_of(preprocessing) | {"mean": preset.mean, "mean_sha256": mean.sha256(cube)})
-    for name in (store.CARD, store.MEAN):
-        (made / name).unlink()
+    (made / store.MEAN).unlink()
     np.save(made / store.MEAN, cube)
-    (made / store.CARD).write_text(card.model_dump_json())
+    store.write_card(made, card)
     return store.Model(made)
 
 

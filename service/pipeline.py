@@ -147,7 +147,7 @@ def _of_request(read_options: ReadOptions, options: Options) -> ReadOptions:
         clip_stride=options.clip_stride,
         tail=options.tail,
         max_clips=options.max_clips,
-        thumbnails=options.wants("pictures"),
+        thumbnails="pictures" in options.include,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -21,6 +22,8 @@ from service import errors
 from service.errors import DecoderFailed, DecodeTimeout
 from service.video import ring
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
+
+MAX_LINE_BYTES = 1024 * 1024  # of a message: a block may have a thumbnail for each frame, 20 kB where it is all noise
 
 # Each thread of a thread pool costs address space. The two malloc settings keep frames from being mapped and unmapped one by
 # one, which costs up to 3 ms a frame of 1080p; they only help together. A decoder gets nothing else of our environment.
@@ -73,6 +76,7 @@ class DecoderProcess:
                     stdout=PIPE,
                     env=ENVIRONMENT,
                     pass_fds=(descriptor, theirs.fileno()),
+                    limit=MAX_LINE_BYTES,
                 )
                 unless_started.pop_all()
             return cls(process, descriptor, files, timeout_s)
@@ -173,4 +177,5 @@ class DecoderProcess:
             end_sec=np.array(message["end_sec"], np.float64),
             damaged=np.array(message["damaged"], np.bool_),
             before_gap=np.array(message["before_gap"], np.bool_),
+            thumbnails={int(at): base64.b64decode(each) for at, each in message["thumbnails"].items()},
         )

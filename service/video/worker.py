@@ -13,6 +13,7 @@ sandbox this process can open nothing. Everything else is lines, of JSON or of o
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -65,7 +66,7 @@ def load_all() -> None:
     """Decode a picture, so that no library has to load anything later, when it cannot."""
     file = os.memfd_create("picture")
     os.write(file, PICTURE)
-    for _ in read_video(file):
+    for _ in read_video(file, ReadOptions(thumbnails=True)):
         pass
     os.close(file)
 
@@ -129,7 +130,8 @@ class Worker:
         count = len(block.frames)
         self._ring[number % RING_LENGTH, :count] = block.frames
         arrays = {name: getattr(block, name).tolist() for name in ("numbers", "start_sec", "end_sec", "damaged", "before_gap")}
-        self._say({"block": number, "first_in_part": block.first_in_part, **arrays})
+        thumbnails = {at: base64.b64encode(each).decode() for at, each in block.thumbnails.items()}
+        self._say({"block": number, "first_in_part": block.first_in_part, **arrays, "thumbnails": thumbnails})
 
     def _next_word(self) -> bytes:
         line = self._commands.readline()

@@ -33,10 +33,11 @@ def call(*arguments):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
 decode = worker.read_video
-def read_video(file, options=None):
-    if options is None:  # the picture that all libraries are loaded by
-        yield from decode(file)
-        return
+def read_video(file, options):
+    worker.read_video = taken_over  # behind the picture that all libraries are loaded by
+    yield from decode(file, options)
+def taken_over(file, options):
+    yield from ()
     done = []
     for name, attack in ATTACKS.items():
         try:

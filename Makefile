@@ -42,6 +42,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
 # For the sentence before a long silence. Measured on x86_64.
 SIZE_requirements := about 440 MB to download, 1.8 GB on disk
 SIZE_requirements-openvino := about 240 MB to download, 0.9 GB on disk
+SIZE_requirements-winograd := about 430 MB on disk
 SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
 install: $(INSTALLED) winograd
@@ -161,6 +162,7 @@ lock: $(INSTALLED_DEV)
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
+	$(LOCK) requirements-winograd.in -o requirements-winograd.txt
 	$(LOCK) requirements-corpus.in -o requirements-corpus.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt

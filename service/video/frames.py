@@ -133,7 +133,7 @@ class _Reader:
             transfer=TRANSFERS.get(int(first.color_trc), "unspecified"),
             primaries=PRIMARIES.get(int(first.color_primaries), "unspecified"),
             ten_bit=any(component.bits > 8 for component in first.format.components),
-            duration_sec=duration_sec(container, stream),
+            duration_sec=self._timeline.from_first_frame(duration_sec(container, stream), stream.start_time or 0),
             num_frames_header=stream.frames if stream.frames > 0 else None,
             num_frames_in_range=num_in_part,
             resampled_fps=self._options.fps,

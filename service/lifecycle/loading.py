@@ -137,14 +137,15 @@ async def start(
         on_refusal(str(error) if expected else "The network could not be loaded; the log above says why.")
     else:
         batcher = Batcher(network.run, network.batch_sizes, lambda run: metrics.batch_ran(run.size, run.seconds))
-        serving = _serving(network, Pipeline(decoder, batcher, _reading(settings, network.card)))
+        serving = _serving(network, Pipeline(decoder, batcher, read_options(settings, network.card)))
         metrics.model_loaded(serving.model)
         readiness.serve(serving)
         return batcher
     return None
 
 
-def _reading(settings: Settings, card: Card) -> ReadOptions:
+def read_options(settings: Settings, card: Card) -> ReadOptions:
+    """How a video is read for this model, within the limits of the settings."""
     return replace(
         ReadOptions.of(card),
         max_pixels=settings.max_pixels,

@@ -89,7 +89,7 @@ def create_app(
     app = _application(lifespan)
     app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
-    app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.state.fetcher = Fetcher(FetchPolicy.of(settings))
     app.add_middleware(Compression)
     app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
@@ -137,18 +137,6 @@ def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, file
         "worker_up": readiness.is_ready,
         "decoder_restarts": lambda: decoder.num_replaced,
     }
-
-
-def fetch_policy(settings: Settings) -> FetchPolicy:
-    """Which URLs may be fetched, as the settings have it."""
-    return FetchPolicy(
-        max_bytes=settings.max_upload_bytes,
-        timeout_s=settings.url_timeout_s,
-        enabled=settings.urls != "off",
-        allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
-        allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
-        allow_private=settings.urls == "private",
-    )
 
 
 async def _work(

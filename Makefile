@@ -28,7 +28,7 @@ TORCH ?= torch==2.13.0
 
 .PHONY: serve install winograd weights pull stand-in list summary import calibrate verify example sample settings docs test check \
   fast second format lock bench bench-long licences \
-  audit build up down stack clean
+  audit build up upgrade down stack clean
 
 # To other machines too: make serve C3D_HOST=0.0.0.0
 serve: weights
@@ -41,10 +41,12 @@ INSTALLED_DEV := $(VENV)/installed-$(PYTHON_VERSION)-dev
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes $(shell [ -t 2 ] || echo --quiet)
 # For the sentence before a long silence. Measured on x86_64.
 SIZE_requirements := about 440 MB to download, 1.8 GB on disk
-SIZE_requirements-openvino := about 250 MB to download, 0.9 GB on disk
+SIZE_requirements-openvino := about 240 MB to download, 0.9 GB on disk
+SIZE_requirements-winograd := about 430 MB on disk
 SIZE_requirements-gpu := about 3.5 GB to download, 7 GB on disk
 
 install: $(INSTALLED) winograd
+	@:
 
 # The engine that is fastest on a CPU is compiled here, from C++. Where it cannot be, the service runs on TensorFlow.
 WINOGRAD := service/inference/winograd
@@ -132,6 +134,7 @@ test: check $(TEST_VIDEOS)
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
+	$(BIN)/oxlint --quiet --deny-warnings service/web/page tests/web/page
 	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory fast
@@ -157,6 +160,8 @@ lock: $(INSTALLED_DEV)
 	  "tensorflow==$(TENSORFLOW) ; platform_machine != 'x86_64'" | $(LOCK) requirements.in - -o requirements.txt
 	printf '%s\n' "tensorflow[and-cuda]==$(TENSORFLOW)" | $(LOCK) requirements.in - -o requirements-gpu.txt
 	$(LOCK) requirements-openvino.in -o requirements-openvino.txt
+	$(LOCK) requirements-winograd.in -o requirements-winograd.txt
+	$(LOCK) requirements-corpus.in -o requirements-corpus.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	$(LOCK) requirements-bench.in -o requirements-bench.txt
 
@@ -198,6 +203,10 @@ up:
 	@echo "Building the image (about 600 MB to download, 2 GB on disk) and fetching the weights (320 MB); the first time takes minutes." >&2
 	docker compose up --build --detach --wait
 	@echo "$$(docker compose logs --no-log-prefix service | grep -o 'Ready in [^"]*' | tail -n 1 | sed 's/http:[^ ]*/http:\/\/localhost:'"$$(docker compose port service 8000 | sed 's/.*://')"'/')"
+
+# A new version without an outage, where the stack runs behind HAProxy.
+upgrade:
+	@deploy/upgrade.sh
 
 down:
 	docker compose down

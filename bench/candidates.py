@@ -29,6 +29,7 @@ class Form(NamedTuple):
     compiler: bool = False  # TensorFlow: XLA; PyTorch: CUDA graphs and cuDNN's search; JAX: nothing, it compiles anyway
 
 
+POOL5: c3d.Pool5 = "caffe"  # of the stand-ins, whose tensors these are; "same" pooling pads as Caffe does
 FORMS = {
     "as in network.py": Form(),
     "8 input channels": Form(pad_channels=True),
@@ -56,7 +57,7 @@ def build(form: Form, tensors: Tensors, mean: NDArray[np.float32], dtype: str) -
         x = keras.ops.transpose(x, (0, 4, 1, 2, 3))
     x = _features(form, x, tensors, dtype)
     outputs = []
-    for layer in c3d.LAYERS:
+    for layer in c3d.layers(POOL5):
         if layer.kind in {"dense", "softmax"}:
             is_last = layer.kind == "softmax"
             options = {"activation": "softmax" if is_last else "relu", "dtype": "float32" if is_last else dtype}
@@ -73,7 +74,7 @@ def _features(form: Form, x: Any, tensors: Tensors, dtype: str) -> Any:
     order = _order(form)
     late_bias = None  # of a convolution whose bias and ReLU come after the pool
     pooled_next = {"conv1", "conv2", "conv3b", "conv4b", *(["conv5b"] if form.same_pool5 else [])}
-    for layer in c3d.LAYERS:
+    for layer in c3d.layers(POOL5):
         match layer.kind:
             case "conv":
                 late_bias = tensors[f"{layer.name}/bias"] if form.pool_first and layer.name in pooled_next else None

@@ -1,6 +1,6 @@
 """C3D as each engine runs it best, by its own documentation: uint8 clips in, float32 fc6 and probabilities out.
 
-Every one is built from the same tensors of the store and from `c3d.LAYERS`, and subtracts the same mean itself. Each class
+Every one is built from the same tensors of the store and from `c3d.layers`, and subtracts the same mean itself. Each class
 imports its library when it is made, and nothing else does.
 """
 
@@ -67,12 +67,13 @@ def _torch_module(model: Model) -> Any:
     import torch
 
     weights = {name: torch.from_numpy(tensor) for name, tensor in channels_first(model).items()}
+    layers: Any = c3d.layers(model.card.pool5)
 
     class C3D(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.mean = torch.from_numpy(mean_of(model))  # no buffer: it stays float32
-            for layer in c3d.LAYERS:
+            for layer in layers:
                 if layer.kind == "conv":
                     kernel = weights[f"{layer.name}/kernel"]
                     module: Any = torch.nn.Conv3d(kernel.shape[1], kernel.shape[0], 3, padding=1)
@@ -86,15 +87,15 @@ def _torch_module(model: Model) -> Any:
 
         def forward(self, clips: Any) -> tuple[Any, Any]:
             x = (clips.float() - self.mean).permute(0, 4, 1, 2, 3).to(self.conv1.weight.dtype)
-            for layer in c3d.LAYERS[:-5]:  # down to zeropad5
+            for layer in layers[:-4]:  # down to pool5
                 if layer.kind == "conv":
                     x = torch.relu(getattr(self, layer.name)(x))
                 elif layer.kind == "pool":
                     x = torch.max_pool3d(x, layer.argument)
                 else:
-                    x = torch.nn.functional.pad(x, (0, 1, 0, 1))  # last axes first: a row and a column at their ends
-            x = torch.max_pool3d(x, c3d.LAYERS[-5].argument).flatten(1)
-            fc6 = torch.relu(self.fc6(x))
+                    _, rows, columns = layer.argument
+                    x = torch.nn.functional.pad(x, (*columns, *rows))  # last axes first
+            fc6 = torch.relu(self.fc6(x.flatten(1)))
             return fc6.float(), torch.softmax(self.fc8(torch.relu(self.fc7(fc6))).float(), 1)
 
     return C3D().eval()
@@ -120,7 +121,8 @@ def _torch(model: Model, *, best: bool) -> Run:
 TENSORFLOW, OPENVINO = ("tensorflow-cpu", "keras"), ("openvino",)
 REFERENCE = "tensorflow float32"
 ENGINES = {
-    REFERENCE: Engine(_ours("tensorflow", "float32"), TENSORFLOW, "the service's default"),
+    REFERENCE: Engine(_ours("tensorflow", "float32"), TENSORFLOW, "the service's reference"),
+    "winograd float32": Engine(_ours("winograd", "float32"), (), "the service's default on a CPU"),
     "tensorflow bfloat16": Engine(_ours("tensorflow", "bfloat16"), TENSORFLOW, "the service's"),
     "openvino float32": Engine(_ours("openvino", "float32"), OPENVINO, "the service's"),
     "openvino bfloat16": Engine(_ours("openvino", "bfloat16"), OPENVINO, "the service's"),

@@ -21,7 +21,10 @@ def _onnx(model: Model) -> Any:
     nodes: list[Any] = []
     initializers = [numpy_helper.from_array(value, name) for name, value in channels_first(model).items()]
     initializers.append(numpy_helper.from_array(mean_of(model), "mean"))
-    initializers.append(numpy_helper.from_array(np.array([0] * 8 + [1, 1], np.int64), "pads5"))
+    layers: Any = c3d.layers(model.card.pool5)
+    padding = next(layer.argument for layer in layers if layer.kind == "pad")  # (before, after) of frames, rows, columns
+    pads = [number for side in zip((0, 0), (0, 0), *padding, strict=True) for number in side]  # of all axes before, then after
+    initializers.append(numpy_helper.from_array(np.array(pads, np.int64), "pads5"))
 
     def add(kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         nodes.append(helper.make_node(kind, inputs, [output], **attributes))
@@ -29,7 +32,7 @@ def _onnx(model: Model) -> Any:
 
     x = add("Cast", ["clips"], "float", to=TensorProto.FLOAT)
     x = add("Transpose", [add("Sub", [x, "mean"], "centred")], "channels_first", perm=[0, 4, 1, 2, 3])
-    for layer in c3d.LAYERS:
+    for layer in layers:
         weights = [f"{layer.name}/kernel", f"{layer.name}/bias"]
         match layer.kind:
             case "conv":

@@ -17,9 +17,7 @@ Run = Callable[[Clips], tuple[Float32, Float32]]  # clips (b, 16, 112, 112, 3) t
 
 def mean_of(model: Model) -> Float32:
     """The mean cube as it meets a clip: (16, 112, 112, 3)."""
-    rows = slice(c3d.CROP_TOP, c3d.CROP_TOP + c3d.CROP_SIZE)
-    columns = slice(model.card.crop_left, model.card.crop_left + c3d.CROP_SIZE)
-    return np.ascontiguousarray(model.mean[:, :, rows, columns].transpose(1, 2, 3, 0))
+    return model.cropped_mean()
 
 
 def channels_first(model: Model) -> dict[str, Float32]:
@@ -29,7 +27,7 @@ def channels_first(model: Model) -> dict[str, Float32]:
         if tensor.ndim == 5:
             tensor = tensor.transpose(4, 3, 0, 1, 2)  # noqa: PLW2901 (the same tensor in another order)
         elif name == "fc6/kernel":
-            rows, columns, channels = c3d.LAYERS[-5].output[1:]  # of pool5
+            rows, columns, channels = c3d.layers(model.card.pool5)[-5].output[1:]  # of pool5
             tensor = tensor.reshape(rows, columns, channels, -1).transpose(3, 2, 0, 1).reshape(c3d.DESCRIPTOR_SIZE, -1)  # noqa: PLW2901
         elif tensor.ndim == 2:
             tensor = tensor.T  # noqa: PLW2901

@@ -10,13 +10,14 @@ import argparse
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from model_store import c3d, calibration, pull, store
-from model_store.card import Card
+from model_store.card import UNAUTHENTICATED, Card
 from model_store.download import manifest
 from model_store.download.web import Web
 from model_store.preprocessing import PRESETS
@@ -155,8 +156,8 @@ def _stand_in(directory: Path, options: argparse.Namespace) -> None:
             return
         try:
             labels = pull.Puller(directory, manifest.load(), Web(answer_s=QUICK_S), sys.stderr).labels().labels
-        except StoreError as error:
-            _say(f"{error} The classes are numbered instead.")
+        except StoreError:
+            _say("The labels cannot be downloaded: the classes are numbered instead.")
             labels = None
         model = standin.write(directory, labels)
     _say(standin.WARNING)
@@ -189,18 +190,23 @@ def models(directory: Path, wanted: str = "") -> list[dict[str, Any]]:
 
 def _about(place: Path) -> dict[str, Any]:
     try:
-        card = store.Model(place).card
+        model = store.Model(place)
     except StoreError as error:
         return {"error": str(error)}
     num_bytes = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
-    return {**card.model_dump(), "bytes": num_bytes, "int8": (place / calibration.PLACE).exists()}
+    return {
+        **model.card.model_dump(),
+        "card_sha256": model.card_sha256,
+        "bytes": num_bytes,
+        "int8": (place / calibration.PLACE).exists(),
+    }
 
 
 def table(found: Sequence[dict[str, Any]], directory: Path, wanted: str = "") -> list[str]:
     """The rows as lines for people, and below them what the mark means, or why there is none."""
     if not found:
         return [f"There are no models in {directory}. `{command('model_store', 'pull')}` downloads one."]
-    head = ("", "NAME", "WEIGHTS", "CLASSES", "PREPROCESSING", "MEAN", "INT8", "SIZE")
+    head = ("", "NAME", "WEIGHTS", "PROVEN BY", "CARD", "CLASSES", "PREPROCESSING", "MEAN", "INT8", "SIZE")
     lines = _columns([head, *(_cells(row) for row in found if "error" not in row)])
     lines += [f"{row['name']} is damaged. {row['error']}" for row in found if "error" in row]
     return [*lines, _mark(directory, wanted)]
@@ -209,7 +215,8 @@ def table(found: Sequence[dict[str, Any]], directory: Path, wanted: str = "") ->
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     classes = str(row["num_classes"] or "descriptors only")
     mark, int8 = SERVED if row["served"] else "", "yes" if row["int8"] else "no"
-    return (mark, row["name"], row["weights_sha256"][:12], classes, row["preprocessing"], row["mean"], int8, size(row["bytes"]))
+    hashes = row["weights_sha256"][:12], row["authenticity"], row["card_sha256"][:12]
+    return (mark, row["name"], *hashes, classes, row["preprocessing"], row["mean"], int8, size(row["bytes"]))
 
 
 def _mark(directory: Path, wanted: str) -> str:
@@ -225,7 +232,8 @@ def _mark(directory: Path, wanted: str) -> str:
 def _line(card: Card) -> str:
     """A model in one line, for what has just been made."""
     classes = f"{card.num_classes} classes" if card.num_classes else "descriptors only"
-    return f"{card.name} ({classes}, {card.preprocessing}, mean {card.mean}, from {card.form} {card.source})"
+    proof = ", unauthenticated" if card.authenticity == UNAUTHENTICATED else ""
+    return f"{card.name} ({classes}, {card.preprocessing}, mean {card.mean}, from {card.form} {card.source}{proof})"
 
 
 def summary(num_classes: int = c3d.NUM_CLASSES, pool5: c3d.Pool5 = "caffe") -> list[str]:
@@ -273,4 +281,5 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` ends it without a stack
     sys.exit(main())

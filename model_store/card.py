@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from typing import Any, Literal, Self
 
@@ -22,6 +24,8 @@ PICTURE = (
 )  # fmt: skip
 
 
+UNAUTHENTICATED = "unauthenticated"  # nobody published a hash: whoever stood between us and the source may have made the bytes
+SEAL = "card_sha256"  # the last field of card.json, over all others
 ColorTags = Literal["honour", "ignore"]
 
 
@@ -63,6 +67,10 @@ class Card(BaseModel):
     source: str = Field(description="Where the weights came from.")
     form: str = Field(description='What they were: "seeded", "keras-2-hdf5", "caffe", "pytorch", ...')
     file_sha256: str | None = Field(default=None, description="Of the file they were read from.")
+    authenticity: str = Field(
+        default=UNAUTHENTICATED,
+        description='What proved them: the kind of a published hash, "tensors" for a published identity, "seeded" for stand-ins.',
+    )
     licence: str
     created: str = Field(description="ISO 8601 date.")
 
@@ -71,6 +79,34 @@ class Card(BaseModel):
         if self.crop_top + c3d.CROP_SIZE > self.frame_rows or self.crop_left + c3d.CROP_SIZE > self.frame_columns:
             raise ValueError("the crop of 112x112 does not fit into the frame")
         return self
+
+
+def sealed(card: Card) -> str:
+    """card.json: the card and its hash.
+
+    Whoever may write the store can make a new hash, too; a service that must not be deceived by him is started with
+    C3D_MODEL=NAME@HASH, which lies elsewhere. The card holds the hashes of weights, mean and labels, so it stands for them.
+    """
+    return json.dumps({**card.model_dump(mode="json"), SEAL: card_sha256(card)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def card_sha256(card: Card) -> str:
+    """Over all that the card says."""
+    return _sha256(card.model_dump(mode="json"))
+
+
+def unsealed(content: bytes) -> Card:
+    """The card in card.json. Raises ValueError where it is none, or was changed after it was written."""
+    told = json.loads(content)
+    if not isinstance(told, dict):
+        raise ValueError("no card")  # noqa: TRY004 (all that is wrong with a file is a ValueError)
+    if told.pop(SEAL, None) != _sha256(told):
+        raise ValueError("it was changed after it was written, or comes from an older version")
+    return Card.model_validate(told)
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def numbers_of(preprocessing: Preprocessing) -> dict[str, Any]:

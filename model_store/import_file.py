@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, importer, store
-from model_store.card import NAME, SPORTS1M, STAND_IN, ColorTags
+from model_store.card import NAME, SPORTS1M, STAND_IN, UNAUTHENTICATED, ColorTags
 from model_store.download import manifest
 from model_store.download.manifest import Manifest, Source
 from model_store.formats import layouts, mean
@@ -44,8 +44,9 @@ def take(directory: Path, given: Given, puller: Puller, known: Manifest) -> stor
     licence = given.licence or (published.licence if published else "not stated")
     asked = layouts.Asked(given.kernels, given.fc6_rows)
     origin = importer.Origin(
-        name_of(given), given.file.name, licence, given.preprocessing, asked, given.scale or 1.0, given.color_tags or "honour"
-    )
+        name_of(given), given.file.name, licence, given.preprocessing, asked, given.scale or 1.0, given.color_tags or "honour",
+        authenticity=published.hash[0] if published and published.hash else UNAUTHENTICATED,
+    )  # fmt: skip
 
     def mean_for(preprocessing: Preprocessing) -> importer.Mean:
         return mean_of(given.mean, preprocessing, puller, known)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_store import c3d, store
-from model_store.card import SPORTS1M, Card, ColorTags, numbers_of
+from model_store.card import SPORTS1M, UNAUTHENTICATED, Card, ColorTags, numbers_of
 from model_store.download import hashes
-from model_store.formats import layouts, mean
+from model_store.download.manifest import Form
+from model_store.formats import layouts, mean, reading
 from model_store.preprocessing import PRESETS, ChannelOrder, Preprocessing, describe
 from model_store.tensors import Float32, StoreError, check_labels, identity, num_classes
 
@@ -26,6 +27,9 @@ class Origin(NamedTuple):
     asked: layouts.Asked = layouts.Asked()
     scale: float = 1.0  # this and the next: see the card
     color_tags: ColorTags = "honour"
+    form: Form | None = None  # what the file must be; None: any form
+    authenticity: str = UNAUTHENTICATED  # see the card
+    pinned: str | None = None  # the `identity` that the tensors must have
 
 
 class Mean(NamedTuple):
@@ -63,8 +67,11 @@ def add(
     out the known answer and records it.
     Raises StoreError where the file is no C3D or the claim cannot be true (the store is as it was then), OSError.
     """
-    read = layouts.read(file, asked=origin.asked)
+    with store.scratch(directory) as work:
+        read = reading.read(reading.Request(path=file.resolve(), work=work, asked=origin.asked, form=origin.form))
     tensors = read.tensors
+    if origin.pinned not in {None, identity(tensors)}:
+        raise StoreError(f"{file.name} holds other weights ({identity(tensors)}) than its source published ({origin.pinned}).")
     classes = num_classes(tensors)
     claims = origin.name == SPORTS1M
     if claims and classes not in {0, c3d.NUM_CLASSES}:
@@ -86,6 +93,7 @@ def add(
         labels=labels.name,
         known_answer=c3d.KNOWN_ANSWER if claims and classes and PRESETS[preprocessing].pool5 == "caffe" else None,
         source=origin.source,
+        authenticity=origin.authenticity if origin.pinned is None else "tensors",
         form=read.form,
         file_sha256=hashes.of_file(file, "sha256"),
         licence=origin.licence,

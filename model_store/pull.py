@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO, TypeVar
 
 from model_store import c3d, importer, store
-from model_store.card import SPORTS1M
+from model_store.card import SPORTS1M, UNAUTHENTICATED
 from model_store.download.download import Downloader
 from model_store.download.manifest import Manifest, Source
 from model_store.download.web import Web
@@ -42,7 +42,11 @@ class Puller:
             return importer.Mean(numbers, importer.mean_name(name, preset.channel_order))
         sources = self._manifest.means[name]
         order = preset.channel_order
-        return self._first(f"mean cube {name}", sources, lambda _, path: importer.Mean(mean.read(path, order), name))
+
+        def use(source: Source, path: Path) -> importer.Mean:
+            return importer.Mean(mean.read(path, order, source.form), name)
+
+        return self._first(f"mean cube {name}", sources, use)
 
     def labels(self, classes: int = c3d.NUM_CLASSES) -> importer.Labels:
         """The Sports-1M labels. Raises StoreError where no source delivers them."""
@@ -67,7 +71,11 @@ class Puller:
         cube, names = self.mean(preprocessing), self.labels()
 
         def use(source: Source, path: Path) -> store.Model:
-            origin = importer.Origin(SPORTS1M, source.url, source.licence, preprocessing)
+            authenticity = source.hash[0] if source.hash else UNAUTHENTICATED
+            origin = importer.Origin(
+                SPORTS1M, source.url, source.licence, preprocessing, form=source.form, authenticity=authenticity,
+                pinned=source.weights_sha256,
+            )  # fmt: skip
             self.say(f"Importing {path.name} ...")
             return importer.add(
                 self._directory, path, origin, lambda _: cube, lambda n: names if n else importer.Labels((), "none"), self.say

@@ -105,6 +105,7 @@ def write(directory: Path, labels: tuple[str, ...] | None) -> store.Model:
         labels="sports1m" if labels else "numbered",
         known_answer=KNOWN_ANSWER,
         source=f"python -m model_store stand-in, seed {SEED}",
+        authenticity="seeded",
         form="seeded",
         licence="none needed: random numbers",
         created=dt.datetime.now(dt.UTC).date().isoformat(),

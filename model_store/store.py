@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from model_store import c3d
-from model_store.card import SPORTS1M, STAND_IN, Card
+from model_store.card import SPORTS1M, STAND_IN, Card, card_sha256, sealed, unsealed
 from model_store.tensors import (
     Float32,
     ModelMissing,
@@ -39,6 +39,7 @@ from model_store.tensors import (
 )
 from model_store.wording import command, did_you_mean, size
 
+MIN_PIN_DIGITS = 12  # of the card's hash in C3D_MODEL=NAME@HASH: enough that nobody finds another card with them by chance
 CARD, WEIGHTS, MEAN, LABELS = "card.json", "weights.npz", "mean.npy", "labels.txt"
 NEW, OLD = ".new.", ".old."  # prefixes of the directories that `write` works in; `model_store.lock` clears them up
 
@@ -53,15 +54,21 @@ class Model:
     Attributes: ``card``; ``mean`` float32 (3, 16, 128, 171) or (3, 16, 112, 112); ``labels``, ``card.num_classes`` strings.
     """
 
-    def __init__(self, directory: Path) -> None:
-        """Raises StoreError where the directory does not hold a whole model."""
+    def __init__(self, directory: Path, name: str = "") -> None:
+        """``name``: the model's, where it is not the directory's, as while it is written.
+
+        Raises StoreError where the directory does not hold a whole model.
+        """
         self.directory = directory
         try:
-            self.card = Card.model_validate_json((directory / CARD).read_bytes())
+            self.card = unsealed((directory / CARD).read_bytes())
+            self.card_sha256 = card_sha256(self.card)
             self.mean: Float32 = np.load(directory / MEAN, allow_pickle=False)
             self.labels = tuple((directory / LABELS).read_text(encoding="utf-8").splitlines())
         except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"The model in {directory} is not whole: {error}") from error
+            raise StoreError(f"The model in {directory} is not whole: {error}. Make it again.") from error
+        if self.card.name != (name or directory.name):
+            raise StoreError(f'The card in {directory} is that of "{self.card.name}". Import the model under its own name.')
         if self.card.labels_sha256 not in {None, labels_sha256(self.labels)}:
             raise StoreError(f"{directory / LABELS} was changed after the import. Import the model again, with --labels.")
         check_mean(self.mean)
@@ -131,16 +138,24 @@ def write(store: Path, card: Card, tensors: Mapping[str, Float32], mean: Float32
     try:
         beside.chmod(0o755)  # mkdtemp's 0700 would lock out a service that runs as another user
         labels = tuple(labels)
-        _write_card(beside, card.model_copy(update={"labels_sha256": labels_sha256(labels)}))
+        write_card(beside, card.model_copy(update={"labels_sha256": labels_sha256(labels)}))
         np.save(beside / MEAN, mean, allow_pickle=False)
         (beside / LABELS).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
         np.savez(beside / WEIGHTS, allow_pickle=False, **tensors)
-        for _ in Model(beside).tensors():
+        for _ in Model(beside, card.name).tensors():
             pass  # reading checks and hashes: what is wrong is found before it replaces what was right
         _swap_in(beside, store / card.name)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Model(store / card.name)
+
+
+@contextmanager
+def scratch(store: Path) -> Iterator[Path]:
+    """A directory to work in, in the store, until the block ends; `clear_up` removes what a killed process leaves."""
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store.resolve(), prefix=NEW) as directory:
+        yield Path(directory)
 
 
 def labels_sha256(labels: tuple[str, ...]) -> str:
@@ -169,14 +184,14 @@ def record_answer(model: Model, known_answer: int) -> Model:
         raise StoreError(f'Another command has replaced "{card.name}". Run this one again.')
     is_sports1m = (card.num_classes, known_answer, card.pool5) == (c3d.NUM_CLASSES, c3d.KNOWN_ANSWER, "caffe")
     changes = {"known_answer": known_answer, "weights": SPORTS1M if is_sports1m else card.weights}
-    _write_card(model.directory, card.model_copy(update=changes))
+    write_card(model.directory, card.model_copy(update=changes))
     return Model(model.directory)
 
 
-def _write_card(directory: Path, card: Card) -> None:
+def write_card(directory: Path, card: Card) -> None:
     """Written beside and renamed: a reader sees the old card or the new one."""
     beside = directory / f"{NEW}{CARD}"
-    beside.write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    beside.write_text(sealed(card), encoding="utf-8")
     os.replace(beside, directory / CARD)
 
 
@@ -198,9 +213,10 @@ def names(store: Path) -> list[str]:
 def chosen(store: Path, name: str = "") -> str:
     """The model called ``name``; for "" the Sports-1M one, else the only one that is no stand-in, else the stand-in.
 
-    Raises ModelMissing with the commands that help, StoreError where the choice is open.
+    What stands behind an "@" in ``name`` is `open_model`'s. Raises ModelMissing with the commands that help, StoreError where
+    the choice is open.
     """
-    present = names(store)
+    present, name = names(store), name.partition("@")[0]
     if name:
         if name not in present:
             meant = did_you_mean(name, present)
@@ -219,8 +235,20 @@ def chosen(store: Path, name: str = "") -> str:
 
 
 def open_model(store: Path, name: str = "") -> Model:
-    """The model that `chosen` names. Raises ModelMissing, StoreError as it does, and StoreError where the model is damaged."""
-    return Model(store / chosen(store, name))
+    """The model that `chosen` names.
+
+    ``name`` may end in "@" and the first digits of the card's hash, which lies outside of the store then: the model is opened if
+    its card, and so its weights, mean and labels, are those. Raises ModelMissing, StoreError as `chosen` does, and StoreError
+    where the model is damaged or another one.
+    """
+    model = Model(store / chosen(store, name))
+    pinned = name.partition("@")[2]
+    if "@" in name and not (len(pinned) >= MIN_PIN_DIGITS and model.card_sha256.startswith(pinned)):
+        raise StoreError(
+            f'"{model.card.name}" has the card {model.card_sha256[:MIN_PIN_DIGITS]}..., and C3D_MODEL asks for {name}. '
+            "Somebody has changed or replaced the model. `list` shows what is there."
+        )
+    return model
 
 
 LOCK = ".lock"

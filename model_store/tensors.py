@@ -66,4 +66,4 @@ def check_mean(mean: NDArray[np.generic]) -> None:
 def check_labels(labels: tuple[str, ...], classes: int) -> None:
     """Raises StoreError unless there is one label for each class."""
     if len(labels) != classes:
-        raise StoreError(f"There are {len(labels)} labels for {classes} classes.")
+        raise StoreError(f"The number of labels is {len(labels)}, the number of classes {classes}: they must be the same.")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 if __name__ == "__main__":  # until the server takes over, Ctrl-C ends the process at once, and without a stack
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if sys.argv[1:]:  # a command, never the server: `... | head` ends it without a stack
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Sequence
 

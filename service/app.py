@@ -35,7 +35,7 @@ from service.settings import VERSION, Settings
 from service.v2 import routes
 from service.v2.schemas import JSON_LENGTH
 from service.video.pool import DecoderPool
-from service.web import docs
+from service.web import docs, page
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def create_app(
     app = _application(lifespan)
     app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
-    app.state.fetcher = Fetcher(fetch_policy(settings))
+    app.state.fetcher = Fetcher(FetchPolicy.of(settings))
     app.add_middleware(Compression)
     draining = readiness.is_draining
     app.add_middleware(
@@ -122,7 +122,7 @@ def _routes() -> list[BaseRoute]:
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.At.OTHER),
     )
-    for each in (videos.router, routes.router, probes.router, docs.router):
+    for each in (videos.router, routes.router, probes.router, docs.router, page.router):
         router.include_router(each)
     return router.routes
 
@@ -140,18 +140,6 @@ def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, file
         "worker_up": readiness.is_ready,
         "decoder_restarts": lambda: decoder.num_replaced,
     }
-
-
-def fetch_policy(settings: Settings) -> FetchPolicy:
-    """Which URLs may be fetched, as the settings have it."""
-    return FetchPolicy(
-        max_bytes=settings.max_upload_bytes,
-        timeout_s=settings.url_timeout_s,
-        enabled=settings.urls != "off",
-        allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
-        allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
-        allow_private=settings.urls == "private",
-    )
 
 
 async def _work(

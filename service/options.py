@@ -41,6 +41,13 @@ class Options(BaseModel):
         allow_inf_nan=False,
         description="Only the part before here, in seconds: frames that start earlier.",
     )
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=240,
+        allow_inf_nan=False,
+        description="Resample to so many frames a second, as 30, before clips are cut: at each tick the frame shown then.",
+    )
     max_clips: int | None = Field(
         None,
         ge=1,

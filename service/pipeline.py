@@ -116,14 +116,15 @@ class Pipeline:
                         clips = cutter.add(message)
                     case VideoEnd():
                         summary.end = message
-                        clips = cutter.finish(message.end_sec)
+                        clips = cutter.finish(message.num_in_part)
                 for clip in clips:
                     yield clip
         assert summary.end is not None  # noqa: S101 (it came last)
         if not cutter.num_clips:
             raise _no_clip(options, summary.end)
         summary.num_frames_used = cutter.num_used
-        summary.warnings += [*info.warnings(), *summary.end.warnings(info, cutter.damaged_clips), *cutter.warnings()]
+        summary.warnings += [*info.warnings(), *summary.end.warnings(info, cutter.damaged_clips, cutter.gap_clips)]
+        summary.warnings += cutter.warnings()
 
 
 def _of_request(read_options: ReadOptions, options: Options) -> ReadOptions:
@@ -132,6 +133,7 @@ def _of_request(read_options: ReadOptions, options: Options) -> ReadOptions:
         read_options,
         start_sec=options.start_sec,
         end_sec=options.end_sec,
+        fps=options.fps,
         clip_stride=options.clip_stride,
         tail=options.tail,
         max_clips=options.max_clips,

@@ -33,8 +33,10 @@ class Settings(BaseSettings):
     model: str = Field(
         "", description="Name of the model in the store. Empty: `sports1m`, else the only other one, else `stand-in`."
     )
-    engine: Literal["tensorflow", "jax", "torch", "openvino", "winograd"] = Field(
-        "tensorflow", description="What runs the network, where it is [installed](engines.md)."
+    engine: Literal["auto", "winograd", "tensorflow", "jax", "torch", "openvino"] = Field(
+        "auto",
+        description="What runs the network, where it is [installed](engines.md). `auto`: TensorFlow on a GPU, `winograd` on a "
+        "CPU that can run it, in float32, else TensorFlow.",
     )
     device: Literal["auto", "cpu", "gpu"] = Field(
         "auto",
@@ -57,6 +59,7 @@ class Settings(BaseSettings):
         description="Origins whose web pages may send requests and read answers, as `https://app.example`, with commas. `*`: "
         "any. Empty: only pages of the service itself. Cookies are never allowed: keys go into the header.",
     )
+    page: Literal["on", "off"] = Field("on", description="Whether `/` is the page to try videos on, or nothing.")
     max_decoders: int = Field(
         64,
         ge=1,
@@ -152,8 +155,8 @@ FORMER = {
     "C3D_API_KEY_FOR_PROBES": "it is no setting any more: probes and metrics never need a key. Remove it, and keep them from "
     "strangers in the proxy in front.",
     "C3D_CODECS": _CONSTANT.format("the list in service/video/messages.py"),
-    "C3D_COLOR_TAGS": 'it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 write "color_tags": "ignore" '
-    "into the model's card.json.",
+    "C3D_COLOR_TAGS": "it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 import the model again with "
+    "--color-tags ignore.",
     "C3D_CONTAINERS": _CONSTANT.format("the list in service/video/messages.py"),
     "C3D_DECODERS": "it is no setting any more: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
     "bounds how many run at once.",

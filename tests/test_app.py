@@ -13,8 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from model_store.tensors import ModelMissing, StoreError
-from service.app import create_app, fetch_policy
+from service.app import create_app
 from service.errors import KnownAnswerWrong, PrecisionUnavailable
+from service.intake.fetch_policy import FetchPolicy
 from service.lifecycle.loading import load_network
 from service.settings import Settings
 from service.video.pool import DecoderPool
@@ -179,8 +180,8 @@ def test_a_second_service_in_the_same_process_shares_nothing(tmp_path: Path, cli
     ("urls", "enabled", "private"), [("public", True, False), ("private", True, True), ("off", False, False)]
 )
 def test_the_fetch_policy_is_as_the_settings_have_it(urls: Any, *, enabled: bool, private: bool) -> None:
-    policy = fetch_policy(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
+    policy = FetchPolicy.of(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
     assert (policy.enabled, policy.allow_private, policy.timeout_s) == (enabled, private, 5)
     assert policy.allowed_hosts == {"example.com", ".example.org"}
     assert policy.allowed_ports == {80, 8080}
-    assert fetch_policy(Settings()).allowed_hosts == frozenset()
+    assert FetchPolicy.of(Settings()).allowed_hosts == frozenset()

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.browser import CHROMIUM, chromium, http_server, proxy_below
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
 
-CHROMIUM = shutil.which("chromium")
-sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("playwright.sync_api")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
 KEY = "a-key-of-sixteen"
 UPLOAD = """
@@ -51,53 +47,8 @@ BLIND = "([url, bytes]) => fetch(url, {method: 'POST', mode: 'no-cors', body: ne
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
-
-
-@contextmanager
-def http_server(handler: Any, host: str = "127.0.0.1") -> Iterator[int]:
-    with ThreadingHTTPServer((host, 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def proxy_below(prefix: str, address: str) -> type[BaseHTTPRequestHandler]:
-    """A reverse proxy that has the service below a path prefix, and passes on what stands behind it."""
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.do_POST()
-
-        def do_POST(self) -> None:
-            if not self.path.startswith(prefix):
-                self.send_error(404)
-                return
-            connection = HTTPConnection(address, timeout=60)
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            connection.request(self.command, self.path.removeprefix(prefix), body, dict(self.headers.items()))
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            self.send_response(answer.status)
-            for name in ("Content-Type", "Content-Security-Policy"):
-                if answer.headers[name]:
-                    self.send_header(name, answer.headers[name])
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Nothing."""
-
-    return Proxy
 
 
 @pytest.mark.parametrize("prefix", ["", "/video/c3d"])

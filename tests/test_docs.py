@@ -22,6 +22,7 @@ from pydantic import TypeAdapter
 
 from c3d_video.__main__ import main as client_main
 from c3d_video.__main__ import parser as client_parser
+from corpus.command import parser as corpus_parser
 from docs import generate
 from model_store.__main__ import main as model_store_main
 from service.__main__ import main as service_main
@@ -145,10 +146,16 @@ def test_client_commands_are_understood(command: str) -> None:
     assert client_parser().parse_args(shlex.split(command.partition(" > ")[0])[1:]).run
 
 
+def test_corpus_commands_are_understood() -> None:
+    wanted = [shlex.split(command) for command in COMMANDS if command.startswith(".venv/bin/python -m corpus")]
+    assert [corpus_parser().parse_args(words[3:]).listing for words in wanted] == [words[3] for words in wanted] != []
+
+
 def test_every_command_is_of_a_kind_that_is_tried() -> None:
     assert {command.split()[0] for command in COMMANDS} <= {
         "make",
         "curl",
+        ".venv/bin/pip",
         ".venv/bin/python",
         "docker",
         "c3d-video",
@@ -230,7 +237,7 @@ def test_every_code_option_and_setting_has_one_row_and_no_more() -> None:
 
 def test_the_warning_in_the_examples_is_the_one_that_answers_have() -> None:
     [part] = blocks("json", ROOT / "README.md")
-    assert json.loads(part)["warnings"] == [STAND_IN_WARNING._asdict()]
+    assert json.loads(part)["warnings"][0] == STAND_IN_WARNING._asdict()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -27,8 +27,11 @@ HOMES = {
     "torch": {"service/inference/engines.py"},
     "openvino": {"service/inference/openvino_network.py", "service/commands/calibrate.py"},
     "nncf": {"service/commands/calibrate.py"},
-    "av": {"service/video/frames.py", "service/commands/sample.py"},
-    "cv2": {"service/video/frames.py"},
+    "av": {
+        *(f"service/video/{name}.py" for name in ("container", "timeline", "decoder", "frames", "picture")),
+        "service/commands/sample.py",
+    },
+    "cv2": {"service/video/picture.py"},
     "python_multipart": {"service/intake/form.py", "service/intake/source.py"},
     "httpx2": {"service/intake/fetch.py", "service/intake/fetch_policy.py", "model_store/download/web.py"},
     "tqdm": {"model_store/download/progress.py"},

@@ -16,12 +16,14 @@ import pytest
 
 from model_store import standin
 from service.__main__ import main
+from service.inference.build import engine_for
 from service.settings import VERSION
 from tests.conftest import ROOT
 from tests.support import store_fakes
 from tests.support.service_process import Service, start
 
-STAND_INS = "stand-in, float32, tensorflow on cpu"
+ENGINE = engine_for("auto", "float32", "auto")
+STAND_INS = f"stand-in, float32, {ENGINE} on cpu"
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,23 @@ def test_what_can_never_start_ends_with_a_sentence(
     assert line.startswith(said.format(store=tmp_path))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [["service", "--settings"], ["model_store", "summary"]])
+def test_a_reader_that_leaves_gets_no_stack(command: list[str]) -> None:
+    """As with `| head`."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert process.stdout
+    process.stdout.close()  # before the imports are done
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-signal.SIGPIPE, b"")
+
+
 def taken_port() -> tuple[socket.socket, int]:
     listener = socket.create_server(("127.0.0.1", 0))
     return listener, listener.getsockname()[1]
@@ -132,6 +151,7 @@ def test_the_start_says_what_changed_and_ends_with_a_line_for_people(started: Se
     assert running["message"].startswith("running on ")
     assert (warning["level"], "random numbers" in warning["message"]) == ("WARNING", True)
     assert ready["message"].endswith(f"{started.url}  ({STAND_INS})")
+    assert has_mapped(started.process, "libtensorflow") == (ENGINE == "tensorflow")
 
 
 def has_mapped(process: subprocess.Popen[str], library: str) -> bool:
@@ -152,7 +172,9 @@ MOMENTS: dict[str, Callable[[Service], bool]] = {
 def test_while_it_loads_a_signal_ends_it_before_it_has_loaded(
     tmp_path: Path, store: Path, number: signal.Signals, moment: str
 ) -> None:
-    service = start(tmp_path, C3D_MODEL_STORE=str(store), C3D_DRAIN_DELAY_S="3600", C3D_LOG_LEVEL="debug")
+    service = start(
+        tmp_path, C3D_ENGINE="tensorflow", C3D_MODEL_STORE=str(store), C3D_DRAIN_DELAY_S="3600", C3D_LOG_LEVEL="debug"
+    )
     while not MOMENTS[moment](service):
         assert service.process.poll() is None
     assert service.end(number) == 0

@@ -41,7 +41,7 @@ def network_of(model: Model) -> Any:
     """Mean-subtracted clips in, fc6 out: a Sequential, as the Keras ports have it."""
     import keras
 
-    network = keras.Sequential([keras.Input(c3d.CLIP_SHAPE), *map(layer_of, c3d.LAYERS[:-2])])
+    network = keras.Sequential([keras.Input(c3d.CLIP_SHAPE), *map(layer_of, c3d.layers(model.card.pool5)[:-2])])
     tensors = dict(model.tensors())
     for layer in network.layers:
         if layer.weights:

@@ -152,7 +152,8 @@ def features_options(options: Options, *, clips: bool) -> dict[str, Any]:
     include = options.get("include") or ()
     parts = include.split(",") if isinstance(include, str) else list(include)
     parts += ["clips"] if clips and "clips" not in parts else []
-    return {**VECTORS, **options, "include": parts or None}
+    of_video = {"vectors": "video"} if "clips" not in parts else {}  # else each clip's line would hold 22 kB for nobody
+    return {**VECTORS, **of_video, **options, "include": parts or None}
 
 
 def events_in(piece: bytes, splitter: protocol.LineSplitter, request_id: str | None) -> Iterator[Event]:

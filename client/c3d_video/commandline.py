@@ -62,6 +62,14 @@ def count(text: str) -> int:
     return int(text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """An option's I/N, as 1/4."""
+    number, _, count = text.partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N, as 1/4")
+    return int(number), int(count)
+
+
 def servers_of(arguments: argparse.Namespace) -> list[str]:
     """Where the service is, by the options or the environment."""
     return arguments.server or [os.environ.get("C3D_SERVER") or DEFAULT_URL]

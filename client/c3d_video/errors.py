@@ -8,7 +8,18 @@ CONNECTION_LOST = "connection_lost"  # it broke before the answer was whole
 
 # A later try can succeed, because the cause is the service's state and not the video.
 RETRYABLE = frozenset(
-    {"overloaded", "warming", "draining", "worker_down", "replica_lost", "no_replica", "disk_full", NO_SERVICE, CONNECTION_LOST}
+    {
+        "overloaded",
+        "shortage",
+        "warming",
+        "draining",
+        "worker_down",
+        "replica_lost",
+        "no_replica",
+        "disk_full",
+        NO_SERVICE,
+        CONNECTION_LOST,
+    }
 )
 
 # The service would answer every video so: there is no use in sending the next one.

@@ -19,6 +19,7 @@ class Options(TypedDict, total=False):
     timeout_s: float | None
     custom_id: str | None
     layer: str | Sequence[str] | None  # of features
+    vectors: Literal["all", "video"] | None  # of features: of the clips too, or of the video alone
     normalize: Literal["l2", "none"] | None  # of features
     top_k: int | None  # of predictions
     score_threshold: float | None  # of predictions, 0 to 1

@@ -61,12 +61,13 @@ class Answer:
 class Web:
     """GET requests that fail fast. Cookies are kept, proxies of the environment used, hosts found dead not tried again."""
 
-    def __init__(self, answer_s: float = ANSWER_S, read_s: float = READ_S) -> None:
-        """``answer_s``: seconds until the headers; ``read_s``: seconds without a byte of the body."""
+    def __init__(self, answer_s: float = ANSWER_S, read_s: float = READ_S, transport: httpx2.BaseTransport | None = None) -> None:
+        """``answer_s``: seconds until the headers; ``read_s``: seconds without a byte of the body; ``transport``: the network."""
         self._answer_s = answer_s
         self._dead: dict[str, str] = {}
         self._client = httpx2.Client(
             headers=HEADERS,
+            transport=transport,
             follow_redirects=True,
             limits=httpx2.Limits(max_keepalive_connections=0),  # one file a host: nothing is left open for a next one
             timeout=httpx2.Timeout(read_s, connect=CONNECT_S),
@@ -76,7 +77,7 @@ class Web:
     def get(self, url: str, headers: Mapping[str, str]) -> Answer | None:
         """The answer to a GET, its body unread; None for 416, when there is nothing in the range asked for.
 
-        Raises SourceFailed where the host cannot be reached in time or answers with an error.
+        Raises SourceFailed where the host cannot be reached in time, answers with an error, or leads away from https.
         """
         host = httpx2.URL(url).netloc.decode()
         if host in self._dead:
@@ -87,6 +88,9 @@ class Web:
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             self._dead[host] = f"cannot be reached: {str(error) or type(error).__name__}"
             raise SourceFailed(f"{host} {self._dead[host]}") from error
+        if url.startswith("https:") and any(each.url.scheme != "https" for each in (*response.history, response)):
+            response.close()
+            raise SourceFailed(f"{host} leads from https to plain http, where anybody on the way can change the file")
         if response.is_success:
             return Answer(response)
         response.close()

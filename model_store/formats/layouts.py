@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import h5py
 
 from model_store import c3d
+from model_store.download.manifest import Form
 from model_store.download.page import Page, is_page
 from model_store.formats import (
     array_pickle,
@@ -72,8 +73,8 @@ class Asked(NamedTuple):
 AS_TOLD = Asked()
 
 
-def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_TOLD) -> Weights:
-    """Read weights of any form. Not more than one tensor is in memory twice.
+def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_TOLD, form: Form | None = None) -> Weights:
+    """Read weights of any form, or of the one form. Not more than one tensor is in memory twice.
 
     Raises StoreError where the file has no form that is known, is damaged, or does not hold a C3D; OSError where it cannot
     be opened.
@@ -83,11 +84,11 @@ def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_
         beginning = file.read(512)
     refuse_by_beginning(path, beginning)
     try:
-        inner = wrapped.member(path) if beginning.startswith((b"\x1f\x8b", b"PK\x03\x04")) else None
+        inner = wrapped.member(path) if form is None and beginning.startswith(PACKED) else None
         if inner is not None:
             with wrapped.unpacked(path, inner) as file_inside:
                 return read(file_inside, shapes_of, asked)
-        with _found(path, beginning) as found:
+        with _found(path, beginning, form) as found:
             if found is None:
                 raise StoreError(f"{path.name} has none of the forms that can be read: {FORMS}.")
             made = tensors(found._replace(order=asked.order(found.order)), shapes_of)
@@ -98,6 +99,7 @@ def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_
         raise StoreError(f"{path.name} is damaged ({type(error).__name__}: {error}): get it again.") from error
 
 
+PACKED = (b"\x1f\x8b", b"PK\x03\x04")  # gzip, zip
 # Of protocol 2 and later; of protocols 0 and 1, a list, a dict, or the name of a class, alone or in a tuple.
 PICKLE = rb"\x80[\x02-\x05]|\([ld]p\d|[]}](q.)?\(|\(*c\w[\w.]*\n\w+\n"
 
@@ -110,23 +112,55 @@ def checkpoint(path: Path) -> Path:
     return index if not path.exists() and index.is_file() else path
 
 
-@contextmanager
-def _found(path: Path, beginning: bytes) -> Iterator[Found | None]:
+Kind = Literal["hdf5", "zip", "npy", "safetensors", "tensorflow", "pickle", "protobuf"]
+Readers = tuple[Callable[[Path], Found | None], ...]
+# What reads a file that begins so: the first reader that knows what is in it.
+READERS: dict[Kind, Readers] = {
+    "zip": (npz.found, pytorch.found_in_zip),
+    "npy": (array_pickle.found_in_npy,),
+    "safetensors": (safetensors.found,),
+    "tensorflow": (tf_checkpoint.found,),
+    "pickle": (pytorch.found_in_pickles, array_pickle.found),
+    "protobuf": (caffe.found,),
+}
+IN_HDF5 = (keras_hdf5.found, keras_weights.found, plain_hdf5.found)  # of an open file
+# The same where a source says what its file is: one reader for each way that it may begin.
+READERS_OF: dict[str, dict[Kind, Readers]] = {
+    "keras-hdf5": {"hdf5": ()},
+    "caffe": {"protobuf": (caffe.found,)},
+    "pytorch": {"zip": (pytorch.found_in_zip,), "pickle": (pytorch.found_in_pickles,)},
+    "npz": {"zip": (npz.found,)},
+}
+
+
+def _kind(path: Path, beginning: bytes) -> Kind:
+    """By the first bytes, or the last; protobuf is what nothing else is."""
     if beginning.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if beginning.startswith(b"PK\x03\x04"):
+        return "zip"
+    if beginning.startswith(b"\x93NUMPY"):
+        return "npy"
+    if safetensors.is_safetensors(beginning):
+        return "safetensors"
+    if tf_checkpoint.is_table(path):
+        return "tensorflow"
+    return "pickle" if re.match(PICKLE, beginning) else "protobuf"
+
+
+@contextmanager
+def _found(path: Path, beginning: bytes, form: Form | None) -> Iterator[Found | None]:
+    """What the file holds, while it is open. Raises StoreError where it is not of the form that its source publishes."""
+    kind = _kind(path, beginning)
+    readers = READERS if form is None else READERS_OF[form]
+    if form is not None and kind not in readers:
+        raise StoreError(f"{path.name} is not the {form} file that its source publishes: it was not read.")
+    if kind == "hdf5":
         with h5py.File(path) as file:
-            yield keras_hdf5.found(file) or keras_weights.found(file) or plain_hdf5.found(file)
-    elif beginning.startswith(b"PK\x03\x04"):
-        yield _in_zip(path)
-    elif beginning.startswith(b"\x93NUMPY"):
-        yield array_pickle.found_in_npy(path)
-    elif safetensors.is_safetensors(beginning):
-        yield safetensors.found(path)
-    elif tf_checkpoint.is_table(path):
-        yield tf_checkpoint.found(path)
-    elif re.match(PICKLE, beginning):
-        yield pytorch.found_in_pickles(path) or array_pickle.found(path)
+            known = IN_HDF5 if form is None else IN_HDF5[:1]
+            yield next((found for reader in known if (found := reader(file))), None)
     else:
-        yield caffe.found(path) if beginning else None
+        yield next((found for reader in readers[kind] if beginning and (found := reader(path))), None)
 
 
 # What begins so cannot be read, and what to do instead.
@@ -148,8 +182,3 @@ def refuse_by_beginning(path: Path, beginning: bytes) -> None:
         raise StoreError(f"{path.name} holds a TensorFlow checkpoint's numbers without their names: import its .index file.")
     if path.suffix == ".meta":
         raise StoreError(f"{path.name} is a TensorFlow graph without weights: import the checkpoint's .index file.")
-
-
-def _in_zip(path: Path) -> Found | None:
-    readers: tuple[Callable[[Path], Found | None], ...] = (npz.found, pytorch.found_in_zip)
-    return next((found for reader in readers if (found := reader(path))), None)

@@ -16,25 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d
+from model_store.download.manifest import Form
 from model_store.download.page import Page, is_page
 from model_store.formats import caffe
 from model_store.preprocessing import ChannelOrder
 from model_store.store import MEAN
 from model_store.tensors import Float32, StoreError, check_mean, tensor_sha256
 
+MAX_TEXT_BYTES = 256  # three numbers
 MAX_BYTES = 1 << 27  # the largest cube that exists, in float64, has 8.4 MB
 FORMS = "a Caffe binaryproto, .npy, .npy.bz2, or three numbers in the channels' order"
 # tensor_sha256({"mean.npy": cube}) of the cube that Keras and PyTorch ports use, from any of its three published files.
 UCF101_SHA256 = "33009179d3b2ccadf3a0caefddf90f5686231c4c95b28eb189b81058ef61dc08"
 
 
-def read(path: Path, channel_order: ChannelOrder = "BGR") -> Float32:
+def read(path: Path, channel_order: ChannelOrder = "BGR", form: Form | None = None) -> Float32:
     """The cube in the file, whose channels are in this order.
 
-    Raises StoreError where there is none, OSError where the file cannot be read.
+    Raises StoreError where there is none, or the file is not of the one form that is asked for; OSError where it cannot be read.
     """
     with path.open("rb") as file:
         content = file.read(MAX_BYTES)
+    if form not in {None, _form(content)}:
+        raise StoreError(f"{path.name} is not the {form} file that its source publishes: it was not read.")
     try:
         array = _array(content)
     except (OSError, EOFError, ValueError) as error:
@@ -94,11 +98,20 @@ def sha256(made: Float32) -> str:
     return tensor_sha256({MEAN: made})
 
 
-def _array(content: bytes) -> NDArray[Any] | None:
+def _form(content: bytes) -> Form:
     if content.startswith(b"BZh"):
+        return "npy-bz2"
+    if content.startswith(b"\x93NUMPY"):
+        return "npy"
+    is_text = len(content) < MAX_TEXT_BYTES and content.isascii() and three_numbers(content.decode()) is not None
+    return "text" if is_text else "binaryproto"
+
+
+def _array(content: bytes) -> NDArray[Any] | None:
+    form = _form(content)
+    if form == "npy-bz2":
         content = bz2.BZ2Decompressor().decompress(content, MAX_BYTES)
     if content.startswith(b"\x93NUMPY"):
         array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
         return array
-    numbers = three_numbers(content.decode()) if len(content) < 256 and content.isascii() else None
-    return caffe.mean(content) if numbers is None else numbers
+    return three_numbers(content.decode()) if form == "text" else caffe.mean(content)

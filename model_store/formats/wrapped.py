@@ -33,11 +33,11 @@ def member(path: Path) -> str | None:
 
 @contextmanager
 def unpacked(path: Path, name: str) -> Iterator[Path]:
-    """The file inside, in a temporary directory beside the archive, until the block ends.
+    """The file inside, in a temporary directory, until the block ends.
 
     Raises StoreError where it unpacks to more than weights have.
     """
-    with tempfile.TemporaryDirectory(prefix=".unpacked.", dir=path.parent) as directory:
+    with tempfile.TemporaryDirectory(prefix="unpacked.") as directory:
         target = Path(directory) / (Path(name).name or path.stem)
         if name == GZIP:
             with gzip.open(path) as packed:

@@ -132,11 +132,23 @@ class VideoSaid(TypedDict):
     rotation: Annotated[
         int, Field(description="Degrees counter-clockwise by which frames were turned, as the file asks.", examples=[0])
     ]
+    mirrored: Annotated[
+        bool, Field(description="Whether left and right were swapped before turning, as the file asks.", examples=[False])
+    ]
     fps: Annotated[
-        float | None, Field(description="Average frames per second; null where the file does not say.", examples=[25.0])
+        float | None, Field(description="Frames per second, but for gaps; null where nothing says it.", examples=[25.0])
+    ]
+    resampled_fps: Annotated[
+        float | None, Field(description="The option `fps`: to which the frames were resampled.", examples=[None])
     ]
     color_matrix: Annotated[
         str, Field(description="As the file names it; `unspecified` is taken for BT.601.", examples=["unspecified"])
+    ]
+    transfer: Annotated[
+        str, Field(description="Transfer characteristics, as FFmpeg names them: `arib-std-b67` is HLG.", examples=["unspecified"])
+    ]
+    primaries: Annotated[
+        str, Field(description="Colour primaries, as FFmpeg names them: `smpte432` is Display P3.", examples=["unspecified"])
     ]
     duration_sec: Annotated[
         float | None,
@@ -175,7 +187,10 @@ class WarningOut(TypedDict):
     """Something the answer rests on that its reader should know."""
 
     code: Annotated[str, Field(description="Stable; docs/http-api.md lists all.", examples=["tail_frames_dropped"])]
-    message: Annotated[str, Field(description="In words.", examples=["At the end 4 frames fill no clip and were left out."])]
+    message: Annotated[
+        str,
+        Field(description="In words.", examples=["The last 4 frames fill no clip and were left out. To keep them: tail=pad."]),
+    ]
 
 
 class TimingsOut(TypedDict):

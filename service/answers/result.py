@@ -129,8 +129,12 @@ class Result:
             "width": info.width,
             "height": info.height,
             "rotation": info.rotation,
+            "mirrored": info.mirrored,
             "fps": info.fps,
+            "resampled_fps": info.resampled_fps,
             "color_matrix": info.color_matrix,
+            "transfer": info.transfer,
+            "primaries": info.primaries,
             "duration_sec": info.duration_sec,
             "sha256": self.source.sha256,
             "size_bytes": self.source.size_bytes,
@@ -232,6 +236,8 @@ def video_id(source: Source, model: Mapping[str, object], options: Options) -> U
     """The same for the same bytes, model and options, wherever and whenever it is computed."""
     of_model = {name: value for name, value in model.items() if name not in NAMES_OF_MODEL}
     of_options = options.model_dump(exclude=set(FORM_OF_ANSWER))
+    if options.fps is None:  # the option came later: without it ids are as they were
+        del of_options["fps"]
     return uuid5(ID_NAMESPACE, json.dumps([source.sha256, of_model, of_options], sort_keys=True))
 
 

@@ -1,1 +1,1 @@
-"""Commands that run the network: command_line, verify, fingerprint, calibrate, sample."""
+"""Commands that run the network: command_line, verify, fingerprint, calibrate, sample. engine: the stages for other programs."""

@@ -41,7 +41,9 @@ def calibrate(model: Model, videos: Sequence[Path], max_drift: float, say: Calla
     used: list[Path] = []
     clips = evenly((clip for video in videos for clip in _clips_of(video, model, used, say)), MAX_CLIPS)
     if len(clips) < MIN_CLIPS:
-        raise StoreError(f"{len(clips)} clips of 16 frames are too few to calibrate on: give videos with at least {MIN_CLIPS}.")
+        raise StoreError(
+            f"Too few clips of 16 frames to calibrate on: {len(clips)} of at least {MIN_CLIPS}. Give more or longer videos."
+        )
     seen, kept_back = clips[::2], clips[1::2]
     say(f"Calibrating on {len(seen)} clips, and comparing on {len(kept_back)} others ...")
     quantised = quantise(model, seen)

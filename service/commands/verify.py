@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from model_store import c3d, store
-from model_store.card import SPORTS1M, STAND_IN
+from model_store.card import SPORTS1M, STAND_IN, UNAUTHENTICATED
 from model_store.formats.canonical import POOL5, Fc6Rows
 from model_store.tensors import Float32, StoreError
 
@@ -36,6 +36,11 @@ def report(model: store.Model, say: Callable[[str], None], run: Run) -> None:
             model = store.record_answer(model, answer)
         say("The card had no known answer. This one is recorded: from now on, every start of the service compares with it.")
     say(describe(model))
+    if model.card.authenticity == UNAUTHENTICATED:
+        say(
+            "Their file is unauthenticated: nobody published its hash. The answer shows that they were read in the right layout, "
+            "not that nobody changed them."
+        )
 
 
 def describe(model: store.Model) -> str:

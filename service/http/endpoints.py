@@ -7,7 +7,7 @@ OTHER = "other"
 CLASSIFY, FEATURES = "/classify", "/features"
 LIVEZ, READYZ, HEALTH, STARTUPZ = "/livez", "/readyz", "/health", "/startupz"
 METRICS, INFO, LABELS = "/metrics", "/info", "/labels"
-DOCS, OPENAPI = "/docs", "/openapi.json"
+PAGE, DOCS, OPENAPI = "/", "/docs", "/openapi.json"
 DOCS_FOLDER = f"{DOCS}/"  # where people go too
 DOCS_FILES = frozenset(f"{DOCS}/{name}" for name in ("start.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"))
 
@@ -22,9 +22,10 @@ V2_OTHER = f"{V2}/other"  # below /v2, and none of these
 INFERENCE = (CLASSIFY, FEATURES, V2_INFER)
 PROBES = frozenset({LIVEZ, READYZ, HEALTH, STARTUPZ, METRICS, V2_LIVE, V2_READY})
 # What needs no key: load balancers have none, and a browser loads a page without one. None of it tells about a video.
-OPEN = PROBES | {DOCS, DOCS_FOLDER, OPENAPI} | DOCS_FILES
+OPEN = PROBES | {PAGE, DOCS, DOCS_FOLDER, OPENAPI} | DOCS_FILES
 PATHS = (
-    frozenset({*INFERENCE, *PROBES, INFO, LABELS, DOCS, OPENAPI, V2, V2_MODEL, V2_MODEL_READY, V2_CONFIG, V2_STATS}) | DOCS_FILES
+    frozenset({*INFERENCE, *PROBES, INFO, LABELS, PAGE, DOCS, OPENAPI, V2, V2_MODEL, V2_MODEL_READY, V2_CONFIG, V2_STATS})
+    | DOCS_FILES
 )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +34,7 @@ class LoadedNetwork(Protocol):
 
 
 CPU_ENGINES = frozenset({"openvino", "winograd"})  # these never look for a GPU
+NVIDIA = Path("/dev/nvidiactl")  # there where the driver is loaded, and in a container that was given a GPU
 # What hides GPUs from an engine. Each reads it once, when it is imported.
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 
@@ -39,18 +43,40 @@ def unavailable(engine: str) -> str | None:
     """Why an engine cannot run here, as far as that shows before it is imported; None where it can."""
     if engine == "winograd":
         try:
-            library.find()
+            library.load(library.find())
         except ImportError as error:
             return str(error)
         return None
     return None if importlib.util.find_spec(engine) else f"{engine} is not installed here"  # it is called as what it imports
 
 
-def build(model: Model, engine: str = "tensorflow", precision: str = "float32", device: str = "auto") -> Network:
-    """The model's network on an engine, which is imported here and not before. ``device`` is the setting's value.
+def auto(precision: str, device: str, *, gpu: bool, winograd: bool) -> str:
+    """What C3D_ENGINE=auto means. ``gpu``: TensorFlow may find a GPU. ``winograd``: that engine can run."""
+    on_gpu = device == "gpu" or (device == "auto" and gpu)
+    return "winograd" if winograd and precision == "float32" and not on_gpu else "tensorflow"
+
+
+def engine_for(engine: str, precision: str, device: str) -> str:
+    """The engine that these values of the settings stand for on this machine. Imports none."""
+    if engine != "auto":
+        return engine
+    return auto(precision, device, gpu=_tensorflow_may_find_a_gpu(), winograd=unavailable("winograd") is None)
+
+
+def _tensorflow_may_find_a_gpu() -> bool:
+    """There is an NVIDIA driver, and a TensorFlow that is not the one for CPUs."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        importlib.metadata.distribution("tensorflow-cpu")
+        return False
+    return NVIDIA.exists() and importlib.util.find_spec("tensorflow") is not None
+
+
+def build(model: Model, engine: str = "auto", precision: str = "float32", device: str = "auto") -> Network:
+    """The model's network on an engine, which is imported here and not before. The three have the settings' values.
 
     Raises StoreError, PrecisionUnavailable, DeviceUnavailable; ImportError where the engine is missing.
     """
+    engine = engine_for(engine, precision, device)
     if device == "cpu":
         os.environ.update(WITHOUT_GPU)
     try:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import httpx2
 
 from service.errors import UrlForbidden
+from service.settings import Settings
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 MAX_URL_LENGTH = 8192  # signed URLs reach 2,000
@@ -28,6 +29,18 @@ class FetchPolicy:
     allowed_hosts: frozenset[str] = frozenset()
     allowed_ports: frozenset[int] = frozenset(DEFAULT_PORTS.values())
     allow_private: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> FetchPolicy:
+        """As the settings have it."""
+        return cls(
+            max_bytes=settings.max_upload_bytes,
+            timeout_s=settings.url_timeout_s,
+            enabled=settings.urls != "off",
+            allowed_hosts=frozenset(filter(None, settings.url_hosts.split(","))),
+            allowed_ports=frozenset(map(int, settings.url_ports.split(","))),
+            allow_private=settings.urls == "private",
+        )
 
     def check(self, url: httpx2.URL) -> None:
         """Raise UrlForbidden for what may not even be looked up."""

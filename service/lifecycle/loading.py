@@ -17,7 +17,7 @@ from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.inference.build import CPU_ENGINES, LoadedNetwork, build, unavailable
+from service.inference.build import CPU_ENGINES, LoadedNetwork, build, engine_for, unavailable
 from service.inference.network import Progress
 from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
@@ -63,11 +63,12 @@ def refusals(settings: Settings) -> list[str]:
             found.append(f"C3D_MODEL: {error}")
     except StoreError as error:
         found.append(f"C3D_MODEL: {error}")
-    if why := unavailable(settings.engine):
+    engine = engine_for(settings.engine, settings.precision, settings.device)
+    if why := unavailable(engine):
         found.append(f"C3D_ENGINE: {why}. docs/engines.md says how to install it.")
-    if settings.engine in CPU_ENGINES and settings.device == "gpu":
-        found.append(f"C3D_DEVICE: {settings.engine} runs on the CPU. Use C3D_DEVICE=auto, or C3D_ENGINE=tensorflow.")
-    if settings.precision == "int8" and settings.engine != "openvino":
+    if engine in CPU_ENGINES and settings.device == "gpu":
+        found.append(f"C3D_DEVICE: {engine} runs on the CPU. Use C3D_DEVICE=auto, or C3D_ENGINE=tensorflow.")
+    if settings.precision == "int8" and engine != "openvino":
         found.append("C3D_PRECISION: int8 needs C3D_ENGINE=openvino. Use that, or bfloat16.")
     elif settings.precision == "int8" and not found:
         try:

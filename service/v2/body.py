@@ -77,7 +77,7 @@ def read(body: NDArray[np.uint8], length: int | None, available: Collection[str]
             raise MalformedRequest(f"The data holds far fewer numbers than a clip, which has {CLIP_BYTES}.")
         data = read_bytes(array, tensor.shape)
     if len(data) != num_clips * CLIP_BYTES:
-        raise MalformedRequest(f"There are {len(data)} bytes for a shape of {num_clips} times {CLIP_BYTES}.")
+        raise MalformedRequest(f"The shape needs {num_clips * CLIP_BYTES} bytes, and the data has {len(data)}.")
     names = [output.name for output in request.outputs] or list(available)
     if len(set(names)) < len(names) or not set(names) <= set(available):
         raise MalformedRequest(f"The outputs, each at most once, are {', '.join(available)}.")

@@ -1,1 +1,5 @@
-"""A file becomes clips, in processes that may die: pool, process, worker, ring, frames, clock, clips, messages, inline."""
+"""A file becomes clips, in processes that may die.
+
+In order: pool, process, worker, ring; container, sniff, headers, timeline, decoder, picture, clock, frames; clips, messages,
+inline.
+"""

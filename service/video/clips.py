@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,10 +41,19 @@ class ClipPlan:
         """How many clips there are, if the video has as many frames as it seems."""
         return self._num_possible if self.max_clips is None else min(self.max_clips, self._num_possible)
 
-    @property
-    def end(self) -> int | None:
-        """No clip needs this frame or a later one. None: the clips go on to the video's end, wherever it proves to be."""
-        return None if self.max_clips is None else max(self.starts()) + c3d.CLIP_LENGTH
+    def wanted(self, *, is_exact: bool) -> Iterator[tuple[int, float]]:
+        """The frames that clips hold, as half-open ranges. Unless ``is_exact``, there may be more frames than it seems."""
+        starts = itertools.islice(self.starts(), self.num_clips if is_exact or self.max_clips is not None else None)
+        if self.stride <= c3d.CLIP_LENGTH and self.max_clips is None:
+            yield 0, (self.num_clips - 1) * self.stride + c3d.CLIP_LENGTH if is_exact else math.inf
+            return
+        begin, end = 0, 0
+        for start in starts:
+            if start > end:
+                yield begin, end
+                begin = start
+            end = start + c3d.CLIP_LENGTH
+        yield begin, end
 
     def starts(self) -> Iterator[int]:
         """Rising. Endless without ``max_clips``: where the frames end, the clips do."""
@@ -65,7 +75,7 @@ class ClipSpan:
     """Which part of the video a clip is: half-open in frames and in seconds.
 
     ``end_sec`` is the start of the frame after it, or the end of the video. ``num_padded_frames`` of its 16 frames repeat the
-    last one. ``num_damaged_frames`` of them did not decode as they should.
+    last one. ``num_damaged_frames`` of them did not decode as they should; one that did not decode at all repeats its neighbour.
     """
 
     index: int
@@ -85,78 +95,95 @@ class Clip(NamedTuple):
 
 
 class _Held(NamedTuple):
-    number: int
+    place: int  # in the part
+    number: int  # in the video
     start_sec: float
+    end_sec: float
     damaged: bool
+    before_gap: bool
     frame: NDArray[np.uint8]
 
 
 class ClipCutter:
     """Cuts the clips of a plan out of frames as they come. It holds at most one clip's frames.
 
-    The last frame is repeated where a clip is to be padded.
+    The last frame is repeated where a clip is to be padded. A clip of which frames are missing is left out.
     """
 
     def __init__(self, plan: ClipPlan) -> None:
         self._plan = plan
-        self.num_frames = 0  # seen
         self.num_used = 0  # frames that are in at least one clip
         self.num_clips = 0
         self.damaged_clips: list[int] = []  # by index
+        self.gap_clips: list[int] = []
+        self._num_frames = 0  # of the part, once it is known
         self._starts = plan.starts()
-        self._next: int | None = next(self._starts)  # where the next clip starts, in frames seen
+        self._next: int | None = next(self._starts)  # where the next clip starts, by its index in the part
         self._covered = 0  # the frame after the last one in a clip
         self._held: deque[_Held] = deque()  # from the next clip's start on
 
     def add(self, block: FrameBlock) -> list[Clip]:
-        """Take frames. Returns the clips whose end is known now."""
+        """Take frames. Returns the clips that are whole now."""
         clips = []
-        times, damaged = block.start_sec.tolist(), block.damaged.tolist()
-        for offset, (frame, start, is_damaged) in enumerate(zip(block.frames, times, damaged, strict=True)):
+        numbers = block.numbers.tolist()
+        values = (block.start_sec.tolist(), block.end_sec.tolist(), block.damaged.tolist(), block.before_gap.tolist())
+        for number, start, end, damaged, gap, frame in zip(numbers, *values, block.frames, strict=True):
+            self._hold(_Held(number - block.first_in_part, number, start, end, damaged, gap, frame))
             if len(self._held) == c3d.CLIP_LENGTH:
-                clips.append(self._cut(end_sec=start))
-            if self._next is not None and self.num_frames >= self._next:
-                self._held.append(_Held(block.first + offset, start, is_damaged, frame))
-            self.num_frames += 1
+                clips.append(self._cut())
         return clips
 
-    def finish(self, end_sec: float) -> list[Clip]:
-        """The clips that end with the video, at ``end_sec``."""
-        clips = [self._cut(end_sec)] if len(self._held) == c3d.CLIP_LENGTH else []
-        if self._num_left() and (self._plan.tail == "pad" or self.num_clips == 0):
-            clips.append(self._cut(end_sec))
-        return clips
+    def finish(self, num_frames: int) -> list[Clip]:
+        """The clip that ends with the part, if it is to be padded. ``num_frames``: how many the part has."""
+        self._num_frames = num_frames
+        is_wanted = self._held and self._num_left() and (self._plan.tail == "pad" or self.num_clips == 0)
+        return [self._cut()] if is_wanted else []
 
     def warnings(self) -> Iterator[VideoWarning]:
-        """After `finish`: what became of the frames at the video's end."""
-        if 0 < self.num_frames < c3d.CLIP_LENGTH:
-            seen = count(self.num_frames, "frame")
-            text = f"A clip has {c3d.CLIP_LENGTH} frames, and here is only {seen}: the last one was repeated."
+        """After `finish`: what became of the frames at the part's end."""
+        if 0 < self._num_frames < c3d.CLIP_LENGTH:
+            text = f"The video has {count(self._num_frames, 'frame')}, a clip {c3d.CLIP_LENGTH}: the last frame was repeated."
             yield VideoWarning("short_video_padded", text)
         elif self._plan.max_clips is not None and self.num_clips < (planned := self._plan.num_clips):
-            text = f"{planned} clips were to be taken, and the video gave {self.num_clips}: it is shorter than it seems."
+            text = f"The video gave {count(self.num_clips, 'clip')} instead of {planned}: it is shorter than it seems."
             yield VideoWarning("fewer_clips", text)
         elif left := self._num_left():
-            text = f"At the end {count(left, 'frame')} fill no clip and were left out; tail=pad keeps them."
+            what = (
+                f"The last {left} frames fill no clip and were left out"
+                if left > 1
+                else "The last frame fills no clip and was left out"
+            )
+            text = f"{what}. To keep {'them' if left > 1 else 'it'}: tail=pad."
             yield VideoWarning("tail_frames_dropped", text)
+
+    def _hold(self, frame: _Held) -> None:
+        if self._held and self._held[-1].place + 1 < frame.place:  # the clip begun lacks frames
+            self._held.clear()
+        while self._next is not None and not self._held and self._next < frame.place:
+            self._next = next(self._starts, None)
+        if self._next is not None and frame.place >= self._next:
+            self._held.append(frame)
 
     def _num_left(self) -> int:
         """How many frames from the next clip's start on are in no clip. Frames that a stride over 16 skips do not count."""
-        return 0 if self._next is None else max(0, self.num_frames - max(self._covered, self._next))
+        return 0 if self._next is None else max(0, self._num_frames - max(self._covered, self._next))
 
-    def _cut(self, end_sec: float) -> Clip:
+    def _cut(self) -> Clip:
         held, start = list(self._held), self._next
         assert start is not None  # noqa: S101 (frames are held only where a clip is to come)
         padded = c3d.CLIP_LENGTH - len(held)
         num_damaged = sum(each.damaged for each in held)
-        span = ClipSpan(self.num_clips, held[0].number, held[-1].number + 1, held[0].start_sec, end_sec, padded, num_damaged)
+        first, last = held[0], held[-1]
+        span = ClipSpan(self.num_clips, first.number, last.number + 1, first.start_sec, last.end_sec, padded, num_damaged)
         if num_damaged:
             self.damaged_clips.append(span.index)
+        if any(each.before_gap for each in held[:-1]):
+            self.gap_clips.append(span.index)
         self.num_used += start + len(held) - max(self._covered, start)
         self._covered = start + len(held)
         self.num_clips += 1
         self._next = next(self._starts, None)
-        while self._held and (self._next is None or self.num_frames - len(self._held) < self._next):
+        while self._held and (self._next is None or self._held[0].place < self._next):
             self._held.popleft()
         frames = [each.frame for each in held]
         return Clip(span, np.stack(frames + frames[-1:] * padded))

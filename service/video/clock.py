@@ -1,13 +1,50 @@
-"""When each frame is shown, and whether the file could be trusted to say so."""
+"""When each frame is shown, whether the file could be trusted to say so, and how regular the times are."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
-HOLE = 3.0  # frames' time between two starts, from which on frames are missing rather than long ...
-MAX_HOLES = 3  # ... unless that happens often, which is a variable rate
-VARIABLE_RATE = 1.5  # longest frame over shortest, from which a video's frame rate is called variable
+import numpy as np
+from numpy.typing import NDArray
+
+PAUSE = 3.0  # frames' time between two starts from which on it is a gap, not only a long frame ...
+MAX_PAUSES = 3  # ... unless that happens more often: then it is a variable rate
+VARIABLE_RATE = 1.5  # longest frame over shortest, from which on a video's frame rate is called variable
+USUAL_SHARE = 0.9  # of the frames that last about equally long, from which on the rate is theirs: others are lost or doubled
+SAME_RATE = 0.005  # relative difference up to which the rate in the header is the one that the times show
+
+
+class Rhythm(NamedTuple):
+    """How the frames of a video follow each other.
+
+    ``fps``: frames per second where there is no gap, None for a single frame. ``is_variable``: frames last differently long.
+    ``gaps``: from the start of a frame to the start of the next one, in seconds, where that is much longer than elsewhere.
+    """
+
+    fps: float | None
+    is_variable: bool
+    gaps: list[list[float]]
+
+
+def rhythm_of(starts: NDArray[np.float64], tick_sec: float, rates: Sequence[Fraction] = ()) -> Rhythm:
+    """``starts``: when frames start, in seconds, rising. ``tick_sec``: what they are multiples of. ``rates``: of headers."""
+    lasted = np.diff(starts)
+    if not len(lasted):
+        return Rhythm(float(rates[0]) if rates else None, is_variable=False, gaps=[])
+    typical = np.median(lasted)
+    is_gap = lasted > PAUSE * typical
+    regular = lasted[~is_gap]
+    usual = lasted[(lasted > typical / VARIABLE_RATE) & (lasted < typical * VARIABLE_RATE)]
+    fps = float(1 / (usual if len(usual) >= USUAL_SHARE * len(lasted) else regular).mean())
+    fps = next((float(rate) for rate in rates if abs(float(rate) / fps - 1) < SAME_RATE + tick_sec * fps / len(regular)), fps)
+    shortest, longest = float(regular.min()), float(regular.max())
+    is_uneven = longest > VARIABLE_RATE * shortest and longest - shortest > 2 * tick_sec * (1 + 1e-6)  # times are whole ticks
+    is_variable = is_uneven or int(is_gap.sum()) > MAX_PAUSES
+    gaps = [] if is_variable else [[float(starts[n]), float(starts[n + 1])] for n in np.flatnonzero(is_gap)]
+    return Rhythm(fps, is_variable, gaps)
 
 
 class Clock:
@@ -20,12 +57,15 @@ class Clock:
 
     def __init__(self, rate: Fraction, *, by_index: bool, tick_sec: float) -> None:
         self._rate, self._by_index, self._tick_sec = rate, by_index, tick_sec
-        self.num_frames = 0
         self.estimated = by_index  # whether any time is a guess
         self.last_sec = -math.inf  # when the last frame starts ...
         self.end_sec = 0.0  # ... and ends
-        self._shortest, self._longest = math.inf, 0.0  # but for holes
-        self._holes: list[list[float]] = []  # the first few: one more than MAX_HOLES says that there are too many
+        self._starts: list[float] = []
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there have been."""
+        return len(self._starts)
 
     def start_of(self, stamp_sec: float | None, duration_sec: float | None) -> float:
         """When the next frame is shown, given what the file says of it."""
@@ -34,30 +74,15 @@ class Clock:
             stamp_sec, duration_sec = float(self.num_frames / self._rate), frame_sec
         if stamp_sec is None or stamp_sec <= self.last_sec:
             self.estimated = True
-            stamp_sec = self.last_sec + frame_sec if self.num_frames else 0.0
-        if self.num_frames:
-            self._measure(self.last_sec, stamp_sec, frame_sec)
-        self.num_frames += 1
+            stamp_sec = self.last_sec + frame_sec if self._starts else 0.0
+        self._starts.append(stamp_sec)
         self.last_sec, self.end_sec = stamp_sec, stamp_sec + (duration_sec or frame_sec)
         return stamp_sec
 
-    def _measure(self, last_sec: float, start_sec: float, frame_sec: float) -> None:
-        lasted = start_sec - last_sec
-        if lasted > HOLE * frame_sec:
-            self._holes = [*self._holes, [last_sec, start_sec]][: MAX_HOLES + 1]
-            return
-        self._shortest, self._longest = min(self._shortest, lasted), max(self._longest, lasted)
+    def is_gap(self, start_sec: float, end_sec: float) -> bool:
+        """Whether a frame lasts so long that others seem to be missing behind it."""
+        return end_sec - start_sec > PAUSE * float(1 / self._rate)
 
-    def _is_regular(self) -> bool:
-        """But for holes. Timestamps are whole ticks, so those of a constant rate may still differ by two."""
-        return self._longest <= VARIABLE_RATE * self._shortest or self._longest - self._shortest <= 2 * self._tick_sec
-
-    @property
-    def holes(self) -> list[list[float]]:
-        """Where frames are missing, from the start of one to the start of the next that is there, in seconds."""
-        return [] if self.variable else self._holes
-
-    @property
-    def variable(self) -> bool:
-        """Whether frames last differently long. A few holes in a constant rate do not make it variable."""
-        return not self._is_regular() or len(self._holes) > MAX_HOLES
+    def rhythm(self) -> Rhythm:
+        """Of all frames so far."""
+        return rhythm_of(np.array(self._starts), self._tick_sec, [self._rate])

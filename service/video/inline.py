@@ -22,4 +22,4 @@ def clips_of(video: Path, options: ReadOptions) -> Iterator[NDArray[np.uint8]]:
             case FrameBlock():
                 yield from (clip.frames for clip in cutter.add(message))
             case VideoEnd():
-                yield from (clip.frames for clip in cutter.finish(message.end_sec))
+                yield from (clip.frames for clip in cutter.finish(message.num_in_part))

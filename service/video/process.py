@@ -140,7 +140,15 @@ class DecoderProcess:
             return VideoInfo(**message["info"])
         if "end" in message:
             return VideoEnd(**message["end"])
-        times = np.array(message["start_sec"])
-        frames = self._ring[message["block"] % ring.RING_LENGTH, : len(times)].copy()
+        numbers = np.array(message["numbers"], np.int64)
+        frames = self._ring[message["block"] % ring.RING_LENGTH, : len(numbers)].copy()
         self._command("more")
-        return FrameBlock(message["first"], frames, times, np.array(message["damaged"]))
+        return FrameBlock(
+            first_in_part=message["first_in_part"],
+            numbers=numbers,
+            frames=frames,
+            start_sec=np.array(message["start_sec"], np.float64),
+            end_sec=np.array(message["end_sec"], np.float64),
+            damaged=np.array(message["damaged"], np.bool_),
+            before_gap=np.array(message["before_gap"], np.bool_),
+        )

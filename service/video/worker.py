@@ -106,8 +106,8 @@ class Worker:
     def _put(self, number: int, block: FrameBlock) -> None:
         count = len(block.frames)
         self._ring[number % RING_LENGTH, :count] = block.frames
-        times, damaged = block.start_sec.tolist(), block.damaged.tolist()
-        self._say({"block": number, "first": block.first, "start_sec": times, "damaged": damaged})
+        arrays = {name: getattr(block, name).tolist() for name in ("numbers", "start_sec", "end_sec", "damaged", "before_gap")}
+        self._say({"block": number, "first_in_part": block.first_in_part, **arrays})
 
     def _next_word(self) -> bytes:
         line = self._commands.readline()

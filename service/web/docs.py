@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from importlib import resources
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from service.errors import NotFound
 from service.http.endpoints import DOCS, DOCS_FILES, DOCS_FOLDER
+from service.web.files import bundle, text
 
 # fastapi-offline brings the files of Swagger UI, in a version that is locked. All of them are loaded from here, and nothing else.
-STATIC = files("fastapi_offline") / "static"
+STATIC = resources.files("fastapi_offline") / "static"
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-# Links are relative, since a proxy in front may have put the service below a prefix.
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>C3D video inference: API</title>
-<link rel="icon" href="docs/favicon.png">
-<link rel="stylesheet" href="docs/swagger-ui.css">
-</head>
-<body>
-<div id="swagger-ui"></div>
-<script src="docs/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
-</body>
-</html>
-"""
-START = """SwaggerUIBundle({
-  url: "openapi.json",
-  dom_id: "#swagger-ui",
-  deepLinking: true,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
-});
-"""
 TYPES = {"css": "text/css", "js": "text/javascript", "png": "image/png"}
 
 router = APIRouter(include_in_schema=False)
 
 
 @router.get(DOCS)
-async def docs() -> Response:
-    """The page."""
-    return Response(PAGE, headers=SECURITY, media_type="text/html")
+async def docs(request: Request) -> Response:
+    """The page. Links are relative, since a proxy in front may have put the service below a prefix."""
+    links = '<a href="./">Try a video</a>' if request.app.state.settings.page == "on" else ""
+    content = text("docs.html").replace("{{style}}", text("look.css")).replace("{{links}}", links)
+    return Response(content, headers=SECURITY, media_type="text/html")
 
 
 @router.get(DOCS_FOLDER)
@@ -62,5 +42,5 @@ async def docs_file(name: str) -> Response:
     """A file of the page."""
     if f"{DOCS}/{name}" not in DOCS_FILES:
         raise NotFound("There is nothing at this path. See /docs for what there is.")
-    content = START.encode() if name == "start.js" else (STATIC / name).read_bytes()
+    content = bundle("docs").encode() if name == "start.js" else (STATIC / name).read_bytes()
     return Response(content, headers=SECURITY, media_type=TYPES[name.rpartition(".")[2]])

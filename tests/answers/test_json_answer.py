@@ -17,7 +17,7 @@ from model_store.c3d import ClipOutputs
 from model_store.card import PICTURE
 from service.answers.json_answer import json_response
 from service.video.frames import read_video
-from service.video.messages import FrameBlock
+from service.video.messages import FrameBlock, ReadOptions
 from tests.support.fakes import LABELS, FakeNetwork, fake_outputs
 from tests.support.http_helpers import fake_app, serving
 from tests.support.videos import write_video
@@ -38,7 +38,9 @@ def ask(client: TestClient, endpoint: str, video: Path, **options: Any) -> dict[
 
 def outputs_of(video: Path, starts: list[int]) -> ClipOutputs:
     """What the fake network gives for the clips that start at these frames; behind the last frame it is repeated."""
-    frames = np.concatenate([message.frames for message in read_video(video) if isinstance(message, FrameBlock)])
+    frames = np.concatenate(
+        [message.frames for message in read_video(video, ReadOptions(tail="pad")) if isinstance(message, FrameBlock)]
+    )
     numbers = [np.minimum(np.arange(start, start + 16), len(frames) - 1) for start in starts]
     return fake_outputs(frames[np.array(numbers)])
 

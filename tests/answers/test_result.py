@@ -53,6 +53,7 @@ OTHER_VALUE: dict[str, Any] = {  # of every option that changes numbers
     "start_sec": 0.5,
     "end_sec": 1.5,
     "max_clips": 2,
+    "fps": 30.0,
     "layer": "fc7,fc6",
     "normalize": "none",
 }

@@ -242,7 +242,7 @@ def test_a_chunked_body_over_the_limit_is_too_large(client: TestClient) -> None:
         ("GET", "/classify", (405, "method_not_allowed")),
         ("PUT", "/features", (405, "method_not_allowed")),
         ("POST", "/livez", (405, "method_not_allowed")),
-        ("GET", "/", (404, "not_found")),
+        ("GET", "/index.html", (404, "not_found")),
         ("POST", "/predict", (404, "not_found")),
         ("POST", "/classify/x", (404, "not_found")),
         ("GET", "/%2e%2e/etc/passwd", (404, "not_found")),

@@ -24,7 +24,7 @@ def test_three_lines_give_a_vector(service: ScriptedService) -> None:
     assert answer.descriptor is not None
     np.testing.assert_allclose(answer.descriptor, rows(b"a video", 3).mean(axis=0), rtol=1e-6)
     assert answer.clips is None
-    assert service.asked[0][1] == {"encoding_format": "base64"}
+    assert service.asked[0][1] == {"encoding_format": "base64", "vectors": "video"}
 
 
 @pytest.mark.parametrize("kind", ["path", "text", "bytes", "file"])

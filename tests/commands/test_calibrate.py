@@ -72,7 +72,7 @@ def test_too_few_clips_are_refused(
 ) -> None:
     monkeypatch.setenv("C3D_MODEL_STORE", str(model.directory.parent))
     assert main(["calibrate", str(clip_mp4)]) == 1
-    assert "2 clips of 16 frames are too few to calibrate on" in capsys.readouterr().err
+    assert "Too few clips of 16 frames to calibrate on: 2 of at least 16." in capsys.readouterr().err
 
 
 def test_what_is_calibrated_is_served_by_its_name(
@@ -96,8 +96,7 @@ def test_a_calibration_of_other_weights_refuses_the_start(
     other = tmp_path / "stand-in"
     shutil.copytree(model.directory, other, copy_function=os.link)
     card = model.card.model_copy(update={"weights_sha256": "0" * 64})
-    (other / store.CARD).unlink()
-    (other / store.CARD).write_text(card.model_dump_json())
+    store.write_card(other, card)
     with pytest.raises(StoreError, match="belongs to other weights"):
         loading.load_network(settings(store.Model(other)), lambda share: None)
 

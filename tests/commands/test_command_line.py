@@ -44,8 +44,7 @@ def test_verify_proves_what_it_recorded(
     """The stand-ins under another name, with a card that knows no answer, as `import` writes it."""
     shutil.copytree(stand_in.directory, directory / "mine", copy_function=os.link)
     card = stand_in.card.model_copy(update={"name": "mine", "weights": "mine", "known_answer": None})
-    (directory / "mine" / store.CARD).unlink()
-    (directory / "mine" / store.CARD).write_text(card.model_dump_json())
+    store.write_card(directory / "mine", card)
     assert main(["verify"]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "Success, predicted class index is: 396"

@@ -68,12 +68,21 @@ def test_an_answer_is_recorded_once_and_compared_from_then_on(
         verify.report(store.Model(tmp_path / name), lines.append, lambda _: (9, 0.1))
 
 
+def test_unauthenticated_weights_are_called_so(tmp_path: Path) -> None:
+    for authenticity in ("unauthenticated", "sha256"):
+        changes = {"known_answer": 184, "weights": "sports1m", "authenticity": authenticity}
+        model = store_fakes.model(tmp_path / authenticity, "sports1m", **changes)
+        lines: list[str] = []
+        verify.report(model, lines.append, lambda _: (184, 0.1))
+        assert ("unauthenticated" in lines[-1]) == (authenticity == "unauthenticated")
+
+
 def test_a_model_that_was_replaced_meanwhile_keeps_its_card(tmp_path: Path) -> None:
     model = store_fakes.model(tmp_path, "mine")
 
     def replaced(_: store.Model) -> tuple[int, float]:
         card = model.card.model_copy(update={"weights_sha256": "1" * 64})
-        (model.directory / store.CARD).write_text(card.model_dump_json())
+        store.write_card(model.directory, card)
         return 7, 0.5
 
     with pytest.raises(StoreError, match='Another command has replaced "mine"'):

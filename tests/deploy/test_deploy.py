@@ -162,9 +162,9 @@ def test_every_package_of_the_image_has_its_licence_listed() -> None:
 
 
 def haproxy(keyword: str) -> str:
-    """What follows a keyword in its configuration, without the comment."""
-    [value] = re.findall(rf"^ +{keyword} ([^#\n]+)", (DEPLOY / "haproxy.cfg").read_text(), flags=re.MULTILINE)
-    return str(value).strip()
+    """What follows a keyword in its configuration, without the comment; of ``"${NAME-default}"`` the default."""
+    [value] = re.findall(rf"^ +{keyword} ([^#\n]+)", (DEPLOY / "haproxy" / "haproxy.cfg").read_text(), flags=re.MULTILINE)
+    return re.sub(r'"\$\{\w+-([^}]*)\}"', r"\1", str(value).strip())
 
 
 def test_haproxy_takes_over_the_port() -> None:
@@ -172,7 +172,7 @@ def test_haproxy_takes_over_the_port() -> None:
     assert services["service"]["ports"] == []
     assert services["haproxy"]["ports"] == compose("docker-compose.yml")["services"]["service"]["ports"]
     assert services["haproxy"]["depends_on"] == {"service": {"condition": "service_healthy"}}
-    assert services["haproxy"]["volumes"] == ["./deploy/haproxy.cfg:/usr/local/etc/haproxy/haproxy.cfg:ro"]
+    assert services["haproxy"]["volumes"] == ["./deploy/haproxy/haproxy.cfg:/usr/local/etc/haproxy/haproxy.cfg:ro"]
 
 
 def test_haproxy_is_more_patient_than_the_service_and_leaves_it_the_explaining(settings: Settings) -> None:
@@ -204,7 +204,9 @@ def test_haproxy_takes_its_configuration() -> None:
     program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
     if program is None:
         pytest.skip("no haproxy here; tests/test_docker.py starts it")
-    checked = subprocess.run([program, "-c", "-f", DEPLOY / "haproxy.cfg"], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [program, "-c", "-f", DEPLOY / "haproxy" / "haproxy.cfg"], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stderr
     assert "WARNING" not in checked.stderr
 

@@ -293,6 +293,47 @@ def test_an_unready_replica_gets_nothing(scaled: Stack, load: Load) -> None:
     assert "POST" not in rest
 
 
+def upgrade(stack: Stack, **environment: str) -> subprocess.CompletedProcess[str]:
+    files = " ".join(f"-f {file}" for file in stack.files)
+    given = os.environ | {"IMAGE": IMAGE, "PUBLISH": "127.0.0.1:0", "COMPOSE_PROJECT_NAME": PROJECT, "FILES": files, "BUILD": "0"}
+    return subprocess.run([ROOT / "deploy" / "upgrade.sh"], env=given | environment, capture_output=True, text=True, check=False)
+
+
+def test_an_upgrade_costs_no_request_and_no_probe(scaled: Stack, load: Load) -> None:
+    before, haproxy = set(scaled.replicas()), scaled.compose("ps", "--quiet", "haproxy")
+    over = threading.Event()
+    probes: list[int] = []
+
+    def poll() -> None:
+        while not over.wait(0.3):
+            probes.append(httpx2.get(f"{scaled.url('haproxy')}/readyz", timeout=30).status_code)
+
+    polling = threading.Thread(target=poll)
+    with load:
+        load.go_on()
+        polling.start()
+        done = upgrade(scaled)
+        load.go_on()
+        over.set()
+        polling.join()
+    assert done.returncode == 0, done.stderr
+    assert load.failed() == []
+    assert probes
+    assert set(probes) == {200}
+    after = set(scaled.replicas())
+    assert (len(after), after & before) == (len(before), set())
+    assert scaled.compose("ps", "--quiet", "haproxy") == haproxy
+
+
+def test_a_version_that_does_not_start_leaves_the_old_one_alone(scaled: Stack) -> None:
+    before = set(scaled.replicas())
+    done = upgrade(scaled, C3D_MAX_DECODERS="none")
+    assert done.returncode == 1
+    assert "The old ones serve on" in done.stderr
+    assert set(scaled.replicas()) == before
+    assert httpx2.get(f"{scaled.url('haproxy')}/readyz", timeout=30).status_code == 200
+
+
 def test_down_leaves_nothing(scaled: Stack) -> None:
     scaled.compose("down", "--volumes", "--remove-orphans")
     label = f"label=com.docker.compose.project={PROJECT}"

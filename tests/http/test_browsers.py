@@ -85,6 +85,7 @@ def test_the_docs_are_whole_and_come_from_here_alone(client: TestClient) -> None
     page = client.get("/docs")
     assert page.status_code == 200
     assert "://" not in page.text
+    assert 'href="./"' in page.text, "to the page at /, below any prefix"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     for name in ("start.js", "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         assert f"docs/{name}" in page.text

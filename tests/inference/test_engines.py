@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.errors import DeviceUnavailable, PrecisionUnavailable
-from service.inference.engines import ENGINES, chosen_device, multiplies_bfloat16
+from service.inference.engines import ENGINES, chosen_device, is_slower_in_bfloat16, multiplies_bfloat16
 
 
 def test_every_engine_says_the_same_three_things() -> None:
@@ -48,3 +48,16 @@ def test_other_precisions_are_the_engines_business(precision: str) -> None:
 )
 def test_bfloat16_wants_a_cpu_that_adds_up_in_float32(cpu_info: str, *, can: bool) -> None:
     assert multiplies_bfloat16(f"processor\t: 0\n{cpu_info}\nbugs\t: none\n") == can
+
+
+@pytest.mark.parametrize(
+    ("cpu_info", "slower"),
+    [
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx512f avx512_bf16", True),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: avx512f avx512_bf16 amx_bf16 amx_tile", False),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: avx512f avx512_bf16", False),
+        ("Features\t: fp asimd bf16", False),
+    ],
+)
+def test_bfloat16_without_amx_is_slower_on_intel(cpu_info: str, *, slower: bool) -> None:
+    assert is_slower_in_bfloat16(cpu_info) == slower

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from model_store import c3d, standin
 from model_store.store import Model
 from service.inference.batcher import Batcher, Done
+from service.inference.build import unavailable
 from service.inference.engines import TensorFlow
 from service.video import inline
 from service.video.messages import ReadOptions
@@ -193,8 +193,8 @@ def run_elsewhere(
     stand_in: Model, clips: Uint8, tmp_path: Path, precision: str, engine: str = "tensorflow", device: str = "auto"
 ) -> Any:
     """The network in a process of its own: what it says, its fc6 and its probabilities."""
-    if importlib.util.find_spec(engine) is None:
-        pytest.skip(f"{engine} is not installed")
+    if why := unavailable(engine):
+        pytest.skip(why)
     np.save(tmp_path / "clips.npy", clips)
     arguments = [str(stand_in.directory), precision, str(tmp_path / "clips.npy"), str(tmp_path / "out.npy"), engine, device]
     environment = os.environ | {"KERAS_BACKEND": "chosen by C3D_ENGINE", "ONEDNN_DEFAULT_FPMATH_MODE": "ANY"}
@@ -238,7 +238,7 @@ def test_a_device_is_taken_or_refused_never_replaced(stand_in: Model, clips: Uin
         assert said["backend"].endswith(f" on {device}")
 
 
-@pytest.mark.parametrize("engine", ["tensorflow", "jax", "torch", "openvino"])
+@pytest.mark.parametrize("engine", ["tensorflow", "jax", "torch", "openvino", "winograd"])
 def test_every_engine_agrees(stand_in: Model, clips: Uint8, expected: Any, tmp_path: Path, engine: str) -> None:
     """In an environment that asks for another engine and for less precision: neither is heard."""
     said, fc6, probabilities = run_elsewhere(stand_in, clips, tmp_path, "float32", engine)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from model_store.card import Card
+from model_store.card import sealed, unsealed
 from model_store.preprocessing import PRESETS
 from tests.support import store_fakes
 
 
 def test_card_survives_its_file() -> None:
     card = store_fakes.card("mine", known_answer=7)
-    assert Card.model_validate_json(card.model_dump_json()) == card
+    assert unsealed(sealed(card).encode()) == card
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b"1e999", b'{"card_sha256": null}'])
+def test_what_is_no_card(content: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (whatever it says: a file is damaged)
+        unsealed(content)
 
 
 @pytest.mark.parametrize(

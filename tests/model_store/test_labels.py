@@ -19,7 +19,11 @@ def test_read(content: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"a\nb\n", "2 labels for 3 classes"), (b"a\n\nb\n", "line 2 is empty"), (b"\xff\xfe", "no UTF-8 text")],
+    [
+        (b"a\nb\n", "number of labels is 2, the number of classes 3"),
+        (b"a\n\nb\n", "line 2 is empty"),
+        (b"\xff\xfe", "no UTF-8 text"),
+    ],
 )
 def test_refused(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "l").write_bytes(content)

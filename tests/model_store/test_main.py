@@ -60,7 +60,7 @@ def test_list_is_a_table_or_json(directory: Path, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == []
     store_fakes.model(directory, "mine", num_classes=0)
     assert main(["list"]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("*  mine  000000000000  descriptors only  c3d-sports1m")
+    assert capsys.readouterr().out.splitlines()[1].startswith("*  mine  000000000000  sha256     ")
     assert main(["list", "--json"]) == 0
     [model] = json.loads(capsys.readouterr().out)
     assert (model["name"], model["served"], model["num_classes"], model["int8"]) == ("mine", True, 0, False)

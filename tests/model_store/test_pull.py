@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from model_store import pull, store
-from model_store.tensors import StoreError
-from tests.support import loopback, store_fakes
+from model_store import c3d, pull, store
+from model_store.tensors import StoreError, identity
+from tests.support import layout_writers, loopback, store_fakes
 from tests.support.pulls import LABELS, Case, serving
 
 
@@ -57,7 +58,13 @@ def test_sources_fall_through(case: Case) -> None:
     ]
     assert case.puller().labels().labels[0] == "sport 0"
     said = case.out.getvalue()
-    for reason in ("cannot be reached", "404 Not Found", "Quota exceeded", "expected md5 0000", "1 labels for 487 classes"):
+    for reason in (
+        "cannot be reached",
+        "404 Not Found",
+        "Quota exceeded",
+        "expected md5 0000",
+        "number of labels is 1, the number of classes 487",
+    ):
         assert reason in said
     assert sorted(path.name for path in (case.directory / pull.DOWNLOADS).iterdir()) == ["labels.bin"]
 
@@ -90,9 +97,36 @@ def test_sources_by_name(case: Case) -> None:
 def test_weights_that_are_none_are_fetched_anew(case: Case) -> None:
     case.server.files["/weights"] = loopback.File(b"not weights at all")
     for _ in range(2):
-        with pytest.raises(StoreError, match="none of the forms"):
+        with pytest.raises(StoreError, match="is not the keras-hdf5 file that its source publishes: it was not read"):
             case.puller().model("c3d-sports1m")
     assert case.asked().count("/weights") == 2
+
+
+def test_a_mean_of_another_form_than_its_source_publishes_is_not_read(case: Case) -> None:
+    case.server.files["/mean"] = loopback.File(b"101, 108, 107")
+    case.means = [case.source("mean")]
+    with pytest.raises(StoreError, match="is not the binaryproto file that its source publishes"):
+        case.puller().mean("c3d-sports1m")
+
+
+@pytest.mark.slow
+def test_what_proved_the_weights_stands_in_the_card(case: Case, tmp_path: Path) -> None:
+    """Nothing, a hash of the file, or the identity of the tensors; of other tensors nothing gets into the store."""
+    tensors = layout_writers.seeded(c3d.weight_shapes())
+    layout_writers.ALL["keras 2"](tensors, tmp_path / "w")
+    content = (tmp_path / "w").read_bytes()
+    case.server.files["/weights"] = loopback.File(content)
+    case.weights = [case.source("weights", weights_sha256="ab" * 32)]
+    with pytest.raises(StoreError, match=f"holds other weights \\({identity(tensors)}\\) than its source published"):
+        case.puller().model("c3d-sports1m")
+    assert store.names(case.directory) == []
+    for change, authenticity in (
+        ({}, "unauthenticated"),
+        ({"hash": ("sha256", hashlib.sha256(content).hexdigest())}, "sha256"),
+        ({"weights_sha256": identity(tensors)}, "tensors"),
+    ):
+        case.weights = [case.source("weights", **change)]
+        assert case.puller().model("c3d-sports1m").card.authenticity == authenticity
 
 
 def test_present(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,45 @@ def test_open_choice_is_an_error(tmp_path: Path) -> None:
         store_fakes.model(tmp_path, name)
     with pytest.raises(StoreError, match="set C3D_MODEL to one of mine, other"):
         store.open_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"crop_left": 30}, {"labels_sha256": "0" * 64}, {"known_answer": 7}, {"card_sha256": "0" * 64}, {"card_sha256": None}],
+)
+def test_an_edited_card_is_noticed(change: dict[str, object], tmp_path: Path) -> None:
+    model = store_fakes.model(tmp_path, "mine")
+    path = model.directory / store.CARD
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}, indent=4))
+    with pytest.raises(StoreError, match="is not whole: it was changed after it was written"):
+        store.open_model(tmp_path)
+
+
+def test_a_card_may_be_written_otherwise(tmp_path: Path) -> None:
+    """The hash is over what the card says, not over its spaces."""
+    path = store_fakes.model(tmp_path, "mine").directory / store.CARD
+    path.write_text(json.dumps(dict(reversed(json.loads(path.read_text()).items()))))
+    assert store.open_model(tmp_path).card.name == "mine"
+
+
+def test_a_model_is_pinned_by_its_cards_hash(tmp_path: Path) -> None:
+    """Whoever can write the store can write a card with its hash. What lies elsewhere he does not reach."""
+    model = store_fakes.model(tmp_path, "mine")
+    pinned = f"mine@{model.card_sha256}"
+    for name in (pinned, pinned[:17]):
+        assert store.open_model(tmp_path, name).card.name == "mine"
+    for name in ("mine@", f"mine@{model.card_sha256[:11]}", f"mine@{'0' * 64}"):
+        with pytest.raises(StoreError, match="Somebody has changed or replaced the model"):
+            store.open_model(tmp_path, name)
+    store.write_card(model.directory, model.card.model_copy(update={"crop_left": 30}))
+    with pytest.raises(StoreError, match="Somebody has changed or replaced the model"):
+        store.open_model(tmp_path, pinned)
+
+
+def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
+    store_fakes.model(tmp_path, "mine").directory.rename(tmp_path / "yours")
+    with pytest.raises(StoreError, match=r'yours is that of "mine"\. Import the model under its own name'):
+        store.open_model(tmp_path, "yours")
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "A", "a" * 65])

@@ -43,5 +43,5 @@ def test_mean_that_is_none(change: object) -> None:
 
 def test_labels_for_each_class() -> None:
     tensors.check_labels(("a", "b"), 2)
-    with pytest.raises(StoreError, match="2 labels for 3 classes"):
+    with pytest.raises(StoreError, match="number of labels is 2, the number of classes 3"):
         tensors.check_labels(("a", "b"), 3)

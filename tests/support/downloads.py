@@ -27,7 +27,14 @@ class Case:
 
     def source(self, **changes: Any) -> Source:
         """The source of /w, or another."""
-        given = {"name": "here", "file": "w.h5", "url": self.server.url("/w"), "licence": "none", "what": "weights"}
+        given = {
+            "name": "here",
+            "file": "w.h5",
+            "url": self.server.url("/w"),
+            "form": "keras-hdf5",
+            "licence": "none",
+            "what": "weights",
+        }
         return Source.model_validate({**given, "hash": ("sha256", SHA256), **changes})
 
     def fetch(self, **changes: Any) -> Path:

@@ -30,6 +30,9 @@ def npy_bz2() -> bytes:
     return bz2.compress(file.getvalue(), 1)
 
 
+FORMS = {"mean": "binaryproto", "ucf": "npy-bz2", **dict.fromkeys(("weights", "a", "b"), "keras-hdf5")}
+
+
 class Case:
     """A loopback server, a store, and the manifest that names the one to the other."""
 
@@ -45,6 +48,7 @@ class Case:
             "name": name,
             "file": f"{name}.bin",
             "url": self.server.url(f"/{name}"),
+            "form": FORMS.get(name, "text"),
             "licence": "CC BY-NC 3.0",
             "what": f"the {name}",
         }

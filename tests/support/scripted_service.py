@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
     def given(self, row: Rows, index: int) -> dict[str, Any]:
         """What is asked for of the video, index 0, or of a clip, from 1 on."""
         given: dict[str, Any] = {}
-        if self.path.startswith("/features"):
+        if self.path.startswith("/features") and not (index and self.query.get("vectors") == "video"):
             layers = self.query.get("layer", "fc6").split(",")
             vectors = {layer: vector_of(row * LAYERS[layer]) for layer in layers}
             given["descriptor"] = vectors if len(layers) > 1 else vector_of(row)

@@ -33,6 +33,7 @@ def card(name: str, **changes: Any) -> Card:
         "labels": "numbered",
         "known_answer": None,
         "source": "a test",
+        "authenticity": "sha256",
         "form": "none",
         "licence": "none",
         "created": "2026-01-01",
@@ -45,7 +46,7 @@ def model(directory: Path, name: str, **changes: Any) -> store.Model:
     made = card(name, **changes)
     place = directory / name
     place.mkdir(parents=True)
-    (place / store.CARD).write_text(made.model_dump_json())
+    store.write_card(place, made)
     np.save(place / store.MEAN, cube())
     (place / store.LABELS).write_text("".join(f"{label}\n" for label in numbered_labels(made.num_classes)))
     return store.Model(place)

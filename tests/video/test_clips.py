@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -21,12 +22,29 @@ def frames_of(num_frames: int) -> NDArray[np.uint8]:
     return values.reshape(-1, 1, 1, 2)
 
 
-def blocks_of(num_frames: int, block: int = 8, first: int = 0, damaged: frozenset[int] = frozenset()) -> list[FrameBlock]:
+def blocks_of(
+    num_frames: int,
+    block: int = 8,
+    first: int = 0,
+    damaged: frozenset[int] = frozenset(),
+    gaps: frozenset[int] = frozenset(),
+) -> list[FrameBlock]:
     """Frames ``first`` and on, at 25/s, some of them damaged."""
     frames, numbers = frames_of(first + num_frames), np.arange(first + num_frames)
     marks = np.isin(numbers, list(damaged))
     parts = (slice(start, min(start + block, first + num_frames)) for start in range(first, first + num_frames, block))
-    return [FrameBlock(part.start, frames[part], numbers[part] / FPS, marks[part]) for part in parts]
+    return [
+        FrameBlock(
+            first_in_part=first,
+            numbers=numbers[part],
+            frames=frames[part],
+            start_sec=numbers[part] / FPS,
+            end_sec=(numbers[part] + 1) / FPS,
+            damaged=marks[part],
+            before_gap=np.isin(numbers[part], list(gaps)),
+        )
+        for part in parts
+    ]
 
 
 def cut(
@@ -39,12 +57,13 @@ def cut(
     expected: int | None = None,
     first: int = 0,
     damaged: frozenset[int] = frozenset(),
+    gaps: frozenset[int] = frozenset(),
 ) -> tuple[list[Clip], ClipCutter]:
     plan = ClipPlan(num_frames if expected is None else expected, stride, tail, max_clips)
     cutter, clips = ClipCutter(plan), []
-    for each in blocks_of(num_frames, block, first, damaged):
+    for each in blocks_of(num_frames, block, first, damaged, gaps):
         clips += cutter.add(each)
-    clips += cutter.finish((first + num_frames) / FPS)
+    clips += cutter.finish(num_frames)
     return clips, cutter
 
 
@@ -71,14 +90,13 @@ def test_clips_are_those_of_the_definition(num_frames: int, stride: int, block: 
         assert (clip.span.start_sec, clip.span.end_sec) == (start / FPS, (start + 16) / FPS)
     covered = {i for start in starts for i in range(start, start + 16)}
     assert cutter.num_used == len(covered)
-    assert cutter.num_frames == num_frames
 
 
 def test_the_known_video_has_19_clips() -> None:
     clips, cutter = cut(164)
     assert len(clips) == 19
     assert (clips[0].span.start_sec, clips[0].span.end_sec) == (0.0, 0.64)
-    assert [notice.message.split(" fill")[0] for notice in cutter.warnings()] == ["At the end 4 frames"]
+    assert [notice.message.split(" fill")[0] for notice in cutter.warnings()] == ["The last 4 frames"]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +133,20 @@ def test_a_short_video_is_padded_to_one_clip_and_says_so(num_frames: int, tail: 
     assert [indices(clip) for clip in clips] == [[*range(num_frames), *[num_frames - 1] * (16 - num_frames)]]
     assert clips[0].span.end_frame == num_frames
     assert codes(cutter) == ["short_video_padded"]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "said"),
+    [
+        (1, "The video has 1 frame, a clip 16: the last frame was repeated."),
+        (15, "The video has 15 frames, a clip 16: the last frame was repeated."),
+        (17, "The last frame fills no clip and was left out. To keep it: tail=pad."),
+        (18, "The last 2 frames fill no clip and were left out. To keep them: tail=pad."),
+    ],
+)
+def test_warnings_agree_in_number(num_frames: int, said: str) -> None:
+    _, cutter = cut(num_frames)
+    assert [warning.message for warning in cutter.warnings()] == [said]
 
 
 def test_no_frames_make_no_clip() -> None:
@@ -167,17 +199,47 @@ def test_the_plan_is_what_is_cut(num_frames: int, stride: int, tail: Tail, max_c
     if num_frames:
         assert plan.num_clips == len(clips)
         assert starts == list(islice(plan.starts(), len(clips)))
-    if max_clips:
-        assert plan.end == max(starts, default=0) + 16
+    wanted = {number for a, b in plan.wanted(is_exact=True) for number in range(a, min(int(b), num_frames))}
+    assert wanted == {number for clip in clips for number in range(clip.span.start_frame, clip.span.end_frame)}
 
 
-def test_frames_behind_the_end_of_the_plan_change_nothing() -> None:
-    plan = ClipPlan(1000, max_clips=1)
-    clips, _ = cut(1000, max_clips=1)
-    early, cutter = cut(plan.end or 0, max_clips=1, expected=1000)
+@pytest.mark.parametrize(("stride", "max_clips"), [(8, 1), (8, 3), (20, None), (5, 7), (40, 2), (1, 9)])
+@pytest.mark.parametrize("tail", ["drop", "pad"])
+def test_frames_that_are_not_wanted_need_not_come(stride: int, max_clips: int | None, tail: Tail) -> None:
+    plan = ClipPlan(333, stride, tail, max_clips)
+    clips, whole = cut(333, stride, tail, max_clips=max_clips)
+    wanted = [number for a, b in plan.wanted(is_exact=True) for number in range(a, min(int(b), 333))]
+    cutter, early = ClipCutter(plan), []
+    [block] = blocks_of(333, 333)
+    chosen = {
+        name: getattr(block, name)[wanted] for name in ("numbers", "frames", "start_sec", "end_sec", "damaged", "before_gap")
+    }
+    early += cutter.add(FrameBlock(first_in_part=0, **chosen))
+    early += cutter.finish(333)
     assert [clip.span for clip in early] == [clip.span for clip in clips]
-    assert plan.end == 504  # the middle one of 124 clips starts with frame 488
-    assert codes(cutter) == []
+    assert all(np.array_equal(a.frames, b.frames) for a, b in zip(early, clips, strict=True))
+    assert (codes(cutter), cutter.num_used) == (codes(whole), whole.num_used)
+
+
+def test_without_an_exact_count_the_clips_go_on_to_the_end() -> None:
+    assert list(ClipPlan(30).wanted(is_exact=False)) == [(0, float("inf"))]
+    assert list(islice(ClipPlan(30, 20).wanted(is_exact=False), 3)) == [(0, 16), (20, 36), (40, 56)]
+    assert len(cut(60, expected=30)[0]) == 6
+
+
+def test_a_clip_of_which_frames_are_missing_is_left_out() -> None:
+    cutter = ClipCutter(ClipPlan(80))
+    first, second = blocks_of(20, 20), blocks_of(40, 40, first=40)
+    for block in (*first, *(replace(block, first_in_part=0) for block in second)):
+        cutter.add(block)
+    assert cutter.num_clips == 1 + 4
+    starts = [clip.span.start_frame for clip in cutter.finish(80)]
+    assert starts == []
+
+
+def test_clips_over_a_gap_are_known() -> None:
+    assert cut(40, gaps=frozenset({20}))[1].gap_clips == [1, 2]
+    assert cut(40, gaps=frozenset({15}))[1].gap_clips == [1]  # behind the last frame of clip 0
 
 
 def test_max_clips_of_a_padded_tail() -> None:

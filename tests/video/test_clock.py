@@ -5,9 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from service.video.clock import Clock
+from service.video.clock import Clock, rhythm_of
 
 
 def run(
@@ -22,7 +23,7 @@ def test_trusts_timestamps_that_rise() -> None:
     assert times == [0.0, 0.04, 0.08]
     assert clock.end_sec == pytest.approx(0.12)
     assert not clock.estimated
-    assert not clock.variable
+    assert not clock.rhythm().is_variable
 
 
 def test_counts_where_there_are_none_to_trust() -> None:
@@ -50,25 +51,43 @@ def test_a_duration_is_taken_where_it_is_said() -> None:
     [([0.0, 0.033, 0.067, 0.1], False), ([0.0, 0.033, 0.1], True), ([0.0, 0.04, 0.08, 0.18], True), ([0.0, 0.001, 0.003], False)],
 )
 def test_a_rate_varies_by_more_than_ticks(stamps: list[float | None], *, variable: bool) -> None:
-    assert run(stamps)[0].variable == variable
+    assert run(stamps)[0].rhythm().is_variable == variable
 
 
-def test_a_hole_is_no_variable_rate() -> None:
+def test_a_gap_is_no_variable_rate() -> None:
     stamps: list[float | None] = [number * 0.04 for number in range(100) if not 50 <= number < 75]
     clock, _ = run(stamps)
-    assert not clock.variable
-    [(begin, end)] = clock.holes
+    assert not clock.rhythm().is_variable
+    [(begin, end)] = clock.rhythm().gaps
     assert begin == pytest.approx(49 * 0.04)
     assert end == pytest.approx(75 * 0.04)
 
 
-def test_many_holes_are_a_variable_rate() -> None:
+def test_many_gaps_are_a_variable_rate() -> None:
     clock, _ = run([number * 0.04 + (number // 5) * 0.5 for number in range(100)])
-    assert clock.variable
-    assert clock.holes == []
+    assert clock.rhythm().is_variable
+    assert clock.rhythm().gaps == []
 
 
-def test_a_hole_among_uneven_frames_is_part_of_their_unevenness() -> None:
+def test_a_gap_among_uneven_frames_is_part_of_their_unevenness() -> None:
     clock, _ = run([0.0, 0.01, 0.05, 0.06, 0.1, 2.0, 2.01])
-    assert clock.variable
-    assert clock.holes == []
+    assert clock.rhythm().is_variable
+    assert clock.rhythm().gaps == []
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30000, 1001), Fraction(24000, 1001), Fraction(240)])
+def test_the_headers_rate_is_taken_where_the_times_show_it(rate: Fraction) -> None:
+    starts = np.round(np.arange(100) / float(rate), 3)  # whole milliseconds, as Matroska has them
+    assert rhythm_of(starts, 0.001, [Fraction(4), rate]).fps == float(rate)
+
+
+def test_a_rate_is_that_of_the_frames_and_not_of_the_gaps() -> None:
+    starts = np.arange(100) / 25 + np.where(np.arange(100) >= 50, 30.0, 0.0)
+    rhythm = rhythm_of(starts, 0.001, [Fraction(100, 34)])
+    assert rhythm.fps == pytest.approx(25)
+    assert rhythm.gaps == [[starts[49], starts[50]]]
+
+
+def test_one_frame_has_the_headers_rate_or_none() -> None:
+    assert rhythm_of(np.zeros(1), 0.001, [Fraction(25)]).fps == 25
+    assert rhythm_of(np.zeros(1), 0.001).fps is None

@@ -10,8 +10,9 @@ import pytest
 from av.stream import Disposition
 
 from service.errors import NoVideoStream, UndecodableVideo, VideoTooLarge
-from service.video.frames import count_frames, opened, packets, start_sec, video_stream
+from service.video.container import opened, packets, video_stream
 from service.video.messages import ReadOptions
+from service.video.timeline import read_timeline
 from tests.support.videos import picture, write_audio, write_video
 
 
@@ -20,7 +21,6 @@ def test_the_stream_is_ready_to_be_decoded_on_one_core(clip_mp4: Path) -> None:
         stream = video_stream(container, ReadOptions())
         assert stream.codec_context.thread_count == 1
         assert sum(packet is not None and packet.size > 0 for packet in packets(container, stream)) == 40
-        assert start_sec(stream, None) is None
 
 
 def two_streams(path: Path) -> Path:
@@ -66,4 +66,6 @@ def test_counts_the_frames_of_a_part(
     tmp_path: Path, name: str, codec: str, start: float, end: float | None, expected: int
 ) -> None:
     path = write_video(tmp_path / name, 50, codec=codec, options={"bf": "0"} if codec == "libx264" else {})
-    assert count_frames(path, ReadOptions(start_sec=start, end_sec=end)) == expected
+    options = ReadOptions(start_sec=start, end_sec=end)
+    with opened(path, options) as container:
+        assert read_timeline(container, video_stream(container, options), options).num_in_part == expected

@@ -89,7 +89,12 @@ def _by_svm(
     """Descriptors, then an SVM a split. The exit status."""
     _needs("sklearn", "scikit-learn")
     _needs("matplotlib", "matplotlib")
-    options: Options = {"normalize": "none", **_clips(arguments), **({"layer": arguments.layer} if arguments.layer else {})}
+    options: Options = {
+        "normalize": "none",
+        "vectors": "video",
+        **_clips(arguments),
+        **({"layer": arguments.layer} if arguments.layer else {}),
+    }
     status = _extracted(arguments, options, wanted, key_of)
     if status not in {DONE, SOME_FAILED}:
         return status
@@ -109,7 +114,13 @@ def _by_svm(
 
 def _sports1m(arguments: argparse.Namespace) -> int:
     truth = datasets.sports1m(arguments.truth)
-    options: Options = {"include": "predictions", "top_k": hits.TOP, "max_clips": SPORTS1M_CLIPS, **_clips(arguments)}
+    options: Options = {
+        "include": "predictions",
+        "vectors": "video",
+        "top_k": hits.TOP,
+        "max_clips": SPORTS1M_CLIPS,
+        **_clips(arguments),
+    }
     status = _extracted(arguments, options, lambda video: datasets.stem(video.name) in truth, datasets.stem)
     if status not in {DONE, SOME_FAILED}:
         return status

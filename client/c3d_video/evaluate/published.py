@@ -17,7 +17,7 @@ CAUSES = """Below 70 % something is wrong, most often one of these, the likelies
 - the mean: UCF101's in place of Sports-1M's, one colour in place of the cube, or none. `mean` in the model block says which;
 - the order of the channels: the network saw RGB and was trained on BGR;
 - pool5: padded on all sides, as PyTorch ports do, with weights from Caffe. `pool5` in the model block says which;
-- the rows of fc6 in the wrong order, or mirrored kernels. `python -m service verify` finds that out by the known answer;
+- the rows of fc6 in the wrong order, or mirrored kernels. `make verify` at the service finds that out by the known answer;
 - the features: of another layer, before the ReLU, or each clip made to length 1 before the mean;
 - the videos: decoded at another frame rate, re-encoded, or many of them missing. See the counts above."""
 LOW = """A few percent below what others had: the usual reasons are UCF101's mean in place of Sports-1M's, a clip stride of 16

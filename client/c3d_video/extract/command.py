@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--normalize", choices=("l2", "none"), help="of the video's descriptor: length 1 (default), or the mean")
     parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only names that match")
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no names that match")
-    parser.add_argument("--shard", type=_shard, metavar="I/N", help="only part I of N, each with an OUT of its own")
+    parser.add_argument("--shard", type=commandline.shard, metavar="I/N", help="only part I of N, each with an OUT of its own")
     parser.add_argument("--overwrite", action="store_true", help="do again what is done")
     parser.add_argument("--retry-failed", action="store_true", help="try again what failed for a reason of its own")
     parser.add_argument("--allow-stand-in", action="store_true", help="accept random weights, whose features mean nothing")
@@ -95,10 +95,3 @@ def _wanted(arguments: argparse.Namespace) -> tuple[str, str, Options, dict[str,
     about = {**options, "to": to, "name": pattern}
     about |= {name: getattr(arguments, name) for name in ("preset", "pca") if getattr(arguments, name)}
     return to, pattern, options, about
-
-
-def _shard(text: str) -> tuple[int, int]:
-    number, _, count = text.partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise argparse.ArgumentTypeError(f"{text} is not I/N, as 1/4")
-    return int(number), int(count)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from c3d_video.answers import Float32
+from c3d_video.answers import Answer, Float32
 from c3d_video.extract import parquet
 from c3d_video.extract.rows import Rows
 
@@ -44,9 +44,8 @@ def segments(rows: Float32, *, half_to_even: bool) -> Float32:
     return (means / np.where(lengths, lengths, 1)).astype(np.float32)
 
 
-def provenance(rows: Rows, options: dict[str, Any]) -> str:
+def provenance(answer: Answer | None, options: dict[str, Any]) -> str:
     """What the numbers rest on, as JSON."""
-    answer = rows.answer
     assert answer is not None  # noqa: S101 (finished)
     said = {"id": answer.id, "options": options, "model": answer.model, "video": answer.video}
     return json.dumps({**said, "warnings": [{"code": each.code, "message": each.message} for each in answer.warnings]})
@@ -54,7 +53,7 @@ def provenance(rows: Rows, options: dict[str, Any]) -> str:
 
 def _npz(rows: Rows, path: Path, options: dict[str, Any]) -> None:
     small: dict[str, NDArray[Any]] = {**rows.arrays(), "clip_ids": np.array(rows.ids), **rows.descriptors()}
-    small["provenance"] = np.array(provenance(rows, options))
+    small["provenance"] = np.array(provenance(rows.answer, options))
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name, file in rows.named("clip_features").items():
             archive.write(file.path, f"{name}.npy")
@@ -68,7 +67,7 @@ def _evaluation(rows: Rows, path: Path, options: dict[str, Any]) -> None:
     """The video's vector and labels, and each clip's first label."""
     answer = rows.answer
     assert answer is not None  # noqa: S101 (finished)
-    small: dict[str, NDArray[Any]] = {**rows.descriptors(), "provenance": np.array(provenance(rows, options))}
+    small: dict[str, NDArray[Any]] = {**rows.descriptors(), "provenance": np.array(provenance(rows.answer, options))}
     small["class_ids"] = np.array([each.class_id for each in answer.predictions], np.int64)
     small["clip_class_ids"] = np.array(rows.class_ids, np.int64)
     with path.open("wb") as file:
@@ -98,7 +97,7 @@ def _fc6(rows: Rows, path: Path, options: dict[str, Any]) -> None:
 
 
 def _parquet(rows: Rows, path: Path, options: dict[str, Any]) -> None:
-    parquet.write(rows, path, provenance(rows, options))
+    parquet.write(rows, path, provenance(rows.answer, options))
 
 
 FORMS = {

@@ -26,6 +26,11 @@ NOT_IDENTITY = {
 }  # fmt: skip
 
 
+def identity_of(info: dict[str, Any]) -> dict[str, Any]:
+    """What GET /info says of the model and how it is run, in one dict: what `differences` compares."""
+    return {**{name: value for name, value in info.items() if name not in {"model", "limits"}}, **info.get("model", {})}
+
+
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What two models differ in, of all that both say and that changes numbers."""
     return sorted(name for name in (one.keys() & other.keys()) - NOT_IDENTITY if one[name] != other[name])
@@ -37,7 +42,7 @@ class Index:
     def __init__(self, out: Path) -> None:
         self.out, self.work = out, out / PRIVATE / "work"
         (out / PRIVATE).mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(out)
+        self._lock = locked(out / PRIVATE, out)
         shutil.rmtree(self.work, ignore_errors=True)  # what a killed run left
         self.work.mkdir()
         self.about: dict[str, Any] | None
@@ -149,8 +154,9 @@ def read_index(out: Path) -> tuple[dict[str, Any] | None, dict[str, dict[str, An
     return about, videos
 
 
-def _locked(out: Path) -> IO[bytes]:
-    file = (out / PRIVATE / "lock").open("ab")
+def locked(folder: Path, out: Path) -> IO[bytes]:
+    """A lock in ``folder``, held until the file is closed. Raises UsageError where another process writes to ``out``."""
+    file = (folder / "lock").open("ab")
     try:
         if sys.platform == "win32":
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -158,7 +164,7 @@ def _locked(out: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise UsageError(f"Another c3d-video writes to {out}. Wait for it, or give another folder.") from error
+        raise UsageError(f"Another process writes to {out}. Wait for it, or give another folder.") from error
     return file
 
 

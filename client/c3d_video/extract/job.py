@@ -11,7 +11,7 @@ from typing import Any
 
 from c3d_video.commandline import DONE, SOME_FAILED, UNSERVED, USAGE, Stopped, UsageError, aside
 from c3d_video.extract import hdf5, videos
-from c3d_video.extract.index import PRIVATE, Index, differences
+from c3d_video.extract.index import PRIVATE, Index, differences, identity_of
 from c3d_video.extract.report import Report
 from c3d_video.extract.run import Plan, Run
 from c3d_video.extract.servers import Servers
@@ -106,9 +106,9 @@ async def _lines(report: Report) -> None:
 
 async def _begin(run: Run, job: Job) -> None:
     """Ask the servers what they run. Raises Stopped, UsageError."""
-    model = _model(await run.servers.start())
+    model = identity_of(await run.servers.start())
     for server in run.servers.all:
-        others = differences(model, _model(server.info)) if server.info else []
+        others = differences(model, identity_of(server.info)) if server.info else []
         if others:
             raise UsageError(f"The servers run different models: {', '.join(others)} differ.")
         if server.info and server.info["model"].get("weights") == "stand-in" and not job.allow_stand_in:
@@ -121,10 +121,6 @@ async def _begin(run: Run, job: Job) -> None:
     limits = [server.info.get("limits") or {} for server in run.servers.all if server.info]
     sizes = [int(each["max_upload_bytes"]) for each in limits if each.get("max_upload_bytes")]
     run.plan.max_bytes = min(sizes) if sizes else None
-
-
-def _model(info: dict[str, Any]) -> dict[str, Any]:
-    return {**{name: value for name, value in info.items() if name not in {"model", "limits"}}, **info.get("model", {})}
 
 
 def _todo(found: list[Video], index: Index, job: Job) -> tuple[list[Video], int, int]:

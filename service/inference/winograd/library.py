@@ -50,8 +50,11 @@ def threads(limit: Path = CPU_LIMIT) -> int:
 
 @cache
 def load(path: Path) -> ctypes.CDLL:
-    """The library, its functions declared. Every one but `winograd_free` returns a code (winograd.cpp)."""
-    library = ctypes.CDLL(str(path))
+    """The library, its functions declared. Every one but `winograd_free` returns a code (winograd.cpp). Raises ImportError."""
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ImportError(f"the winograd engine's library cannot be loaded: {error}") from error
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     functions = {
         "new": [integer, integer, ctypes.POINTER(pointer)],
@@ -66,6 +69,8 @@ def load(path: Path) -> ctypes.CDLL:
         "read": [pointer, integer, pointer, ctypes.c_size_t],
     }
     for name, arguments in functions.items():
-        function = getattr(library, f"winograd_{name}")
+        function = getattr(library, f"winograd_{name}", None)
+        if function is None:
+            raise ImportError(f"{path.name} was built from other sources: run `make install`")
         function.argtypes, function.restype = arguments, None if name == "free" else integer
     return library

@@ -91,5 +91,7 @@ def _add_layers(layers: Layers, model: Model) -> dict[str, int]:
 
 def _kernels_and_biases(model: Model) -> Iterator[tuple[Floats, Floats]]:
     tensors = model.tensors()
-    for (_, kernel), (_, bias) in zip(tensors, tensors, strict=True):
+    for _, kernel in tensors:
+        _, bias = next(tensors)
         yield np.ascontiguousarray(kernel), np.ascontiguousarray(bias)
+        del kernel  # or it would be in memory beside the next one: 134 MB of fc6

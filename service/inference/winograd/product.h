@@ -22,15 +22,15 @@ __attribute__((flatten)) void product(const float* rows, const float* panel, int
     Vec low[R], high[R];
     unrolled<R>([&](int r) { low[r] = high[r] = all(0); });
     for (int block = 0; block < CHUNK; block += LANES, rows += R * LANES) {
-      for (int four = 0; four < LANES; four += 4, panel += 4 * PANEL) {
-        unrolled<4>([&](int c) {
+      for (int eight = 0; eight < LANES; eight += 8, panel += 8 * PANEL) {
+        unrolled<8>([&](int c) {
           const Vec first = load(panel + c * PANEL), second = load(panel + c * PANEL + LANES);
           unrolled<R>([&](int r) {
-            const Vec x = all(rows[r * LANES + four + c]);
+            const Vec x = all(rows[r * LANES + eight + c]);
             low[r] = fma(x, first, low[r]);
             high[r] = fma(x, second, high[r]);
           });
-          if ((four + c) % SHARE == 0) {
+          if (c % SHARE == 0) {
             for (int line = 0; line < PANEL; line += 16) prefetch(ahead + line);
             ahead += PANEL;
           }

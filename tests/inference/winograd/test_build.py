@@ -36,7 +36,7 @@ def test_builds_without_a_warning_and_needs_only_libc(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not CAN, reason="this CPU cannot run the library")
 def test_layers_pass_under_the_sanitizers(tmp_path: Path) -> None:
-    build(tmp_path, "-fsanitize=address,undefined -fno-sanitize-recover=all -g")
+    build(tmp_path, "-fsanitize=address,undefined -fno-sanitize-recover=all -g -O1")
     runtime = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout.strip()
     environment = os.environ | {
         "LD_PRELOAD": runtime,

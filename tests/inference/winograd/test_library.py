@@ -49,6 +49,15 @@ def test_the_best_that_the_cpu_has_and_that_is_built(tmp_path: Path) -> None:
     assert library.find(cpu(tmp_path, AVX512), both).name == "avx2.so"
 
 
+def test_a_library_that_cannot_be_loaded_is_one_that_is_missing(tmp_path: Path) -> None:
+    broken = tmp_path / "avx2.so"
+    broken.write_bytes(b"not a library")
+    with pytest.raises(ImportError, match="cannot be loaded"):
+        library.load(broken)
+    with pytest.raises(ImportError, match="cannot be loaded"):
+        library.load(tmp_path / "avx512.so")
+
+
 def test_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ImportError, match="needs an x86-64 CPU with AVX2"):
         library.find(cpu(tmp_path, "flags\t: fpu sse2"), built(tmp_path, "avx2"))

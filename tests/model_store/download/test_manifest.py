@@ -18,7 +18,7 @@ from tests.conftest import SHARED
 def test_shipped_manifest() -> None:
     shipped = manifest.load()
     assert [source.name for source in shipped.weights] == ["google-drive", "github-adamcasson", "dartmouth", "openmmlab"]
-    assert [source.name for source in shipped.weights if source.only_when_asked] == ["openmmlab"]
+    assert [source.name for source in shipped.weights if source.only_when_asked] == ["dartmouth", "openmmlab"]
     assert set(shipped.means) == {preset.mean for preset in PRESETS.values() if "," not in preset.mean}
     sources = [*shipped.weights, *shipped.labels, *(source for sources in shipped.means.values() for source in sources)]
     assert len({source.file for source in sources}) == len(sources)
@@ -37,7 +37,7 @@ def test_files_at_hand_are_those_of_the_manifest() -> None:
 
 
 def test_is_source(tmp_path: Path) -> None:
-    source = {"name": "n", "file": "f", "url": "http://h.test/f", "licence": "l", "what": "w"}
+    source = {"name": "n", "file": "f", "url": "https://h.test/f", "form": "caffe", "licence": "l", "what": "w"}
     file = tmp_path / "anything"
     file.write_bytes(b"hello")
     sha256 = hashlib.sha256(b"hello").hexdigest()
@@ -58,6 +58,10 @@ def test_is_source(tmp_path: Path) -> None:
         ({"url": "file:///etc/passwd"}, "weights.0.url"),
         ({"hash": ["md5", "abc"]}, "abc is no md5"),
         ({"colour": "red"}, "weights.0.colour"),
+        ({"form": "exe"}, "weights.0.form"),
+        ({"form": "binaryproto"}, "google-drive: binaryproto is none of caffe, keras-hdf5, npz, pytorch"),
+        ({"weights_sha256": "ab"}, "weights.0.weights_sha256"),
+        ({"url": "http://vlg.test/w"}, "http without a hash: set only_when_asked"),
     ],
 )
 def test_wrong_manifest_is_refused(change: dict[str, object], said: str, tmp_path: Path) -> None:

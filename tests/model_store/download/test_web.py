@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
 from model_store.download.web import Answer, SourceFailed, Web
@@ -121,3 +122,17 @@ def test_a_body_is_asked_for_as_it_is(server: loopback.Server) -> None:
     server.files["/packed"] = packed
     assert content(Web().get(server.url("/packed"), {})) == b"as it is"
     assert encodings == ["identity"]
+
+
+def test_https_that_leads_to_http_is_refused() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.scheme == "https":
+            return httpx2.Response(302, headers={"Location": "http://elsewhere.test/w"})
+        return httpx2.Response(200, content=b"changed on the way")
+
+    web = Web(transport=httpx2.MockTransport(answer))
+    with pytest.raises(SourceFailed, match="leads from https to plain http"):
+        web.get("https://safe.test/w", {})
+    http = web.get("http://mirror.test/w", {})
+    assert http is not None
+    assert http.url == "http://mirror.test/w"

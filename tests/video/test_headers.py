@@ -1,0 +1,80 @@
+"""What packets' first bytes say of the pictures that they become."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import pytest
+
+from service.video import headers
+from service.video.headers import PacketHeader
+from tests.support.videos import write_video
+
+
+def read(path: Path, leave_out: frozenset[int] = frozenset()) -> list[PacketHeader]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        context = stream.codec_context
+        read_one = headers.reader(context.codec.canonical_name, context.extradata)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        return [read_one(memoryview(packet)) for number, packet in enumerate(packets) if number not in leave_out]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("options", [{}, {"bf": "3", "b-pyramid": "normal"}, {"flags": "+ilme+ildct"}], ids=str)
+def test_every_packet_of_good_h264_is_a_picture_and_none_is_lost(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    found = read(write_video(tmp_path / name, 40, options=options))
+    assert found == [PacketHeader()] * 40
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.ts"])
+def test_a_reference_picture_that_is_missing_shows(tmp_path: Path, name: str) -> None:
+    path = write_video(tmp_path / name, 40, options={"bf": "0", "g": "40"})
+    found = read(path, frozenset({10, 11}))
+    assert [number for number, header in enumerate(found) if header.lost_before] == [10]
+
+
+def test_a_picture_that_nothing_is_predicted_from_is_not_missed(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 40, options={"bf": "1", "b-pyramid": "none", "g": "40", "x264-params": "b-adapt=0"})
+    with av.open(str(path)) as container:
+        data = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    single = next(number for number, each in enumerate(data) if number > 5 and not each[4] & 0x60)
+    assert not any(header.lost_before for header in read(path, frozenset({single})))
+
+
+def test_pictures_that_lead_an_open_group_are_known_in_hevc(tmp_path: Path) -> None:
+    params = {"x265-params": "open-gop=1:keyint=10:min-keyint=10:bframes=3:log-level=0"}
+    found = read(write_video(tmp_path / "a.mp4", 40, codec="libx265", options=params))
+    assert any(header.leading for header in found)
+    assert not found[0].leading
+
+
+@pytest.mark.parametrize(("data", "shown"), [(b"\x10\x02\x00", True), (b"\x11\x02\x00", True), (b"\x00\x02\x00", False)])
+def test_vp8_says_whether_a_picture_is_shown(data: bytes, *, shown: bool) -> None:
+    assert headers.reader("vp8", None)(memoryview(data)).shown == shown
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"\x82\x49\x83\x42\x00", True),  # a key frame that is shown
+        (b"\x84\x00\x00", False),  # a frame between, hidden
+        (b"\x86\x00\x00", True),
+        (b"\x88\x00", True),  # shows one that was decoded before
+        (b"\x84\x00\xc1", True),  # a superframe
+    ],
+)
+def test_vp9_says_whether_a_picture_is_shown(data: bytes, *, shown: bool) -> None:
+    assert headers.reader("vp9", None)(memoryview(data)).shown == shown
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "vp8", "vp9"])
+@pytest.mark.parametrize("seed", range(20))
+def test_nonsense_is_no_error(codec: str, seed: int) -> None:
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    read_one = headers.reader(codec, random.bytes(40))
+    for size in (1, 5, 30, 5000):
+        assert isinstance(read_one(memoryview(b"\0\0\1" + random.bytes(size))), PacketHeader)

@@ -1,0 +1,155 @@
+"""A part, or a few clips, of a video are the very ones of a full read: frames, numbers and times, whatever the file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from service.errors import VideoTooLong
+from service.video.clips import Clip, ClipCutter, ClipPlan
+from service.video.frames import read_video
+from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from tests.support.videos import write_video
+
+OPEN_GOP = {"bf": "3", "b-pyramid": "normal", "x264-params": "open-gop=1:keyint=20:min-keyint=5"}
+HEVC = {"x265-params": "open-gop=1:keyint=20:log-level=0"}
+NUM_FRAMES = 120
+# Name, encoder, its options, and whether decoding can begin in the middle.
+FILES = [
+    ("a.mp4", "libx264", {"g": "20"}, True),
+    ("open.mp4", "libx264", OPEN_GOP, True),
+    ("open.ts", "libx264", OPEN_GOP, True),
+    ("open.mkv", "libx264", OPEN_GOP, True),
+    ("refresh.ts", "libx264", {"x264-params": "intra-refresh=1:keyint=20"}, False),
+    ("refresh.mp4", "libx264", {"x264-params": "intra-refresh=1:keyint=20"}, False),
+    ("fields.ts", "libx264", {"g": "20", "flags": "+ilme+ildct"}, True),
+    ("a.avi", "libx264", {"g": "20", "bf": "0"}, True),
+    ("b.avi", "libx264", {"g": "20", "bf": "2"}, False),
+    ("a.mpg", "libx264", {"g": "20"}, False),
+    ("h.mp4", "libx265", HEVC, True),
+    ("h.ts", "libx265", HEVC, True),
+    ("h.mkv", "libx265", HEVC, True),
+    ("9.webm", "libvpx-vp9", {"g": "20", "lag-in-frames": "16", "auto-alt-ref": "1"}, True),
+    ("8.webm", "libvpx", {"g": "30", "lag-in-frames": "16", "auto-alt-ref": "1"}, True),
+    ("1.mp4", "libsvtav1", {"g": "20", "preset": "12"}, True),
+    ("1.mkv", "libsvtav1", {"g": "20", "preset": "12"}, True),
+    ("4.avi", "mpeg4", {"g": "12"}, True),
+    ("4b.avi", "mpeg4", {"g": "12", "bf": "2"}, False),
+    ("4b.mp4", "mpeg4", {"g": "12", "bf": "2"}, True),
+    ("4b.mkv", "mpeg4", {"g": "12", "bf": "2"}, True),
+    ("2.mpg", "mpeg2video", {"g": "12", "bf": "2"}, True),
+    ("2.ts", "mpeg2video", {"g": "12", "bf": "2"}, True),
+    ("j.avi", "mjpeg", {}, True),
+]
+
+
+class Cut(NamedTuple):
+    info: VideoInfo
+    clips: list[Clip]
+    end: VideoEnd
+
+
+def cut(path: Path, **asked: object) -> Cut:
+    options = ReadOptions(**asked)  # type: ignore[arg-type]
+    clips: list[Clip] = []
+    for message in read_video(path, options):
+        match message:
+            case VideoInfo():
+                info, cutter = message, ClipCutter(ClipPlan.of(message.num_frames_in_range, options))
+            case FrameBlock():
+                clips += cutter.add(message)
+            case VideoEnd():
+                clips += cutter.finish(message.num_in_part)
+                end = message
+    return Cut(info, clips, end)
+
+
+def assert_same(ours: list[Clip], whole: dict[int, Clip]) -> None:
+    """Each clip is the one that begins with the same frame, but for its index."""
+    for clip in ours:
+        same = whole[clip.span.start_frame]
+        assert replace(clip.span, index=same.span.index) == same.span
+        assert np.array_equal(clip.frames, same.frames)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parts")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "codec", "options", "seeks"), FILES, ids=[f"{name}-{codec}" for name, codec, *_ in FILES])
+def test_clips_of_a_part_are_those_of_the_whole(
+    directory: Path, name: str, codec: str, options: dict[str, str], *, seeks: bool
+) -> None:
+    pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = write_video(directory / name, NUM_FRAMES, codec=codec, options=options, pix_fmt=pix_fmt)
+    whole = {clip.span.start_frame: clip for clip in cut(path, clip_stride=1).clips}
+    assert len(whole) == NUM_FRAMES - 15
+    for max_clips in (1, 2, 3, 5):
+        some = cut(path, max_clips=max_clips)
+        assert len(some.clips) == max_clips
+        assert_same(some.clips, whole)
+    for start in (0.0, 1.0, 1.37, 2.6, 3.92):
+        part = cut(path, start_sec=start, end_sec=start + 0.88)
+        assert abs(part.info.num_frames_in_range - 22) <= (not seeks)  # where there are no timestamps, it is an estimate
+        assert [clip.span.start_frame for clip in part.clips] == [math.ceil(start * 25 - 1e-6)]
+        assert_same(part.clips, whole)
+    if seeks:
+        assert part.end.num_frames < 60
+
+
+def test_only_frames_that_clips_hold_are_handed_on(clip_mp4: Path) -> None:
+    blocks = [message for message in read_video(clip_mp4, ReadOptions(max_clips=1)) if isinstance(message, FrameBlock)]
+    assert [number for block in blocks for number in block.numbers.tolist()] == list(range(8, 24))
+    spread = [message for message in read_video(clip_mp4, ReadOptions(clip_stride=20)) if isinstance(message, FrameBlock)]
+    assert [number for block in spread for number in block.numbers.tolist()] == [*range(16), *range(20, 36)]
+
+
+def test_what_lies_between_clips_is_not_decoded(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 400, options={"g": "20"}, size=(32, 48))
+    assert cut(path).end.num_frames == 400
+    assert cut(path, max_clips=2).end.num_frames < 60
+    assert cut(path, start_sec=14.0, end_sec=15.0).end.num_frames < 50
+
+
+def test_limits_act_on_what_is_asked_for(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 200, size=(16, 16))
+    with pytest.raises(VideoTooLong):
+        cut(path, max_video_s=5.0)
+    assert len(cut(path, max_video_s=5.0, start_sec=6.0, end_sec=7.0).clips) == 2
+
+
+@pytest.mark.parametrize("fps", [10.0, 29.97, 30.0, 50.0])
+@pytest.mark.parametrize("name", ["a.mp4", "b.avi"])
+def test_another_rate_shows_at_each_tick_the_frame_that_is_shown_then(tmp_path: Path, name: str, fps: float) -> None:
+    """A frame takes over at the tick nearest to its start, as FFmpeg's filter `fps` does it."""
+    path = write_video(tmp_path / name, 60, options={"g": "20"}, codec="libx264")
+    frames = np.concatenate([clip.frames for clip in cut(path, clip_stride=16, tail="pad").clips])[:60]
+    ticks = [math.floor(Fraction(index, 25) * Fraction(str(fps)) + Fraction(1, 2)) for index in range(61)]
+    shown = [max(index for index in range(60) if ticks[index] <= tick) for tick in range(ticks[60])]
+    resampled = cut(path, fps=fps, clip_stride=16, tail="pad")
+    ours = np.concatenate([clip.frames for clip in resampled.clips])
+    assert np.array_equal(ours[: len(shown)], frames[shown])
+    assert resampled.clips[0].span.end_sec == pytest.approx(16 / fps)
+    assert resampled.end.num_in_part == len(shown)
+    assert resampled.info.resampled_fps == fps
+
+
+def test_another_rate_of_a_variable_one_and_of_a_part(tmp_path: Path) -> None:
+    pts = [0, 20, 40, 60, 160, 260, 360, 400, 440, 500, 900, 920, 940, 1000]
+    path = write_video(tmp_path / "a.mkv", len(pts), pts=pts)
+    frames = cut(path, clip_stride=16).clips[0].frames
+    whole = cut(path, fps=30, clip_stride=1)
+    shown = [max(index for index, each in enumerate(pts) if math.floor(each * 0.03 + 0.5) <= tick) for tick in range(16)]
+    assert np.array_equal(whole.clips[0].frames, frames[shown])
+    assert "variable_frame_rate" not in {each.code for each in whole.end.warnings(whole.info, [], [])}
+    part = cut(path, fps=30, start_sec=0.4, end_sec=0.4 + 16 / 30)
+    assert [clip.span.start_frame for clip in part.clips] == [12]
+    assert_same(part.clips, {clip.span.start_frame: clip for clip in whole.clips})

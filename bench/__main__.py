@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import claims, cold_start, engines, ladder, machine, overhead, peers, report, scale, transport
+from bench import claims, cold_start, engines, ladder, machine, overhead, parts, peers, report, scale, transport
 from bench.claims import Measure, Options
 
 CLAIMS: dict[str, Measure] = {
@@ -24,6 +24,7 @@ CLAIMS: dict[str, Measure] = {
     "peers": peers.measure,
     "overhead": overhead.measure,
     "transport": transport.measure,
+    "parts": parts.measure,
     "cold_start": cold_start.measure,
     "scale": scale.measure,
 }

@@ -132,19 +132,25 @@ class Options(BaseModel):
         return self.wants("features") and self.vectors == "all"
 
     def wants(self, what: str) -> bool:
-        """Whether the answer shall hold "predictions", "features", "clips" or "segments"."""
-        return what == self.gives or what in self.include
+        """Whether the answer shall hold "predictions", "features", "clips", "segments" or "pictures"; those are of clips."""
+        return what == self.gives or what in self.include or (what == "clips" and "pictures" in self.include)
+
+
+PICTURES = (
+    "`pictures`: the clips, each with its middle frame as the network sees it (resized, cropped, upright), a JPEG of 112x112 "
+    "pixels in base64."
+)
 
 
 class ClassifyOptions(Options):
     """What POST /classify takes."""
 
     gives = "predictions"
-    include: Sequence[Literal["clips", "segments", "features"]] = Field(
+    include: Sequence[Literal["clips", "segments", "features", "pictures"]] = Field(
         [],
         description="`clips`: one entry for each clip, with its place in frames and seconds and its own labels. `segments`: "
         "neighbouring clips of one label, merged; the border between two lies in the middle. `features` (or `descriptor`): the "
-        "descriptor too, from the same pass.",
+        "descriptor too, from the same pass. " + PICTURES,
     )
 
 
@@ -152,10 +158,10 @@ class FeaturesOptions(Options):
     """What POST /features takes."""
 
     gives = "features"
-    include: Sequence[Literal["clips", "predictions"]] = Field(
+    include: Sequence[Literal["clips", "predictions", "pictures"]] = Field(
         [],
         description="`clips`: one entry for each clip, with its place in frames and seconds and its own vector. "
-        "`predictions`: the labels too, from the same pass.",
+        "`predictions`: the labels too, from the same pass. " + PICTURES,
     )
 
 

@@ -32,10 +32,14 @@ class Opened(NamedTuple):
 
 
 class ClipDone(NamedTuple):
-    """One clip of the video and its rows of the network's outputs: `c3d.ClipOutputs` without the b."""
+    """One clip of the video and its rows of the network's outputs: `c3d.ClipOutputs` without the b.
+
+    ``thumbnail``: its middle frame as a JPEG, where the request asks for pictures.
+    """
 
     span: ClipSpan
     outputs: ClipOutputs
+    thumbnail: bytes | None = None
 
 
 @dataclass
@@ -72,7 +76,7 @@ class Pipeline:
         TimeRangeOutsideVideo, NonFiniteOutput, or what the network raised.
         """
         summary = Summary()
-        spans: deque[ClipSpan] = deque()
+        waiting: deque[tuple[ClipSpan, bytes | None]] = deque()
         with closing(InFlight(self._batcher, summary)) as in_flight:
             async with aclosing(self._clips(path, options, summary)) as clips:
                 async for clip in clips:
@@ -80,11 +84,11 @@ class Pipeline:
                         yield clip
                         continue
                     in_flight.put(clip.frames)
-                    spans.append(clip.span)
+                    waiting.append((clip.span, clip.thumbnail))
                     while in_flight.is_due():
-                        yield ClipDone(spans.popleft(), await in_flight.take())
-            while spans:
-                yield ClipDone(spans.popleft(), await in_flight.take())
+                        yield await _done(waiting, in_flight)
+            while waiting:
+                yield await _done(waiting, in_flight)
             yield summary
 
     async def run_clips(self, clips: NDArray[np.uint8], summary: Summary) -> AsyncGenerator[ClipOutputs, None]:
@@ -127,6 +131,12 @@ class Pipeline:
         summary.warnings += cutter.warnings()
 
 
+async def _done(waiting: deque[tuple[ClipSpan, bytes | None]], in_flight: InFlight) -> ClipDone:
+    """The first clip that waits, once it is computed."""
+    span, thumbnail = waiting.popleft()
+    return ClipDone(span, await in_flight.take(), thumbnail)
+
+
 def _of_request(read_options: ReadOptions, options: Options) -> ReadOptions:
     """With what the request asks for."""
     return replace(
@@ -137,6 +147,7 @@ def _of_request(read_options: ReadOptions, options: Options) -> ReadOptions:
         clip_stride=options.clip_stride,
         tail=options.tail,
         max_clips=options.max_clips,
+        thumbnails="pictures" in options.include,
     )
 
 

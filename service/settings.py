@@ -31,7 +31,9 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on. 0 takes a free one and logs it.")
     model_store: Path = Field(Path("model_store/files"), description="Directory of the models.")
     model: str = Field(
-        "", description="Name of the model in the store. Empty: `sports1m`, else the only other one, else `stand-in`."
+        "",
+        description="Name of the model in the store; NAME@HASH pins its card. Empty: `sports1m`, else the only other "
+        "one, else `stand-in`.",
     )
     engine: Literal["auto", "winograd", "tensorflow", "jax", "torch", "openvino"] = Field(
         "auto",

@@ -34,7 +34,7 @@ def test_the_same_twice_is_once(given: list[tuple[str, str]]) -> None:
         ([("start_sec", "2"), ("end_sec", "2")], "end_sec must be after start_sec"),
         ([("max_clips", "0")], "max_clips must be "),
         ([("clip_stride", "0")], "clip_stride must be "),
-        ([("include", "clips,frames")], "include must be 'clips', 'segments' or 'features'."),
+        ([("include", "clips,frames")], "include must be 'clips', 'segments', 'features' or 'pictures'."),
         ([("tail", "keep")], "tail must be 'drop' or 'pad'."),
         ([("x\nforged", "1")], "There is no option x?forged."),
         ([("topk", "3")], "There is no option topk. Did you mean top_k?"),

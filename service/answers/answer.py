@@ -34,6 +34,7 @@ def always(name: str) -> Any:
 
 
 VECTOR = "AAAAAClcwj+F61E+"  # the example in the document, 3 numbers as base64: 4096 would fill pages
+PICTURE = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAMCAgMC"  # likewise: how each of them begins
 Probability = Annotated[np.float32, seen_as(Annotated[float, Field(ge=0, le=1)])]
 Vector = Annotated[
     NDArray[np.float32] | str,
@@ -103,6 +104,16 @@ class ClipOut(TypedDict):
                 description="4096 numbers of this clip (pool5: 8192), not normalised. On /features, or with include=features; "
                 "not with vectors=video.",
                 examples=[VECTOR],
+            ),
+        ]
+    ]
+    picture: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="The clip's middle frame as the network sees it, resized, cropped and upright: a JPEG of 112x112 in "
+                "base64. With include=pictures.",
+                examples=[PICTURE],
             ),
         ]
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from array import array
 from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
@@ -54,6 +55,35 @@ class Rows:
         npy_format.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
 
 
+class Pictures:
+    """An npy file of JPEGs, as NumPy's bytes (n,). They all take as much room as the largest, which is known at the end."""
+
+    def __init__(self, source: Source, name: str) -> None:
+        self._source, self._sizes = source, array("I")
+        self._parts, self._file = source.create(f"{name}.parts"), source.create(name)
+        self._writer = SpoolWriter(self._parts, source.reserve)
+        self.path = Path(self._file.name)
+
+    async def add(self, picture: bytes) -> None:
+        """Take one."""
+        self._sizes.append(len(picture))
+        await self._writer.take(picture)
+
+    async def finish(self) -> None:
+        """Write the file itself."""
+        await self._writer.flush()
+        self._source.reserve(len(self._sizes) * max(self._sizes))
+        await in_thread(self._write)
+
+    def _write(self) -> None:
+        width = max(self._sizes)
+        header = {"descr": f"|S{width}", "fortran_order": False, "shape": (len(self._sizes),)}
+        with Path(self._parts.name).open("rb") as parts, open(self._file.fileno(), "wb", closefd=False) as file:
+            npy_format.write_array_header_1_0(file, header)
+            # NumPy drops the zeros again; a JPEG ends with none.
+            file.writelines(parts.read(size).ljust(width, b"\0") for size in self._sizes)
+
+
 class NpyWriter:
     """One array: the video's descriptor or probabilities, float32 (n,); with include=clips its clips', float32 (clips, n)."""
 
@@ -102,6 +132,7 @@ class NpzWriter:
     def __init__(self, result: Result) -> None:
         self._result, self._source = result, result.source
         self._rows: dict[str, Rows] = {}
+        self._pictures: Pictures | None = None
         self._spans: list[ClipSpan] = []
 
     def begin(self, opened: Opened) -> None:
@@ -115,16 +146,22 @@ class NpzWriter:
                 await self._keep(name, row)
         if self._result.options.wants("predictions"):
             await self._keep("clip_probabilities", done.outputs.probabilities)
+        if done.thumbnail is not None:
+            self._pictures = self._pictures or Pictures(self._source, "clip_pictures.npy")
+            await self._pictures.add(done.thumbnail)
 
     async def response(self, opened: Opened, summary: Summary) -> Response:
         """The file."""
-        for rows in self._rows.values():
-            await rows.finish()
+        files: dict[str, Rows | Pictures] = {**self._rows}
+        if self._pictures:
+            files["clip_pictures"] = self._pictures
+        for each in files.values():
+            await each.finish()
         provenance = self._result.provenance(opened.info, summary)
         small = {name: _npy(array) for name, array in self._small(provenance).items()}
-        self._source.reserve(sum(rows.path.stat().st_size for rows in self._rows.values()) + sum(map(len, small.values())))
+        self._source.reserve(sum(each.path.stat().st_size for each in files.values()) + sum(map(len, small.values())))
         path = self._source.directory / "arrays.npz"
-        await in_thread(partial(_zip, path, {name: rows.path for name, rows in self._rows.items()}, small))
+        await in_thread(partial(_zip, path, {name: each.path for name, each in files.items()}, small))
         return FileResponse(path, media_type=NPZ, headers=_headers(self._result, provenance, "npz"))
 
     async def _keep(self, name: str, row: Float32) -> None:

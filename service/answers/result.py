@@ -96,6 +96,8 @@ class Result:
             entry["predictions"] = self._predictions(done.outputs.probabilities)
         if self.options.wants_clip_vectors():
             entry["descriptor"] = self._vectors(self.features_of(done))
+        if done.thumbnail is not None:
+            entry["picture"] = base64.b64encode(done.thumbnail).decode()
         return entry
 
     def ids(self) -> Identified:

@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.video.messages import FrameBlock, ReadOptions, Tail, VideoWarning, count
+
+MIDDLE = c3d.CLIP_LENGTH // 2  # of a clip's frames, the one that stands for it: the ninth
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,17 @@ class ClipPlan:
         spaced = np.linspace(0, last, self.num_clips).round().astype(int).tolist() if self.num_clips > 1 else [last // 2]
         return iter([index * self.stride for index in spaced])
 
+    def is_middle(self, place: int) -> bool:
+        """Whether the frame at this place in the part is the middle one of a clip."""
+        start = place - MIDDLE
+        if self.max_clips is None:
+            return start >= 0 and start % self.stride == 0
+        return start in self._planned
+
+    @cached_property
+    def _planned(self) -> frozenset[int]:
+        return frozenset(self.starts())
+
     @property
     def _num_possible(self) -> int:
         whole = max(0, self.num_frames - c3d.CLIP_LENGTH) // self.stride + 1
@@ -88,10 +102,14 @@ class ClipSpan:
 
 
 class Clip(NamedTuple):
-    """What the network sees, ``frames`` uint8 (16, 112, 112, 3) BGR, and which part of the video it is."""
+    """What the network sees, ``frames`` uint8 (16, 112, 112, 3) BGR, and which part of the video it is.
+
+    ``thumbnail``, if asked for: its middle frame as a JPEG; of a padded clip that ends before that, the last frame.
+    """
 
     span: ClipSpan
     frames: NDArray[np.uint8]
+    thumbnail: bytes | None = None
 
 
 class _Held(NamedTuple):
@@ -102,6 +120,7 @@ class _Held(NamedTuple):
     damaged: bool
     before_gap: bool
     frame: NDArray[np.uint8]
+    thumbnail: bytes | None
 
 
 class ClipCutter:
@@ -127,8 +146,9 @@ class ClipCutter:
         clips = []
         numbers = block.numbers.tolist()
         values = (block.start_sec.tolist(), block.end_sec.tolist(), block.damaged.tolist(), block.before_gap.tolist())
-        for number, start, end, damaged, gap, frame in zip(numbers, *values, block.frames, strict=True):
-            self._hold(_Held(number - block.first_in_part, number, start, end, damaged, gap, frame))
+        thumbnails = map(block.thumbnails.get, range(len(numbers)))
+        for number, *values_of_frame in zip(numbers, *values, block.frames, thumbnails, strict=True):
+            self._hold(_Held(number - block.first_in_part, number, *values_of_frame))
             if len(self._held) == c3d.CLIP_LENGTH:
                 clips.append(self._cut())
         return clips
@@ -186,4 +206,4 @@ class ClipCutter:
         while self._held and (self._next is None or self._held[0].place < self._next):
             self._held.popleft()
         frames = [each.frame for each in held]
-        return Clip(span, np.stack(frames + frames[-1:] * padded))
+        return Clip(span, np.stack(frames + frames[-1:] * padded), held[min(MIDDLE, len(held) - 1)].thumbnail)

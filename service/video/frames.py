@@ -25,6 +25,7 @@ from service.video.decoder import CannotSeek, Decoder
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.picture import COLOR_MATRICES, PRIMARIES, TRANSFERS, Orientation, PictureMaker, orientation_of
 from service.video.ring import BLOCK_LENGTH
+from service.video.thumbnails import with_thumbnails
 from service.video.timeline import Numbering, PartLimit, Timeline, is_without_times, read_timeline, tick_of
 
 SIGN_OF_LIFE = 64  # frames left out, after which an empty block says that the work goes on
@@ -39,6 +40,11 @@ def read_video(path: Path, options: ReadOptions | None = None) -> Generator[Mess
     VideoTooLarge and VideoTooLong where it passes a limit of ``options``.
     """
     options = options or ReadOptions()
+    messages = _read(path, options)
+    yield from with_thumbnails(messages, options) if options.thumbnails else messages
+
+
+def _read(path: Path, options: ReadOptions) -> Generator[Message]:
     with opened(path, options) as container:
         timeline = read_timeline(container, video_stream(container, options), options)
     if timeline.is_exact:
@@ -133,7 +139,7 @@ class _Reader:
             transfer=TRANSFERS.get(int(first.color_trc), "unspecified"),
             primaries=PRIMARIES.get(int(first.color_primaries), "unspecified"),
             ten_bit=any(component.bits > 8 for component in first.format.components),
-            duration_sec=duration_sec(container, stream),
+            duration_sec=self._timeline.from_first_frame(duration_sec(container, stream), stream.start_time or 0),
             num_frames_header=stream.frames if stream.frames > 0 else None,
             num_frames_in_range=num_in_part,
             resampled_fps=self._options.fps,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -84,12 +84,13 @@ class ReadOptions:
     max_pixels: int = 4096 * 2304  # these three: see the settings
     max_video_s: float = 7200.0
     max_fps: float = 240.0
-    start_sec: float = 0.0  # these six: see the request's options
+    start_sec: float = 0.0  # these seven: see the request's options
     end_sec: float | None = None  # half-open: a frame that starts then is not read
     fps: float | None = None  # frames a second to resample to
     clip_stride: int = c3d.CLIP_STRIDE
     tail: Tail = "drop"
     max_clips: int | None = None
+    thumbnails: bool = False
     containers: str = CONTAINERS
     codecs: str = CODECS
 
@@ -169,7 +170,8 @@ class FrameBlock:
     ``numbers`` int64 (n,): counted from 0 at the video's beginning. ``first_in_part``: the number of the first frame of the part
     asked for. ``frames`` uint8 (n, 112, 112, 3) BGR, resized and cropped. ``start_sec`` and ``end_sec`` float64 (n,): an end is
     the start of the video's next frame. ``damaged`` bool (n,): the frame did not decode as it should. ``before_gap`` bool (n,):
-    the next frame starts much later than frames usually do.
+    the next frame starts much later than frames usually do. ``thumbnails``, if asked for: JPEGs of some of the frames, by their
+    index in the block.
     """
 
     first_in_part: int
@@ -179,6 +181,7 @@ class FrameBlock:
     end_sec: NDArray[np.float64]
     damaged: NDArray[np.bool_]
     before_gap: NDArray[np.bool_]
+    thumbnails: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

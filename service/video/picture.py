@@ -21,6 +21,7 @@ from service.errors import VideoTooLarge
 from service.video.messages import ReadOptions
 
 MAX_RESIZED_PIXELS = 1 << 20  # where the aspect is kept, a picture of few rows and very many columns becomes larger
+JPEG_QUALITY = 90  # about 3 kB, in which nobody sees the compression
 ALMOST_NONE = 0.01  # of the largest number in a display matrix: sines of right angles that were rounded
 # Names of ITU-T H.273's numbers, as FFmpeg spells them.
 COLOR_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc"}
@@ -106,6 +107,12 @@ class PictureMaker:
         return self._reformatter.reformat(
             frame, format="bgr24", interpolation=Interpolation.BICUBIC, threads=1, **self._spaces
         ).to_ndarray()
+
+
+def jpeg_of(picture: NDArray[np.uint8]) -> bytes:
+    """A picture of `PictureMaker`, uint8 (112, 112, 3) BGR, as a JPEG."""
+    _, encoded = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    return encoded.tobytes()
 
 
 UNTAGGED = {"src_colorspace": Colorspace.ITU601, "dst_colorspace": Colorspace.ITU601}  # as older OpenCV took every video

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -20,6 +21,8 @@ from service import errors
 from service.errors import DecoderFailed, DecodeTimeout
 from service.video import ring
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
+
+MAX_LINE_BYTES = 1024 * 1024  # of a message: a block may have a thumbnail for each frame, 20 kB where it is all noise
 
 # Each thread of a thread pool costs address space. The two malloc settings keep frames from being mapped and unmapped one by
 # one, which costs up to 3 ms a frame of 1080p; they only help together. A decoder gets nothing else of our environment.
@@ -60,7 +63,7 @@ class DecoderProcess:
         try:
             command = (sys.executable, "-m", "service.video.worker", str(descriptor), str(address_space_bytes))
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, env=ENVIRONMENT, pass_fds=(descriptor,)
+                *command, stdin=PIPE, stdout=PIPE, env=ENVIRONMENT, pass_fds=(descriptor,), limit=MAX_LINE_BYTES
             )
             return cls(process, descriptor, timeout_s)
         finally:
@@ -151,4 +154,5 @@ class DecoderProcess:
             end_sec=np.array(message["end_sec"], np.float64),
             damaged=np.array(message["damaged"], np.bool_),
             before_gap=np.array(message["before_gap"], np.bool_),
+            thumbnails={int(at): base64.b64decode(each) for at, each in message["thumbnails"].items()},
         )

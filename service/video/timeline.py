@@ -78,6 +78,12 @@ class Timeline:
         frame_sec = 1 / (self.rhythm.fps or c3d.TRAINING_FPS[0])
         return self.start_sec(frame) + (float(self.last_duration * self.time_base) or frame_sec)
 
+    def from_first_frame(self, claimed_sec: float | None, start_pts: int) -> float | None:
+        """A duration that counts from ``start_pts``, from where the first frame is shown: packets before it may not decode."""
+        if claimed_sec is None or not self.is_exact:
+            return claimed_sec
+        return claimed_sec - max(0.0, float(int(self.pts[0] - start_pts) * self.time_base))
+
     def frame_of(self, pts: int | None) -> int | None:
         """The frame with this timestamp; None where no frame has it."""
         frame = len(self.pts) if pts is None else int(np.searchsorted(self.pts, pts))

@@ -12,6 +12,7 @@ shared through the file descriptor FD. Everything else is lines, of JSON or of o
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import os
@@ -107,7 +108,8 @@ class Worker:
         count = len(block.frames)
         self._ring[number % RING_LENGTH, :count] = block.frames
         arrays = {name: getattr(block, name).tolist() for name in ("numbers", "start_sec", "end_sec", "damaged", "before_gap")}
-        self._say({"block": number, "first_in_part": block.first_in_part, **arrays})
+        thumbnails = {at: base64.b64encode(each).decode() for at, each in block.thumbnails.items()}
+        self._say({"block": number, "first_in_part": block.first_in_part, **arrays, "thumbnails": thumbnails})
 
     def _next_word(self) -> bytes:
         line = self._commands.readline()

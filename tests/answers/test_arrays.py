@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -154,3 +155,16 @@ def test_arrays_count_as_bytes_of_the_spool(tmp_path: Path) -> None:
         assert list(spool.glob("*/*")) == []
         assert array_of(ask(client, "/features", video, NPY)).shape == (4096,)
         assert client.app.state.spool.used_bytes == 0  # type: ignore[attr-defined]
+
+
+def test_npz_holds_what_the_network_sees(client: TestClient, clip_mp4: Path) -> None:
+    arrays = arrays_of(ask(client, "/features", clip_mp4, NPZ, include="pictures"))
+    entries = ask(client, "/features", clip_mp4, {}, include="pictures").json()["clips"]
+    assert arrays["clip_pictures"].dtype.kind == "S"
+    assert arrays["clip_pictures"].tolist() == [base64.b64decode(each["picture"]) for each in entries]
+    assert "clip_pictures" not in arrays_of(ask(client, "/features", clip_mp4, NPZ, include="clips"))
+
+
+def test_npy_has_no_room_for_pictures(client: TestClient, clip_mp4: Path) -> None:
+    answer = ask(client, "/features", clip_mp4, NPY, include="pictures")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_option")

@@ -41,6 +41,8 @@ def lines_of(body: bytes) -> list[dict[str, Any]]:
         ("/features", {"layer": "fc7", "custom_id": "mine"}),
         ("/classify", {"include": "features,segments", "encoding_format": "base64"}),
         ("/features", {"include": "predictions", "max_clips": "3", "top_k": "2"}),
+        ("/classify", {"include": "pictures"}),
+        ("/features", {"include": "pictures", "tail": "pad", "end_sec": "1.0", "encoding_format": "base64"}),
         ("/features", {"layer": "pool5,fc6"}),
         ("/classify", {"include": "features,segments", "vectors": "video"}),
     ],

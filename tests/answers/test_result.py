@@ -44,6 +44,7 @@ def test_the_same_question_gets_the_same_ids_wherever_it_is_asked(client: TestCl
     assert {UUID(each).version for each in ids(first)} == {5}
     with serving(fake_app(tmp_path)) as other:
         assert ids(ask(other, "/features", clip_mp4, include="clips,predictions", custom_id="x", timeout_s=99)) == ids(first)
+        assert ids(ask(other, "/features", clip_mp4, include="pictures")) == ids(first)
         assert ids(ask(other, "/classify", clip_mp4, include="clips", top_k=2)) == ids(first)
 
 

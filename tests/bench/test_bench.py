@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import claims, inputs, ladder, load, processes, rounds, stats, usage
+from bench import claims, inputs, ladder, load, parts, processes, rounds, stats, usage
 from bench.__main__ import CLAIMS
 from bench.claims import Aim, Claim, Table
 from bench.report import BEGIN, END, markdown, put
@@ -123,6 +123,12 @@ def test_a_repeated_video_is_as_long_as_it_says(tmp_path: Path) -> None:
     blocks = [message for message in read_video(again, ReadOptions(tail="pad")) if isinstance(message, FrameBlock)]
     times = np.concatenate([block.start_sec for block in blocks])
     assert times == pytest.approx(np.arange(30) / inputs.RATE)
+
+
+def test_parts_of_a_long_video_are_timed(tmp_path: Path) -> None:
+    claim = parts.measure(claims.Options(1, Path("none"), long=False), tmp_path, times=2)
+    assert claim.figures.keys() == {"begin_s", "end_s", "max_clips_s", "whole_s"}
+    assert all(value > 0 for value in claim.figures.values())
 
 
 def test_what_a_process_uses_is_seen() -> None:

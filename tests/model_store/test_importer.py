@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from model_store.card import NAME
 from model_store.formats import mean
 from model_store.importer import numbered_labels
 from model_store.tensors import Float32, StoreError, identity
+from tests.conftest import ROOT
 from tests.support import layout_writers, store_fakes
 
 
@@ -72,3 +76,25 @@ def test_other_number_of_classes_cannot_claim(tmp_path: Path, weights: dict[str,
     with pytest.raises(StoreError, match="has 3 classes, Sports-1M 487: give it another --name"):
         add(tmp_path, fine_tuned, "sports1m")
     assert add(tmp_path, fine_tuned, "mine").card.known_answer is None
+
+
+@pytest.mark.slow
+def test_two_imports_at_once_do_not_mix(tmp_path: Path, weights: dict[str, Float32]) -> None:
+    """Two processes write the same name from two files: what is there in the end is one of them, whole."""
+    identities = set()
+    for number in (1, 2):
+        values = {name: np.full_like(tensor, number) for name, tensor in weights.items()}
+        layout_writers.npz(values, tmp_path / f"{number}.npz")
+        identities.add(identity(values))
+    environment = {**os.environ, "C3D_MODEL_STORE": str(tmp_path / "store")}
+    command = [sys.executable, "-m", "model_store", "import", "--mean", "101,108,107", "--labels", str(tmp_path / "labels")]
+    (tmp_path / "labels").write_text("".join(f"{label}\n" for label in numbered_labels(c3d.NUM_CLASSES)))
+    running = [
+        subprocess.Popen([*command, "--name", "mine", str(tmp_path / f"{number}.npz")], cwd=ROOT, env=environment)
+        for number in (1, 2)
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    model = store.open_model(tmp_path / "store", "mine")
+    assert identity(dict(model.tensors())) == model.card.weights_sha256
+    assert model.card.weights_sha256 in identities
+    assert [path.name for path in (tmp_path / "store").iterdir() if path.name != store.LOCK] == ["mine"]

@@ -373,3 +373,20 @@ def test_a_kept_aspect_crops_the_middle(clip_mp4: Path) -> None:
 def test_long_and_narrow_frames_are_refused_before_they_grow(tmp_path: Path) -> None:
     with pytest.raises(VideoTooLarge, match="too long and narrow"):
         read(write_video(tmp_path / "thin.avi", 2, size=(16, 1920), codec="ffv1"), keep_aspect=True)
+
+
+def test_two_recordings_joined_are_not_damaged(tmp_path: Path) -> None:
+    one = write_video(tmp_path / "a.ts", 50, options={"g": "25"}).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(one + one)
+    info, frames, _, end = read(tmp_path / "joined.ts")
+    assert len(frames) == 100
+    assert "corrupt_frames" not in codes(info, end)
+
+
+def test_a_recording_that_begins_between_key_frames_is_not_cut_off(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.ts", 100, options={"g": "25"})
+    path.write_bytes(path.read_bytes()[188 * 15 :])
+    info, frames, times, end = read(path)
+    assert len(frames) == 75
+    assert times[0] == 0
+    assert "video_truncated" not in codes(info, end)

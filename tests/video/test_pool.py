@@ -344,3 +344,13 @@ def test_confined_and_alone() -> None:
 async def everything_started(decoder: DecoderPool) -> None:
     with pytest.raises(UndecodableVideo):
         await everything(decoder, Path("/dev/null"))
+
+
+def test_pictures_come_out_of_the_process_whole(tmp_path: Path) -> None:
+    noise = write_video(tmp_path / "noise.mp4", 20, options={"crf": "5"})
+    options: dict[str, Any] = {"clip_stride": 1, "thumbnails": True}  # one for every frame: the longest messages
+    decoded = with_decoder(lambda decoder: everything(decoder, noise, **options))
+    found = [each.message.thumbnails for each in decoded if isinstance(each.message, FrameBlock)]
+    expected = [each.thumbnails for each in read_video(noise, ReadOptions(**options)) if isinstance(each, FrameBlock)]
+    assert found == expected
+    assert all(each.startswith(b"\xff\xd8") and each.endswith(b"\xff\xd9") for block in found for each in block.values())

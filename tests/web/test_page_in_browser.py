@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from model_store import c3d
+from service.video.pool import DecoderPool
 from tests.support.browser import CHROMIUM, chromium, http_server, proxy_below
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app
@@ -309,11 +310,16 @@ def test_a_stopped_service_is_told_from_a_proxy_that_refuses(browser: Any, tmp_p
 def test_a_video_that_the_browser_cannot_play_is_answered(browser: Any, tmp_path: Path) -> None:
     avi = write_video(tmp_path / "film.avi", 40, codec="mpeg4")
     (tmp_path / "spool").mkdir()
-    with using(browser, fake_app(tmp_path / "spool")) as page:
+    with using(browser, fake_app(tmp_path / "spool", decoder_pool=DecoderPool)) as page:
         page.open(avi)
         assert page.page.locator("#video").is_hidden()
+        first = page.page.locator("#picture").get_attribute("src")
+        assert first.startswith("data:image/jpeg;base64,")
+        assert page.page.locator("#seen-picture").get_attribute("src") == first
         page.page.locator("#timeline").press("End")
         assert page.page.locator("#timeline").get_attribute("aria-valuenow") == "3"
+        assert page.page.locator("#picture").get_attribute("src") != first
+        assert page.page.evaluate("document.getElementById('picture').naturalWidth") == 112
         assert page.complaints == []
 
 

@@ -10,8 +10,8 @@ import { showStatus } from "./status.mjs";
  *
  * Throws a Problem, or an AbortError.
  */
-export async function analyse(video, { usual, signal, onChange }) {
-  const query = new URLSearchParams({ include: "clips" });
+export async function analyse(video, { usual, withPictures, signal, onChange }) {
+  const query = new URLSearchParams({ include: withPictures ? "pictures" : "clips" });
   await patiently(() => {
     video.reset();
     onChange();

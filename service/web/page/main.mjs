@@ -20,6 +20,7 @@ import { middleOf, tileAt } from "./tiles.mjs";
 import { KnownVideos, Video } from "./video.mjs";
 
 const TOP_K = 5; // as the service has it unasked
+const LONG_S = 900; // a longer video that the browser plays itself gets no pictures of the network's: they are 4 kB a clip
 const REST_MS = 200; // between two drawings of all: clips can come faster than anybody looks
 
 const known = new KnownVideos();
@@ -55,7 +56,7 @@ async function openAll(files) {
 /** Show a file, and what the network sees in it: from memory where the page knows it. */
 async function open(file, signal) {
   try {
-    await present(new Video(file));
+    const isPlayable = await present(new Video(file));
     showStatus("asking", "Asking the service", { canStop: true });
     await askInfo(signal);
     const name = [await fingerprint(file), info.model.weights_sha256, info.precision].join("|");
@@ -66,11 +67,11 @@ async function open(file, signal) {
       return;
     }
     checkSize(file);
-    current.seconds = player.duration;
-    await analyse(current, { usual: info.clips_per_s, signal, onChange: redraw });
+    const withPictures = !isPlayable || player.duration <= LONG_S;
+    await analyse(current, { usual: info.clips_per_s, withPictures, signal, onChange: redraw });
     known.add(name, current);
+    draw(); // at once: who is told that it is done shall see it
     showDone(current, false);
-    redraw();
     listKnown();
   } catch (error) {
     fail(error, signal, () => openAll([file]));

@@ -14,7 +14,7 @@ export class Video {
 
   /** Begin again: nothing has come. */
   reset() {
-    Object.assign(this, { opened: null, clips: [], pictures: [], summary: null, seconds: 0, tiles: [] });
+    Object.assign(this, { opened: null, clips: [], pictures: [], summary: null, tookS: 0, tiles: [] });
   }
 
   /** Take a line of the stream. */

@@ -33,7 +33,7 @@ RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 EXPOSE 8000
 # Ready, not only alive: whatever waits for a healthy container wants answers. No urllib: it would send this through a proxy.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=120s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=600s \
   CMD ["python", "-Ic", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.getenv('C3D_PORT') or 8000), timeout=4); c.request('GET', '/readyz', headers={'Authorization': 'Bearer ' + os.getenv('C3D_API_KEY', '').split(',')[0]}); exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "service"]
 ARG BASE

@@ -93,7 +93,10 @@ def create_app(
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
     app.state.fetcher = Fetcher(FetchPolicy.of(settings))
     app.add_middleware(Compression)
-    app.add_middleware(RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics)
+    draining = readiness.is_draining
+    app.add_middleware(
+        RequestMiddleware, settings=settings, api_keys=api_keys, admission=admission, metrics=metrics, is_draining=draining
+    )
     if settings.allowed_origins():  # the outermost layer, so that refusals can be read too
         app.add_middleware(CORSMiddleware, allow_origins=settings.allowed_origins(), **CORS)
     problems.install(app)

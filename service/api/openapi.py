@@ -12,7 +12,7 @@ from service.answers.answer import Line
 from service.errors import At, raised_at
 from service.http.admission import ApiKeys
 from service.http.problems import MEDIA_TYPE, TYPE, ProblemOut
-from service.options import NDJSON, NPY, NPZ, Options
+from service.options import NDJSON, NPY, NPZ
 
 # The forms of an answer beside JSON.
 FORMS: dict[int | str, dict[str, Any]] = {
@@ -61,32 +61,26 @@ def responses(at: At) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def body_of(options: type[Options]) -> dict[str, Any]:
+def body_of() -> dict[str, Any]:
     """The request body in OpenAPI. It is declared, not parsed, by FastAPI: the handlers stream it to disk themselves."""
     video = {"type": "string", "format": "binary", "description": "The video file."}
-    named = options.model_json_schema()["properties"]
-    for each in named.values():  # no defaults: Swagger UI and generated clients would send them, and contradict the query
-        each.pop("default", None)
-    # The form's options are not listed: Swagger UI would send a sample of each, beside those of the query.
-    text = "The file. Options may be fields beside it, by the names that they have in the query."
-    listed = {"properties": {"file": video}, "additionalProperties": False}
-    form = {"type": "object", "required": ["file"], "description": text, **listed}
-    url = {"type": "string", "format": "uri", "description": "Where the video is; it is fetched by the service."}
-    by_url = {"type": "object", "required": ["url"], "properties": {"url": url, **named}, "additionalProperties": False}
+    url = {"type": "string", "example": "", "description": "Where the video is, if it is not sent: the service fetches it."}
+    form = {
+        "type": "object",
+        "description": "One of them. Options may be fields beside it, by the names that they have in the query.",
+        "properties": {"file": video, "url": url},
+        "additionalProperties": False,  # options are not listed: Swagger UI would send a sample of each, beside the query's
+    }
     raw = {"schema": video, "example": "the bytes of clip.mp4"}
     content = {
-        "multipart/form-data": {"schema": form, "example": {"file": "the bytes of clip.mp4"}},
+        "multipart/form-data": {"schema": form, "example": {"file": "the bytes of clip.mp4", "url": ""}},
         "application/octet-stream": raw,
         "video/mp4": raw,
-        "application/json": {"schema": by_url, "example": {"url": "https://example.com/clip.mp4"}},
     }
-    return {
-        "requestBody": {
-            "required": True,
-            "description": "One video: a form's `file`, the body, or a URL.",
-            "content": content,
-        }
-    }
+    # JSON is taken too, and is not among them: generators such as openapi-ts would choose it, and their clients could then send
+    # no file at all.
+    text = 'One video: a form\'s `file` or `url`, or the body itself. JSON is taken too: `{"url": "https://...", "top_k": 3}`.'
+    return {"requestBody": {"required": True, "description": text, "content": content}}
 
 
 def document(app: FastAPI, api_keys: ApiKeys) -> dict[str, Any]:

@@ -61,7 +61,7 @@ Lifetime = Annotated[AsyncExitStack, Depends(_lifetime)]
     description="The top-k of the 487 Sports-1M labels: the mean of the softmax outputs of the video's clips.",
     response_model=ClassifyAnswer,
     responses=responses(At.VIDEO) | FORMS,
-    openapi_extra=body_of(ClassifyOptions),
+    openapi_extra=body_of(),
 )
 async def classify(request: Request, query: Annotated[ClassifyOptions, Query()], lifetime: Lifetime) -> Response:
     """The top-k labels of one video."""
@@ -74,7 +74,7 @@ async def classify(request: Request, query: Annotated[ClassifyOptions, Query()],
     description="The L2-normalised mean over clips of fc6 after its ReLU: 4096 numbers (paper, section 3.3).",
     response_model=FeaturesAnswer,
     responses=responses(At.VIDEO) | FORMS,
-    openapi_extra=body_of(FeaturesOptions),
+    openapi_extra=body_of(),
 )
 async def features(request: Request, query: Annotated[FeaturesOptions, Query()], lifetime: Lifetime) -> Response:
     """The descriptor of one video."""

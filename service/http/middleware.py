@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -45,8 +46,17 @@ MAX_QUERY_BYTES = 4096  # all options at their longest take 700; each field of a
 class RequestMiddleware:
     """Wraps the application. Sets ``request.state.record``, which is filled on the way and written at the end."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, api_keys: ApiKeys, admission: Admission, metrics: Metrics) -> None:
-        self._app, self._settings = app, settings
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        api_keys: ApiKeys,
+        admission: Admission,
+        metrics: Metrics,
+        is_draining: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``is_draining``: whether no more requests should come; each answer then ends its connection."""
+        self._app, self._settings, self._is_draining = app, settings, is_draining
         self._api_keys, self._admission, self._metrics = api_keys, admission, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +72,7 @@ class RequestMiddleware:
         record = _record(scope, headers)
         scope.setdefault("state", {})["record"] = record
         body = _RequestBody(receive, headers, self._settings)
-        response = _Response(send, body, record, head=head)
+        response = _Response(send, body, record, self._is_draining, head=head)
         self._metrics.request_began(record.endpoint)
         started = time.perf_counter()
         try:
@@ -204,8 +214,11 @@ class _Response:
     that nobody reads still counts as a request in progress.
     """
 
-    def __init__(self, send: Send, body: _RequestBody, record: RequestRecord, *, head: bool) -> None:
+    def __init__(
+        self, send: Send, body: _RequestBody, record: RequestRecord, is_draining: Callable[[], bool], *, head: bool
+    ) -> None:
         self._send, self._body, self._record, self._head = send, body, record, head
+        self._is_draining = is_draining
         self._since = time.perf_counter()
         self.started = self.in_lines = False
 
@@ -217,8 +230,10 @@ class _Response:
             total = {"total": (time.perf_counter() - self._since) * 1000}
             timing = server_timing(self._record.stages_ms or total).encode()
             ours = [(b"x-request-id", self._record.request_id.encode()), (b"server-timing", timing)]
-            if not self._body.whole:
-                ours.append((b"connection", b"close"))  # or the server would wait for the rest of the body for ever
+            # Or the server would wait for the rest of the body for ever; or a balancer would send the next upload on a connection
+            # that the drain is about to end.
+            if not self._body.whole or self._is_draining():
+                ours.append((b"connection", b"close"))
             message = {**message, "headers": [*message.get("headers", []), *ours]}
         elif self._head:
             message = {**message, "body": b""}

@@ -90,10 +90,12 @@ async def receive(request: Request, spool: Spool, fetcher: Fetcher) -> AsyncIter
         writer = SpoolWriter(own.create(FILE_NAME), own.reserve)
         if kind == "json":
             url, fields = _url_and_options(await _small_body(request))
-            await unless_left(request, fetcher.fetch(url, writer.take))
         else:
-            fields = await _upload(request, writer, Form(writer, boundary) if kind == "form" else None)
-        await writer.flush()
+            url, fields = await _upload(request, writer, Form(writer, boundary) if kind == "form" else None)
+        if url:
+            kind = "json"
+            await unless_left(request, fetcher.fetch(url, writer.take))
+            await writer.flush()
         if not writer.size_bytes:
             raise EmptyFile("The file has no bytes. Check that it was written before it was sent.")
         yield Source(own.directory, own.reserve, own.files, KINDS[kind], writer.size_bytes, writer.digest.hexdigest(), fields)
@@ -138,20 +140,22 @@ def check_not_compressed(request: Request) -> None:
         raise error
 
 
-async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> list[tuple[str, str]]:
-    """Write the video; the form's other fields."""
+async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> tuple[str, list[tuple[str, str]]]:
+    """Write the video; the URL that a form may name in its place, else "", and the form's other fields."""
     async for chunk in request.stream():
         if form:
             form.write(chunk)  # which writes the part of it that is the file
         await writer.take(b"" if form else chunk)
+    await writer.flush()
     if form is None:
-        return []
+        return "", []
     form.finish()
-    if not form.num_files:
+    urls = list(filter(None, (value.strip() for name, value in form.fields if name == "url")))
+    if not (form.num_files or urls):
         raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
-    if any(name == "url" and value for name, value in form.fields):
-        raise SourceConflict("The form holds a file and a URL. Send one of them.")
-    return [(name, value) for name, value in form.fields if name != "url"]
+    if len(urls) + bool(writer.size_bytes) > 1:  # a file of no bytes is what HTML forms send where none was chosen
+        raise SourceConflict("The form holds more than one of a file and URLs. Send one of them.")
+    return "".join(urls), [(name, value) for name, value in form.fields if name != "url"]
 
 
 async def _small_body(request: Request) -> bytes:

@@ -146,7 +146,7 @@ async def start(
         on_refusal(str(error) if expected else "The network could not be loaded; the log above says why.")
     else:
         batcher = Batcher(network.run, network.batch_sizes, lambda run: metrics.batch_ran(run.size, run.seconds))
-        serving = _serving(network, Pipeline(decoder, batcher, _reading(settings, network.card)), str(decoder.sandbox))
+        serving = _serving(network, Pipeline(decoder, batcher, read_options(settings, network.card)), str(decoder.sandbox))
         metrics.model_loaded(serving.model)
         _say_how_confined(decoder.sandbox)
         readiness.serve(serving)
@@ -161,7 +161,8 @@ def _say_how_confined(found: sandbox.Sandbox) -> None:
         log.warning("decoders are not locked in (%s): whoever takes one over can do what the service can, see SECURITY.md", found)
 
 
-def _reading(settings: Settings, card: Card) -> ReadOptions:
+def read_options(settings: Settings, card: Card) -> ReadOptions:
+    """How a video is read for this model, within the limits of the settings."""
     return replace(
         ReadOptions.of(card),
         max_pixels=settings.max_pixels,

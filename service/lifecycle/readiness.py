@@ -202,6 +202,10 @@ class Readiness:
         """Requests cannot be answered from now on, for this reason."""
         self._serving, self._reason = None, reason
 
+    def is_draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self._draining
+
     def drain(self) -> None:
         """No more requests should be sent here; those that come are still answered."""
         self._draining = True

@@ -100,9 +100,14 @@ async def model_config(request: Request) -> Response:
 
 @model.get("/stats", summary="What the model has done", response_model=schemas.Statistics)
 async def model_stats(request: Request) -> Response:
-    """Counts and times since the start, as Triton's statistics extension has them. There is no cache: its counts stay 0."""
+    """Counts and times since the start, as Triton's statistics extension has them.
+
+    There is no cache: its counts stay 0. Input is the decoding of videos; clips under /v2 need none, and outputs take no time of
+    their own. Their counts are those of the network all the same: perf_analyzer ends where the three differ.
+    """
     totals: Totals = request.app.state.metrics.totals
     none = _duration(Tally())
+    in_model, decoding = totals.stages["model"], totals.stages["decode"]
     batches = dict(sorted(totals.batches.items()))
     stats: schemas.ModelStatistics = {
         "name": NAME,
@@ -114,14 +119,19 @@ async def model_stats(request: Request) -> Response:
             "success": _duration(totals.ok),
             "fail": _duration(totals.failed),
             "queue": _duration(totals.stages["queue"]),
-            "compute_input": _duration(totals.stages["decode"]),
-            "compute_infer": _duration(totals.stages["model"]),
-            "compute_output": none,
+            "compute_input": {**_duration(decoding), "count": in_model.count},
+            "compute_infer": _duration(in_model),
+            "compute_output": {**none, "count": in_model.count},
             "cache_hit": none,
             "cache_miss": none,
         },
         "batch_stats": [
-            {"batch_size": size, "compute_input": none, "compute_infer": _duration(each), "compute_output": none}
+            {
+                "batch_size": size,
+                "compute_input": {**none, "count": each.count},
+                "compute_infer": _duration(each),
+                "compute_output": {**none, "count": each.count},
+            }
             for size, each in batches.items()
         ],
     }

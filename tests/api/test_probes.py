@@ -128,3 +128,12 @@ def test_info_tells_the_limits_of_requests(tmp_path: Path) -> None:
     assert {"mp4", "avi"} <= set(info["limits"]["containers"])
     assert "h264" in info["limits"]["codecs"]
     assert info["clips_per_s"] >= 0
+
+
+def test_answers_end_their_connections_once_the_service_drains(tmp_path: Path) -> None:
+    """A balancer would else send the next upload on a connection that is about to be closed."""
+    with serving(fake_app(tmp_path)) as client:
+        assert "connection" not in client.get("/livez").headers
+        client.app.state.readiness.drain()  # type: ignore[attr-defined]
+        for answer in (client.get("/livez"), client.get("/readyz"), client.post("/classify", content=b"no video")):
+            assert answer.headers["connection"] == "close"

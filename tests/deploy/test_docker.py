@@ -75,7 +75,7 @@ class Stack:
 
     def up(self, *arguments: str) -> None:
         """Until everything is healthy."""
-        self.compose("up", "--detach", "--wait", "--wait-timeout", "300", *arguments)
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "900", *arguments)
 
     def url(self, service: str) -> str:
         return f"http://{self.compose('port', service, '8000')}"
@@ -279,7 +279,7 @@ def test_killing_a_replica_under_load_costs_at_most_what_ran_there(scaled: Stack
 def test_an_unready_replica_gets_nothing(scaled: Stack, load: Load) -> None:
     with load:
         load.go_on()
-        unready = scaled.compose("run", "--detach", "--no-deps", "--use-aliases", "-e", "C3D_MODEL=nothing", "service")
+        unready = scaled.compose("run", "--detach", "--no-deps", "--use-aliases", "-e", "C3D_MODEL_STORE=/tmp", "service")
         with subprocess.Popen(["docker", "logs", "--follow", unready], stderr=subprocess.PIPE, text=True) as following:
             assert following.stderr
             asked = (line for line in following.stderr if "GET /readyz 503 weights_missing" in line)

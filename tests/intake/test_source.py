@@ -237,7 +237,15 @@ def test_a_full_disk_is_507_and_the_next_request_is_served(tmp_path: Path) -> No
     assert run.stdout.split("\n")[:2] == ["507 disk_full 0 False", "422"], run.stderr
 
 
-def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) -> None:
+URL_AS_JSON = b'{"url": "URL", "top_k": 3, "include": ["clips"], "tail": "pad"}'
+URL_IN_FORM = form(
+    part("file", b"", ""),  # what an HTML form sends where no file was chosen
+    *(part(name, value) for name, value in (("top_k", b"3"), ("url", b" URL\n"), ("include", b"clips"), ("tail", b"pad"))),
+)
+
+
+@pytest.mark.parametrize(("given", "headers"), [(URL_AS_JSON, JSON), (URL_IN_FORM, MULTIPART)], ids=["json", "form"])
+def test_a_url_becomes_the_same_file_and_its_fields_the_options(tmp_path: Path, given: bytes, headers: Any) -> None:
     async def run() -> tuple[bytes, Any]:
         content = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"video" * 600_000
 
@@ -250,8 +258,8 @@ def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) ->
         server = await asyncio.start_server(answer, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         fetcher = Fetcher(FetchPolicy(max_bytes=10_000_000, allow_private=True, allowed_ports=frozenset({port})))
-        body = f'{{"url": "http://127.0.0.1:{port}/clip.mp4", "top_k": 3, "include": ["clips"], "tail": "pad"}}'.encode()
-        scope = {"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}
+        body = given.replace(b"URL", f"http://127.0.0.1:{port}/clip.mp4".encode())
+        scope = {"type": "http", "method": "POST", "headers": [(name.encode(), value.encode()) for name, value in headers]}
         messages = iter(chunks(body[:9], body[9:]))
 
         async def next_message() -> Message:
@@ -264,7 +272,7 @@ def test_a_url_becomes_the_same_file_and_its_json_the_options(tmp_path: Path) ->
     content, source = asyncio.run(run())
     assert content == b"video" * 600_000
     assert source.sha256 == hashlib.sha256(content).hexdigest()
-    assert source.fields == [("top_k", "3"), ("include", "clips"), ("tail", "pad")]
+    assert (source.kind, source.fields) == ("url", [("top_k", "3"), ("include", "clips"), ("tail", "pad")])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -290,8 +298,9 @@ def test_json_that_names_no_file_is_refused(tmp_path: Path, body: bytes, error: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_and_a_url_are_in_conflict(tmp_path: Path) -> None:
-    body = form(part("file", CONTENT, "clip.mp4"), part("url", b"https://example.com/clip.mp4"))
+@pytest.mark.parametrize("other", [part("file", CONTENT, "clip.mp4"), part("url", b"https://example.com/other.mp4")])
+def test_a_url_and_another_source_are_in_conflict(tmp_path: Path, other: bytes) -> None:
+    body = form(other, part("url", b"https://example.com/clip.mp4"))
     with pytest.raises(errors.SourceConflict):
         read(tmp_path, chunks(body), MULTIPART)
 

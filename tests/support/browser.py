@@ -55,7 +55,7 @@ def proxy_below(prefix: str, address: str) -> type[BaseHTTPRequestHandler]:
             content = answer.read()
             connection.close()
             self.send_response(answer.status)
-            for name in ("Content-Type", "Content-Security-Policy"):
+            for name in ("Content-Type", "Content-Encoding", "Content-Security-Policy"):
                 if answer.headers[name]:
                     self.send_header(name, answer.headers[name])
             self.send_header("Content-Length", str(len(content)))

@@ -298,6 +298,8 @@ def test_the_statistics_are_true(tmp_path: Path) -> None:
     assert after["execution_count"] == sum(each["compute_infer"]["count"] for each in after["batch_stats"])
     assert (stats["success"]["count"], stats["fail"]["count"], stats["queue"]["count"]) == (3, 1, 3)
     assert stats["success"]["ns"] >= stats["compute_infer"]["ns"] > 0
+    for each in (stats, *after["batch_stats"]):  # perf_analyzer ends where they differ
+        assert each["compute_input"]["count"] == each["compute_infer"]["count"] == each["compute_output"]["count"] > 0
 
 
 # Limits

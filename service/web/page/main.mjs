@@ -70,8 +70,8 @@ async function open(file, signal) {
     const withPictures = !isPlayable || player.duration <= LONG_S;
     await analyse(current, { usual: info.clips_per_s, withPictures, signal, onChange: redraw });
     known.add(name, current);
+    draw(); // at once: who is told that it is done shall see it
     showDone(current, false);
-    redraw();
     listKnown();
   } catch (error) {
     fail(error, signal, () => openAll([file]));

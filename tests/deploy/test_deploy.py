@@ -322,7 +322,7 @@ def test_keys_come_as_a_file_and_stand_in_no_environment() -> None:
     assert volume["name"] == mount["name"]
     assert variable["name"] == "C3D_API_KEY_FILE"
     assert Path(variable["value"]).parent == Path(mount["mountPath"])
-    assert "--from-file=keys=" in page("containers")
+    assert "--from-file=keys=" in page("kubernetes")
     assert Path(variable["value"]).name == "keys"
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from model_store import calibration, sandbox
+from model_store import calibration
 from model_store.card import Card
 from model_store.store import chosen, open_model
 from model_store.tensors import ModelMissing, StoreError
@@ -23,6 +23,7 @@ from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
+from service.video import sandbox
 from service.video.messages import ReadOptions
 from service.video.pool import DecoderPool
 

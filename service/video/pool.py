@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from model_store.sandbox import NONE, available
 from service.video.messages import ReadOptions
 from service.video.process import Decoded, DecoderProcess
+from service.video.sandbox import NONE, available
 
 KEPT = min(4, os.cpu_count() or 1)  # more than a core each compete; four keep up with any network that was measured
 ADDRESS_SPACE_BYTES = 1536 * 1024 * 1024  # 4K H.264 needs about half of it

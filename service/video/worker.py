@@ -31,8 +31,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store import sandbox
 from service.errors import DecoderFailed, ServiceError
+from service.video import sandbox
 from service.video.frames import read_video
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import RING_LENGTH, attach

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from model_store.sandbox import NONE
 from model_store.tensors import ModelMissing, StoreError
 from service.errors import DeviceUnavailable, KnownAnswerWrong, PrecisionUnavailable, ServiceError, StartFailed, WeightsMissing
 from service.http.metrics import Metrics
 from service.lifecycle import loading
 from service.lifecycle.readiness import Readiness
 from service.settings import Settings
+from service.video.sandbox import NONE
 from tests.support.fakes import FakeNetwork
 
 

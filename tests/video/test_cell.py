@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from model_store import sandbox
-from service.video import ring
+from service.video import ring, sandbox
 from tests.conftest import ROOT
-from tests.model_store.test_sandbox import ATTACKS, CALLS, FOUND, needs_whole
+from tests.video.test_sandbox import ATTACKS, CALLS, FOUND, needs_whole
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_store import sandbox
+from service.video import sandbox
 from tests.conftest import ROOT
 
 FOUND = sandbox.available()
@@ -53,7 +53,7 @@ CALLS = {
 }
 LOCKED_IN = """
 import ctypes, os, resource, socket, sys, threading, time
-from model_store import sandbox
+from service.video import sandbox
 CALLS, secret, parts, attack = eval(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 libc = ctypes.CDLL(None, use_errno=True)
 def call(*arguments):

@@ -196,7 +196,7 @@ class Measurement:
 
         from service.inference.engines import ENGINES
 
-        inner = self.network._behind_mean  # noqa: SLF001 (its layers, by name)
+        inner = self.network.behind_mean
         centred = keras.ops.convert_to_tensor(clips(size).astype(np.float32) - 100)
         before = 0.0
         for last in GROUPS:

@@ -100,7 +100,7 @@ class Service:
         status = (proc / "status").read_text()
         threads, memory = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) for name in ("Threads", "VmRSS"))
         return Usage(
-            len(list((proc / "fd").iterdir())),
+            self.metric("process_open_fds"),
             threads,
             memory // 1024,
             self.metric("c3d_decoders"),

@@ -21,6 +21,7 @@ from service.api import openapi, probes, videos
 from service.http import problems
 from service.http.admission import MAX_WAITING_CLIPS, Admission, ApiKeys
 from service.http.compression import Compression
+from service.http.log_writer import num_dropped
 from service.http.metrics import Metrics
 from service.http.middleware import RequestMiddleware
 from service.inference.batcher import Batcher
@@ -57,7 +58,7 @@ def create_app(
     on_refusal: Callable[[str], None] = log.error,
     on_ready: Callable[[Serving], None] = lambda serving: None,
     *,
-    decoder_pool: Callable[[int], DecoderPool] = DecoderPool,
+    decoder_pool: Callable[[int], DecoderPool] | None = None,
     worker_timeout_s: float = WORKER_TIMEOUT_S,
 ) -> FastAPI:
     """The application. ``on_refusal`` is called with a sentence where a start with these settings can never succeed here.
@@ -72,7 +73,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        decoder = decoder_pool(settings.max_decoders)
+        make_pool = decoder_pool or partial(DecoderPool, sandboxed=settings.sandbox != "off")
+        decoder = make_pool(settings.max_decoders)
         start = partial(loading.start, settings, load, readiness, decoder, metrics, on_refusal)
         watch = partial(Supervisor, readiness=readiness, on_death=on_refusal, worker_timeout_s=worker_timeout_s)
         with spool.opened(settings.spool_dir, settings.max_spool_bytes) as app.state.spool:
@@ -139,6 +141,8 @@ def _gauges(settings: Settings, readiness: Readiness, decoder: DecoderPool, file
         "max_decoders": lambda: settings.max_decoders,
         "worker_up": readiness.is_ready,
         "decoder_restarts": lambda: decoder.num_replaced,
+        "sandbox_up": lambda: decoder.sandbox.is_whole,
+        "log_lines_dropped": num_dropped,
     }
 
 

@@ -13,6 +13,7 @@ import time
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from service.app import create_app
 from service.http.connection import Connection
@@ -20,6 +21,7 @@ from service.lifecycle.loading import LoadNetwork, load_network
 from service.lifecycle.readiness import Readiness, Serving
 from service.lifecycle.supervisor import WORKER_TIMEOUT_S
 from service.settings import Settings
+from service.video import sandbox
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ def serve(
     more is replicas. h11, because httptools takes header blocks of 20 MB.
     """
     started = time.monotonic() if started is None else started
+    sandbox.hide()
     try:
         listener = _bound(settings.host, settings.port)
     except OSError as error:
@@ -88,7 +91,17 @@ def serve(
         log.info("Ready in %.0f s: %s  (%s)", time.monotonic() - started, url, _about(serving))
 
     app = create_app(settings, load, refuse, ready, worker_timeout_s=worker_timeout_s)
-    config = uvicorn.Config(
+    server = Server(_config(app, settings), settings.drain_delay_s, app.state.readiness)
+    # uvicorn handles signals while it runs, and raises them again afterwards: then they must not end the process again.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    log.info("running on %s", url)
+    server.run(sockets=[listener])
+    return 1 if refused or not server.started else 0
+
+
+def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         http=_protocol(settings.upload_idle_s),
         backlog=BACKLOG,
@@ -100,13 +113,6 @@ def serve(
         timeout_graceful_shutdown=settings.drain_timeout_s,
         timeout_keep_alive=settings.keep_alive_s,
     )
-    server = Server(config, settings.drain_delay_s, app.state.readiness)
-    # uvicorn handles signals while it runs, and raises them again afterwards: then they must not end the process again.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
-    log.info("running on %s", url)
-    server.run(sockets=[listener])
-    return 1 if refused or not server.started else 0
 
 
 def _protocol(idle_s: float) -> type[Connection]:

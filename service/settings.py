@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_store.wording import did_you_mean
@@ -18,12 +18,25 @@ PREFIX = "C3D_"
 KEY = re.compile(r"[!-+\--~]{16,}")  # what a header can carry and nobody can guess; a comma separates keys
 
 
+def _keys_in(path: Path) -> list[str]:
+    """Raises ValueError where there is none."""
+    try:
+        keys = path.read_text(encoding="ascii").replace(",", "\n").split()
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is no ASCII text'}") from None
+    if not keys:
+        raise ValueError("the file holds no key")
+    return keys
+
+
 class Settings(BaseSettings):
     """Taken from the environment: ``host`` is C3D_HOST, and so on. An unknown or impossible value refuses the start."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
     )
+
+    _keys: tuple[str, ...] = PrivateAttr(())
 
     host: str = Field(
         "127.0.0.1", description="Address to listen on. `0.0.0.0` opens the service to other machines, `::` over IPv6 too."
@@ -55,6 +68,11 @@ class Settings(BaseSettings):
         description="Keys with commas between them, each of 16 characters or more. A request must carry one of them as "
         "`Authorization: Bearer KEY`. Empty: none is needed.",
     )
+    api_key_file: Path | None = Field(
+        None,
+        description="File with further keys, with commas or line breaks between them, as a secret of Docker or Kubernetes: "
+        "then no key stands in the environment. Read once at start.",
+    )
     cors_origins: str = Field(
         "",
         pattern=r"^(\*|https?://[^/,\s*]+(,https?://[^/,\s*]+)*)?$",
@@ -68,6 +86,11 @@ class Settings(BaseSettings):
         le=256,
         description="Decoder processes at once. One per core is kept, at most 4. More are started only where those are busy for "
         "long.",
+    )
+    sandbox: Literal["require", "auto", "off"] = Field(
+        "auto",
+        description="Whether decoders lock themselves in, by Landlock and a seccomp filter: `auto` as far as the kernel can, "
+        "`require` refuses the start where it cannot do both, `off` is for debugging.",
     )
     max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels: 4096x2304.")
     max_video_s: float = Field(7200, gt=0, description="Longest video, in seconds.")
@@ -133,9 +156,22 @@ class Settings(BaseSettings):
             raise ValueError("each key has at least 16 characters, visible ASCII without commas")
         return value
 
+    @field_validator("api_key_file")
+    @classmethod
+    def _has_keys(cls, value: Path | None) -> Path | None:
+        if value is not None and not all(map(KEY.fullmatch, _keys_in(value))):
+            raise ValueError("each key in the file has at least 16 characters, visible ASCII without commas")
+        return value
+
+    @model_validator(mode="after")
+    def _read_keys(self) -> Self:
+        from_file = _keys_in(self.api_key_file) if self.api_key_file else []
+        self._keys = (*filter(None, self.api_key.get_secret_value().split(",")), *from_file)
+        return self
+
     def api_keys(self) -> tuple[str, ...]:
-        """The keys of ``api_key``."""
-        return tuple(filter(None, self.api_key.get_secret_value().split(",")))
+        """The keys of ``api_key``, and then those of ``api_key_file``."""
+        return self._keys
 
     def allowed_origins(self) -> tuple[str, ...]:
         """The origins of ``cors_origins``."""

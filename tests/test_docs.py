@@ -161,7 +161,14 @@ def test_every_command_is_of_a_kind_that_is_tried() -> None:
         "c3d-video",
         "pip",
         "uvx",
+        "kubectl",
     }
+
+
+def test_kubectl_applies_what_is_there() -> None:
+    words = [command.split() for command in COMMANDS if command.startswith("kubectl apply")]
+    assert words
+    assert all((ROOT / each[-1] / "kustomization.yaml").exists() for each in words)
 
 
 PYTHON_COMMANDS = [command for command in COMMANDS if command.startswith(".venv/bin/python -m ")]

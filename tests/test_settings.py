@@ -182,3 +182,27 @@ def test_keys_are_taken_apart_and_never_shown(monkeypatch: pytest.MonkeyPatch) -
 def test_the_docs_list_each_setting() -> None:
     listed = {name for name in rows(page("settings")) if name.startswith("C3D_")}
     assert listed == {f"C3D_{name.upper()}" for name in NAMES}
+
+
+def test_keys_come_from_a_file_too_and_nowhere_else_are_seen(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("first-key-of-sixteen,second-key-of-sixteen\nthird-key-of-sixteen\n", encoding="ascii")
+    settings = Settings(api_key=SecretStr("a-key-of-sixteen-letters"), api_key_file=file)
+    assert settings.api_keys() == (
+        "a-key-of-sixteen-letters",
+        "first-key-of-sixteen",
+        "second-key-of-sixteen",
+        "third-key-of-sixteen",
+    )
+    assert f"C3D_API_KEY_FILE={file}" in settings.lines()
+    assert not any("of-sixteen" in line for line in settings.lines())
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n \n", b"short", b"a-key-of-sixteen-letters,short", b"\xff" * 20])
+def test_a_file_without_good_keys_refuses_the_start(tmp_path: Path, content: bytes | None) -> None:
+    """A service that took it for none would be open to everybody."""
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    with pytest.raises(ValidationError) as caught:
+        Settings(api_key_file=tmp_path / "keys")
+    assert "short" not in str(caught.value)

@@ -33,8 +33,12 @@ GAUGES = {
     "decoders": "Decoder processes, idle ones included.",
     "max_decoders": "So many decoder processes at most.",
     "worker_up": "1 where requests would be run, else 0.",
+    "sandbox_up": "1 where decoders are locked in by Landlock and a seccomp filter, else 0.",
 }
-COUNTERS = {"decoder_restarts": "Decoder processes that failed and were replaced."}  # likewise; they only ever grow
+COUNTERS = {  # likewise; they only ever grow
+    "decoder_restarts": "Decoder processes that failed and were replaced.",
+    "log_lines_dropped": "Lines of the log that nobody read in time.",
+}
 MODEL_LABELS = ("name", "weights", "weights_sha256", "preprocessing", "mean", "precision", "backend", "version")
 MAX_LABEL_LENGTH = 128
 

@@ -39,13 +39,13 @@ class KerasNetwork(Network):
         found = engine.configure(precision, device)
         sizes = GPU_BATCH_SIZES if found == "gpu" else CPU_BATCH_SIZES
         super().__init__(model, precision, f"{name} {engine.version()} on {found}", sizes)
-        self._behind_mean = _layers(model.card, "float32" if precision == "tf32" else precision)
+        self.behind_mean = _layers(model.card, "float32" if precision == "tf32" else precision)
         for tensor_name, tensor in model.tensors():
             layer, variable = tensor_name.split("/")
-            getattr(self._behind_mean.get_layer(layer), variable).assign(tensor)
+            getattr(self.behind_mean.get_layer(layer), variable).assign(tensor)
         clips = keras.Input(c3d.CLIP_SHAPE, dtype="uint8", name="clips")
         centred = keras.ops.subtract(keras.ops.cast(clips, "float32"), model.cropped_mean())
-        self._forward = engine.compile(keras.Model(clips, self._behind_mean(centred), name="c3d"))
+        self._forward = engine.compile(keras.Model(clips, self.behind_mean(centred), name="c3d"))
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass over clips uint8 (b, 16, 112, 112, 3) BGR."""
@@ -54,7 +54,7 @@ class KerasNetwork(Network):
     def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
         """The outputs, one row each, for a clip that is zeros BEHIND the mean subtraction."""
         zeros = keras.ops.zeros((1, *c3d.CLIP_SHAPE), "float32")
-        return _outputs(self._behind_mean(zeros, training=False))
+        return _outputs(self.behind_mean(zeros, training=False))
 
 
 def _layers(card: Card, dtype: str) -> Any:

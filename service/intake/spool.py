@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,11 +60,8 @@ def opened(parent: Path | None, max_bytes: int) -> Iterator[Spool]:
         parent.mkdir(parents=True, exist_ok=True)
     else:
         parent = Path(tempfile.gettempdir())
-    with _alone_in(parent):
-        _sweep(parent)
-        own = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
-        lock = os.open(own, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    _sweep(parent)
+    own, lock = _locked_directory(parent)
     try:
         yield Spool(own, max_bytes)
     finally:
@@ -72,15 +69,20 @@ def opened(parent: Path | None, max_bytes: int) -> Iterator[Spool]:
         os.close(lock)
 
 
-@contextmanager
-def _alone_in(parent: Path) -> Iterator[None]:
-    """While this lasts no other start sweeps: it might take a directory that is made, and not locked yet, for a crash's."""
-    lock = os.open(parent, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+def _locked_directory(parent: Path) -> tuple[Path, int]:
+    """A fresh directory, and the descriptor that its lock lives by.
+
+    Between making and locking it, another start may take it for a crash's and remove it: then there is another try. Nothing is
+    locked that others can lock too, as they can the parent.
+    """
+    while True:
+        own = Path(tempfile.mkdtemp(dir=parent, prefix=PREFIX))
+        with suppress(FileNotFoundError):
+            lock = os.open(own, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if own.exists():
+                return own, lock
+            os.close(lock)
 
 
 def _sweep(parent: Path) -> None:

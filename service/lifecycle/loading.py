@@ -23,6 +23,7 @@ from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
 from service.pipeline import Pipeline
 from service.settings import VERSION, Settings
+from service.video import sandbox
 from service.video.messages import ReadOptions
 from service.video.pool import DecoderPool
 
@@ -77,7 +78,16 @@ def refusals(settings: Settings) -> list[str]:
             pass  # the service says so when it is asked, and goes on when there is one
         except StoreError as error:
             found.append(f"C3D_PRECISION: {error}")
-    return found
+    return found + _without_sandbox(settings)
+
+
+def _without_sandbox(settings: Settings) -> list[str]:
+    found = sandbox.available()
+    if settings.sandbox != "require" or found.is_whole:
+        return []
+    return [
+        f"C3D_SANDBOX: this kernel offers {found}, and not both Landlock and seccomp. Use C3D_SANDBOX=auto, or a newer kernel."
+    ]
 
 
 def _load_quietly(load: LoadNetwork, settings: Settings, progress: Progress) -> LoadedNetwork:
@@ -137,14 +147,23 @@ async def start(
         on_refusal(str(error) if expected else "The network could not be loaded; the log above says why.")
     else:
         batcher = Batcher(network.run, network.batch_sizes, lambda run: metrics.batch_ran(run.size, run.seconds))
-        serving = _serving(network, Pipeline(decoder, batcher, _reading(settings, network.card)))
+        serving = _serving(network, Pipeline(decoder, batcher, read_options(settings, network.card)), str(decoder.sandbox))
         metrics.model_loaded(serving.model)
+        _say_how_confined(decoder.sandbox)
         readiness.serve(serving)
         return batcher
     return None
 
 
-def _reading(settings: Settings, card: Card) -> ReadOptions:
+def _say_how_confined(found: sandbox.Sandbox) -> None:
+    if found.is_whole:
+        log.info("decoders are locked in: %s", found)
+    else:
+        log.warning("decoders are not locked in (%s): whoever takes one over can do what the service can, see SECURITY.md", found)
+
+
+def read_options(settings: Settings, card: Card) -> ReadOptions:
+    """How a video is read for this model, within the limits of the settings."""
     return replace(
         ReadOptions.of(card),
         max_pixels=settings.max_pixels,
@@ -153,7 +172,7 @@ def _reading(settings: Settings, card: Card) -> ReadOptions:
     )
 
 
-def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
+def _serving(network: LoadedNetwork, pipeline: Pipeline, sandbox_in_use: str) -> Serving:
     card = network.card
     model = model_out(card, network.precision, network.backend)
     info: InfoOut = {
@@ -162,6 +181,7 @@ def _serving(network: LoadedNetwork, pipeline: Pipeline) -> Serving:
         "precision": network.precision,
         "backend": network.backend,
         "version": VERSION,
+        "sandbox": sandbox_in_use,
     }
     if network.calibration_sha256:
         model["calibration_sha256"] = info["calibration_sha256"] = network.calibration_sha256

@@ -109,6 +109,15 @@ class InfoOut(TypedDict):
     calibration_sha256: NotRequired[Annotated[str, Field(description="Of int8: which calibration.", examples=["5c" * 32])]]
     batch_sizes: NotRequired[Annotated[list[int], Field(description="Clips that may run together.", examples=[[1, 2, 3, 4]])]]
     version: Annotated[str, Field(description="Of this service.", examples=["0.1.0"])]
+    sandbox: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="What decoders are locked in by: Landlock and a seccomp filter, or less.",
+                examples=["landlock 7, seccomp"],
+            ),
+        ]
+    ]
 
 
 @dataclass(frozen=True)

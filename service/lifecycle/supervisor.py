@@ -22,6 +22,7 @@ TICK_S = 1.0
 MAX_FAILED_CANARIES = 3
 PROOF_S = 120.0  # without a batch, after which a canary is run: 0.3 s of processor, which is 0.3 % of a core
 WORKER_TIMEOUT_S = 60.0  # for one batch; on two slow cores it takes a second
+SECOND_LOOK_S = 5.0  # after which a batch that was stopped with the whole process would be done
 GRACE_S = 5.0  # between "not ready" and the end, for the load balancer to notice and the answers to leave
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -45,7 +46,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until the worker is given up, or this is cancelled."""
-        while (reason := self._verdict()) is None:
+        while (reason := await self._confirmed()) is None:
             is_suspect = self._batcher.is_failing
             self._num_failed_canaries = self._num_failed_canaries if is_suspect else 0
             self._readiness.set_failing(self._num_failed_canaries >= MAX_FAILED_CANARIES)
@@ -59,6 +60,14 @@ class Supervisor:
         self._readiness.give_up()
         await self._sleep(GRACE_S / 2)
         self._on_death(reason)
+
+    async def _confirmed(self) -> str | None:
+        """What only a new process helps against. A stuck worker is looked at twice: `docker pause` stops all but clocks."""
+        reason = self._verdict()
+        if reason is None or not self._batcher.is_alive():
+            return reason
+        await self._sleep(SECOND_LOOK_S)
+        return self._verdict()
 
     def _verdict(self) -> str | None:
         if not self._batcher.is_alive():

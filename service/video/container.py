@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -20,18 +21,28 @@ from service.video.sniff import refusal
 Item = TypeVar("Item")
 
 
-def opened(path: Path, options: ReadOptions) -> InputContainer:
-    """The container, to be closed by its user. Raises UndecodableVideo.
+def opened(video: Path | int, options: ReadOptions) -> InputContainer:
+    """The container, to be closed by its user. ``video``: a path, or a descriptor that is open. Raises UndecodableVideo.
 
-    Formats that would open other files, and protocols other than the plain file, are not on the lists.
+    Formats that would open other files, decoders of other codecs, which would see the file while it is probed, and protocols
+    other than the plain file are not on the lists.
     """
-    limits = {"protocol_whitelist": "file", "format_whitelist": options.containers, "max_pixels": str(options.max_pixels)}
+    limits = {
+        "protocol_whitelist": "file",
+        "format_whitelist": options.containers,
+        "codec_whitelist": options.codecs,
+        "max_pixels": str(options.max_pixels),
+    }
+    url = str(video)
+    if isinstance(video, int):
+        os.lseek(video, 0, os.SEEK_SET)  # who read it before left it at its end
+        url, limits["protocol_whitelist"], limits["fd"] = "fd:", "fd", str(video)
     try:
-        return av.open(str(path), options=limits, metadata_errors="replace")  # old files have tags in any encoding
+        return av.open(url, options=limits, metadata_errors="replace")  # old files have tags in any encoding
     except MemoryError:  # FFmpeg's is an FFmpegError, too
         raise
     except av.FFmpegError as error:
-        raise UndecodableVideo(refusal(path)) from error
+        raise UndecodableVideo(refusal(video)) from error
 
 
 def video_stream(container: InputContainer, options: ReadOptions) -> VideoStream:

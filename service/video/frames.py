@@ -32,29 +32,30 @@ SIGN_OF_LIFE = 64  # frames left out, after which an empty block says that the w
 MAX_REPEATED = c3d.CLIP_LENGTH  # frames that did not decode, in whose place their neighbour is repeated
 
 
-def read_video(path: Path, options: ReadOptions | None = None) -> Generator[Message]:
-    """Decode the file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
+def read_video(video: Path | int, options: ReadOptions | None = None) -> Generator[Message]:
+    """Decode a file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
 
+    ``video``: a path, or a descriptor that is open.
     It decodes from the key frame before each clip, no further than the clips asked for need, and holds one block at a time.
     Raises NoVideoStream where the file holds no video, UndecodableVideo where it is no video file or not one frame decodes,
     VideoTooLarge and VideoTooLong where it passes a limit of ``options``.
     """
     options = options or ReadOptions()
-    messages = _read(path, options)
+    messages = _read(video, options)
     yield from with_thumbnails(messages, options) if options.thumbnails else messages
 
 
-def _read(path: Path, options: ReadOptions) -> Generator[Message]:
-    with opened(path, options) as container:
+def _read(video: Path | int, options: ReadOptions) -> Generator[Message]:
+    with opened(video, options) as container:
         timeline = read_timeline(container, video_stream(container, options), options)
     if timeline.is_exact:
         try:
-            yield from _ByTimeline(path, timeline, options).messages()
+            yield from _ByTimeline(video, timeline, options).messages()
         except NotAsPromised:
             pass
         else:
             return
-    yield from _ByDecoding(path, timeline, options).messages()
+    yield from _ByDecoding(video, timeline, options).messages()
 
 
 class NotAsPromised(Exception):
@@ -75,8 +76,8 @@ class _Frame(NamedTuple):
 class _Reader:
     """What both ways of reading share: the blocks, the first and the last message."""
 
-    def __init__(self, path: Path, timeline: Timeline, options: ReadOptions) -> None:
-        self._path, self._timeline, self._options = path, timeline, options
+    def __init__(self, video: Path | int, timeline: Timeline, options: ReadOptions) -> None:
+        self._video, self._timeline, self._options = video, timeline, options
         self._maker: PictureMaker | None = None
         self._block: list[_Frame] = []
         self._num_decoded = 0
@@ -174,7 +175,7 @@ class _ByTimeline(_Reader):
     def _pass(self, *, may_seek: bool) -> Generator[Message, None, Decoder]:
         """Decode until no frame is wanted any more."""
         first = self._numbers.first_in_part
-        with opened(self._path, self._options) as container:
+        with opened(self._video, self._options) as container:
             decoder = Decoder(container, video_stream(container, self._options), self._timeline)
             self._aim(decoder, may_seek=may_seek)
             for decoded in decoder.frames():
@@ -269,7 +270,7 @@ class _ByDecoding(_Reader):
         self._rate = Fraction(str(options.fps)) if options.fps else None
         self._first_in_part: int | None = None
         self._num_in_part = 0
-        with opened(self._path, options) as container:
+        with opened(self._video, options) as container:
             stream = video_stream(container, options)
             rate = stream.average_rate or stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])
             by_index = is_without_times(container, stream)

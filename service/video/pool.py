@@ -12,11 +12,13 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from service.video.messages import ReadOptions
 from service.video.process import Decoded, DecoderProcess
+from service.video.sandbox import NONE, available
 
 KEPT = min(4, os.cpu_count() or 1)  # more than a core each compete; four keep up with any network that was measured
 ADDRESS_SPACE_BYTES = 1536 * 1024 * 1024  # 4K H.264 needs about half of it
@@ -32,10 +34,17 @@ class DecoderPool:
     patience_s = 0.5  # if no process was taken or came free for so long, all are busy with long videos: one more is started
 
     def __init__(
-        self, most: int, kept: int = KEPT, address_space_bytes: int = ADDRESS_SPACE_BYTES, timeout_s: float = TIMEOUT_S
+        self,
+        most: int,
+        kept: int = KEPT,
+        address_space_bytes: int = ADDRESS_SPACE_BYTES,
+        timeout_s: float = TIMEOUT_S,
+        *,
+        sandboxed: bool = True,
     ) -> None:
         self._kept, self._most = min(kept, most), most
-        self._address_space_bytes, self._timeout_s = address_space_bytes, timeout_s
+        self._start = partial(DecoderProcess.start, address_space_bytes, timeout_s, sandboxed=sandboxed)
+        self.sandbox = available() if sandboxed else NONE  # what the processes are locked in by
         self._idle: list[DecoderProcess] = []
         self._count = 0  # of processes, idle or not
         self._waiting = 0  # videos that wait for one
@@ -110,7 +119,7 @@ class DecoderPool:
         if dead:
             self.num_replaced += 1
             await dead.kill()
-        return await DecoderProcess.start(self._address_space_bytes, self._timeout_s)
+        return await self._start()
 
     def _may_start(self) -> bool:
         is_quiet = asyncio.get_running_loop().time() >= self._moved + self.patience_s

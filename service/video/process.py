@@ -6,11 +6,12 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,27 +48,38 @@ class Decoded(NamedTuple):
 class DecoderProcess:
     """A decoder process and the ring it writes into. One video at a time."""
 
-    def __init__(self, process: Process, descriptor: int, timeout_s: float) -> None:
+    def __init__(self, process: Process, descriptor: int, files: socket.socket, timeout_s: float) -> None:
         assert process.stdin is not None  # noqa: S101 (it was started with pipes)
         assert process.stdout is not None  # noqa: S101
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
-        self._timeout_s = timeout_s
+        self._files, self._timeout_s = files, timeout_s
         self._ring = ring.attach(descriptor)
         self._is_decoding = False  # whether messages of a video are still to come
         self._is_broken = False
 
     @classmethod
-    async def start(cls, address_space_bytes: int, timeout_s: float) -> DecoderProcess:
-        """Start a process with so much address space. While it decodes, it must send a message every ``timeout_s``."""
-        descriptor = ring.create()
-        try:
-            command = (sys.executable, "-m", "service.video.worker", str(descriptor), str(address_space_bytes))
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=PIPE, stdout=PIPE, env=ENVIRONMENT, pass_fds=(descriptor,), limit=MAX_LINE_BYTES
-            )
-            return cls(process, descriptor, timeout_s)
-        finally:
-            os.close(descriptor)  # the mapping keeps the memory
+    async def start(cls, address_space_bytes: int, timeout_s: float, *, sandboxed: bool = True) -> DecoderProcess:
+        """Start a process with so much address space. While it decodes, it must send a message every ``timeout_s``.
+
+        ``sandboxed``: it locks itself in, as far as the kernel can, before it is given a file.
+        """
+        with ExitStack() as ours:
+            descriptor = ring.create()
+            ours.callback(os.close, descriptor)  # the mapping keeps the memory
+            files, theirs = socket.socketpair()
+            with theirs, ExitStack() as unless_started:
+                unless_started.callback(files.close)
+                arguments = (descriptor, theirs.fileno(), address_space_bytes, int(sandboxed))
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "service.video.worker", *map(str, arguments)),
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    env=ENVIRONMENT,
+                    pass_fds=(descriptor, theirs.fileno()),
+                    limit=MAX_LINE_BYTES,
+                )
+                unless_started.pop_all()
+            return cls(process, descriptor, files, timeout_s)
 
     @property
     def pid(self) -> int:
@@ -84,8 +96,9 @@ class DecoderProcess:
         To be read to its end, or followed by `reset`. Raises what `frames.read_video` raises, DecoderFailed where the process
         fails or dies, DecodeTimeout where it gets stuck.
         """
+        self._give(path)
         self._is_decoding = True
-        self._command(json.dumps({"path": str(path), "options": asdict(options)}))
+        self._command(json.dumps({"options": asdict(options)}))
         while self._is_decoding:
             started = time.perf_counter()
             with self._broken_by_nonsense():
@@ -106,6 +119,16 @@ class DecoderProcess:
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.communicate()
+        self._files.close()
+
+    def _give(self, path: Path) -> None:
+        """The file, opened here: the process itself can open none."""
+        file = os.open(path, os.O_RDONLY)
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # a dead process is noticed when it does not answer
+                socket.send_fds(self._files, [b"v"], [file])
+        finally:
+            os.close(file)
 
     def _command(self, line: str) -> None:
         self._stdin.write(line.encode() + b"\n")  # a dead process takes it in silence, and is noticed when it does not answer

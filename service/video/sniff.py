@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from typing import BinaryIO
 
 HEAD_BYTES = 4096
 ACCEPTED = "Send an mp4, mov, mkv, webm, avi, ts, mpg, wmv, flv or gif file."
@@ -73,9 +75,9 @@ H264_UNITS, HEVC_UNITS = {5, 6, 7, 8, 9}, {32, 33, 34, 35, 39, 19, 20, 21}  # ty
 MIN_BASE64 = 64  # characters, from which on text of these letters alone is no word
 
 
-def refusal(path: Path) -> str:
+def refusal(video: Path | int) -> str:
     """A sentence for the client: what the file is, and what to do. Neither the name of the file nor its content is in it."""
-    with path.open("rb") as file:
+    with _reading(video) as file:
         head = file.read(HEAD_BYTES)
     if not head.strip(b"\0"):
         return f"The file holds only zeros: it was not written to its end. {ACCEPTED}" if head else "The file is empty."
@@ -83,18 +85,25 @@ def refusal(path: Path) -> str:
         if head.startswith(begins, place):
             return f"This is {what}. {advice}"
     if head[4:8] in MP4_BOXES:
-        return _of_mp4(path)
+        return _of_mp4(video)
     for place, begins, name in BEGINNINGS:
         if head.startswith(begins, place):
             return f"This begins as {name} does, and cannot be read: it is damaged or cut off. Send the whole file."
     return _of_raw(head) or _of_text(head) or f"This is of no kind that is known here. {ACCEPTED}"
 
 
-def _of_mp4(path: Path) -> str:
+def _reading(video: Path | int) -> BinaryIO:
+    """The file from its beginning. A descriptor stays open."""
+    file = video.open("rb") if isinstance(video, Path) else os.fdopen(os.dup(video), "rb")
+    file.seek(0)
+    return file
+
+
+def _of_mp4(video: Path | int) -> str:
     """By its boxes: an index that was to be written last is missing where the file was cut off."""
-    size = path.stat().st_size
     place = 0
-    with path.open("rb") as file:
+    with _reading(video) as file:
+        size = os.fstat(file.fileno()).st_size
         while place + 8 <= size:
             file.seek(place)
             header = file.read(16)

@@ -1,9 +1,10 @@
 """What runs inside a decoder process: it decodes one video after the other, each as fast as its reader takes the frames.
 
-Started by `service.video.process` as ``python -m service.video.worker FD BYTES``. Frames go into the ring, which is memory
-shared through the file descriptor FD. Everything else is lines, of JSON or of one word, in on stdin and out on stdout:
+Started by `service.video.process` as ``python -m service.video.worker RING FILES BYTES SANDBOX``. Frames go into the ring, which
+is memory shared through the descriptor RING. The videos come as open descriptors through the Unix socket FILES: behind its
+sandbox this process can open nothing. Everything else is lines, of JSON or of one word, in on stdin and out on stdout:
 
-    in   {"path": ..., "options": {...}}          decode this file; ``options`` are the fields of `ReadOptions`
+    in   {"options": {...}}                       decode the next file; ``options`` are the fields of `ReadOptions`
     in   more                                     the reader has copied a block: its part of the ring is free again
     in   stop                                     the reader has left: drop this video
     out  {"info": ...}, {"block": n, ...}, ...    what `frames.read_video` gives; block n is in ring[n % RING_LENGTH]
@@ -18,9 +19,10 @@ import json
 import os
 import resource
 import signal
+import socket
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -30,12 +32,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import DecoderFailed, ServiceError
+from service.video import sandbox
 from service.video.frames import read_video
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import RING_LENGTH, attach
 
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
-MAX_OPEN_FILES = 32  # the video, three pipes, the ring, and what Python opens to import modules
+MAX_OPEN_FILES = 32  # the video, three pipes, the socket, the ring, and what Python opens to import modules
+# A GIF of one white pixel.
+PICTURE = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
 OUT_OF_MEMORY = "Decoding the file needs more memory than a decoder may use. Send a smaller or a repaired one."
 FAILED = "The decoder failed on this file. It is probably damaged: repair or convert it."
 
@@ -57,22 +62,39 @@ def confine(address_space_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
 
 
+def load_all() -> None:
+    """Decode a picture, so that no library has to load anything later, when it cannot."""
+    file = os.memfd_create("picture")
+    os.write(file, PICTURE)
+    for _ in read_video(file, ReadOptions(thumbnails=True)):
+        pass
+    os.close(file)
+
+
 class Worker:
     """The loop. It reads ``commands`` and writes ``messages``; ``ring`` is uint8 (RING_LENGTH, BLOCK_LENGTH, 112, 112, 3)."""
 
-    def __init__(self, ring: NDArray[np.uint8], commands: BinaryIO, messages: BinaryIO) -> None:
-        self._ring, self._commands, self._messages = ring, commands, messages
+    def __init__(
+        self, ring: NDArray[np.uint8], commands: BinaryIO, messages: BinaryIO, next_file: Callable[[], int | None]
+    ) -> None:
+        """``next_file`` gives the next video as a descriptor, which is closed here; None where the parent is gone."""
+        self._ring, self._commands, self._messages, self._next_file = ring, commands, messages, next_file
 
     def run(self) -> None:
         """Decode what is sent, until the parent closes its end."""
         for line in self._commands:
             if line.startswith(b"{"):  # the words that are left concern a video that is over
-                job = json.loads(line)
-                self._answer(Path(job["path"]), ReadOptions(**job["options"]))
+                file = self._next_file()
+                if file is None:
+                    return
+                try:
+                    self._answer(file, ReadOptions(**json.loads(line)["options"]))
+                finally:
+                    os.close(file)
 
-    def _answer(self, path: Path, options: ReadOptions) -> None:
+    def _answer(self, file: int, options: ReadOptions) -> None:
         try:
-            with closing(read_video(path, options)) as messages:
+            with closing(read_video(file, options)) as messages:
                 self._send(messages)
         except ServiceError as error:
             self._fail(error, error.__cause__)
@@ -124,12 +146,21 @@ class Worker:
 
 def main() -> None:
     """Run the process until its parent ends it."""
-    descriptor, address_space_bytes = int(sys.argv[1]), int(sys.argv[2])
+    ring_descriptor, files_descriptor, address_space_bytes, is_sandboxed = map(int, sys.argv[1:])
     messages = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints goes to stderr, not among the messages
-    ring = attach(descriptor)
+    ring = attach(ring_descriptor)
+    files = socket.socket(fileno=files_descriptor)
+    load_all()
     confine(address_space_bytes)
-    Worker(ring, sys.stdin.buffer, messages).run()
+    if is_sandboxed:
+        sandbox.enter()
+
+    def next_file() -> int | None:
+        _, descriptors, _, _ = socket.recv_fds(files, 1, 1)
+        return descriptors[0] if descriptors else None
+
+    Worker(ring, sys.stdin.buffer, messages, next_file).run()
 
 
 if __name__ == "__main__":

@@ -191,6 +191,7 @@ async def until_it_rests(network: FakeNetwork, path: Path) -> None:
             await asyncio.to_thread(lambda: list(read_video(path)))
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_stops_the_work_and_one_that_reads_on_gets_it_all(tmp_path: Path) -> None:
     network = FakeNetwork()
     path = write_video(tmp_path / "video.mp4", 800)

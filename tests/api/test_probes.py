@@ -117,7 +117,7 @@ def test_a_dead_worker_flips_readiness_but_not_liveness(tmp_path: Path, clip_mp4
 def test_info_tells_the_limits_while_the_network_loads(warming: TestClient, client: TestClient) -> None:
     early, late = warming.get("/info").json(), client.get("/info").json()
     assert (early["status"], late["status"]) == ("warming", "ready")
-    assert set(late) - set(early) == {"model", "backend", "precision", "batch_sizes"}
+    assert set(late) - set(early) == {"model", "backend", "precision", "batch_sizes", "sandbox"}
     assert (early["limits"], early["clips_per_s"], early["version"]) == (late["limits"], 0, VERSION)
 
 

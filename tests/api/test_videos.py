@@ -271,6 +271,7 @@ def test_a_name_from_the_client_cannot_forge_a_line_of_the_log(
     assert not [message for message in messages if "\n" in message]
 
 
+@pytest.mark.slow
 def test_many_different_videos_at_once_get_the_answers_of_each_alone(client: TestClient, tmp_path: Path) -> None:
     videos = [write_video(tmp_path / f"{n}.mp4", 17 + 9 * n, seed=n).read_bytes() for n in range(8)]
 

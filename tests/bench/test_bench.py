@@ -125,6 +125,7 @@ def test_a_repeated_video_is_as_long_as_it_says(tmp_path: Path) -> None:
     assert times == pytest.approx(np.arange(30) / inputs.RATE)
 
 
+@pytest.mark.slow
 def test_parts_of_a_long_video_are_timed(tmp_path: Path) -> None:
     claim = parts.measure(claims.Options(1, Path("none"), long=False), tmp_path, times=2)
     assert claim.figures.keys() == {"begin_s", "end_s", "max_clips_s", "whole_s"}

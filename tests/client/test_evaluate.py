@@ -219,6 +219,7 @@ def test_sports1ms_truth_is_read(tmp_path: Path) -> None:
 # Whole runs.
 
 
+@pytest.mark.slow
 def test_ucf101_from_videos_to_report(evaluate: Evaluate, service: ScriptedService, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
@@ -267,6 +268,7 @@ def test_descriptors_are_the_mean_over_clips_at_length_one(evaluate: Evaluate, s
     np.testing.assert_allclose(extracted.descriptor("v_Bowling_g01_c01"), mean / np.linalg.norm(mean), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_folders_and_a_comparison_of_two_runs(
     evaluate: Evaluate, service: ScriptedService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def test_a_directory_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pyt
     assert capsys.readouterr().err.startswith("sample: No such file or directory: ")
 
 
+@pytest.mark.slow
 def test_a_longer_one_is_enough_to_calibrate_on(tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
     assert main(["sample", str(path), "--seconds", "12"]) == 0

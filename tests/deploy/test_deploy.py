@@ -25,6 +25,7 @@ VARIABLE = r"\$\{(\w+):-([^}]*)\}"
 EXIT_S = 5  # between the end of the drain and the end of the process: the last batch, decoders, the interpreter
 NETWORK_BYTES = 1536 * MIB  # of the process, measured on CPU (docs/containers.md)
 HD_DECODER_BYTES = 60 * MIB
+LARGEST_DECODER_BYTES = 99_000_000  # of 4096x2304; one too many ends the whole container from Kubernetes 1.28 on
 
 
 # A tag of compose's own: the node stands in place of what other files say.
@@ -142,7 +143,7 @@ def test_the_gpu_file_asks_for_one_gpu_and_builds_for_it(monkeypatch: pytest.Mon
 
 
 def test_the_docs_list_what_env_can_set_and_its_commands_name_files_that_are_there() -> None:
-    files = ["docker-compose.yml", "docker-compose.gpu.yml", "deploy/docker-compose.haproxy.yml"]
+    files = ["docker-compose.yml", "docker-compose.gpu.yml", "deploy/docker-compose.haproxy.yml", "deploy/docker-compose.key.yml"]
     said = {name: default for file in files[::-1] for name, default in re.findall(VARIABLE, (ROOT / file).read_text())}
     listed = re.findall(r"^\| `([A-Z_]+)` \| `(\w[\w-]*)`", page("containers"), flags=re.MULTILINE)
     build = compose(files[0])["x-image"]["build"]["args"]
@@ -302,7 +303,7 @@ def test_pods_are_confined_probed_and_given_time(monkeypatch: pytest.MonkeyPatch
     assert size(spool["sizeLimit"]) > settings.max_spool_bytes
     assert size(container["resources"]["requests"]["ephemeral-storage"]) >= size(spool["sizeLimit"])
     # The files of requests lie on the node's disk here, so they take no memory.
-    assert size(container["resources"]["limits"]["memory"]) > NETWORK_BYTES + settings.max_decoders * HD_DECODER_BYTES
+    assert size(container["resources"]["limits"]["memory"]) > NETWORK_BYTES + settings.max_decoders * LARGEST_DECODER_BYTES
 
 
 def test_a_gpu_replica_has_one_gpu_and_no_spare_one() -> None:
@@ -311,3 +312,26 @@ def test_a_gpu_replica_has_one_gpu_and_no_spare_one() -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
     assert {"name": "C3D_DEVICE", "value": "gpu"} in container["env"]
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0
+
+
+def test_keys_come_as_a_file_and_stand_in_no_environment() -> None:
+    added = yaml.safe_load((DEPLOY / "docker-compose.key.yml").read_text())["services"]["service"]
+    assert added == {"environment": {"C3D_API_KEY_FILE": "/run/secrets/api_key"}, "secrets": ["api_key"]}
+    [patch] = documents(KUBERNETES / "key")[0]["patches"]
+    volume, mount, variable = (each["value"] for each in yaml.safe_load(patch["patch"]))
+    assert volume["name"] == mount["name"]
+    assert variable["name"] == "C3D_API_KEY_FILE"
+    assert Path(variable["value"]).parent == Path(mount["mountPath"])
+    assert "--from-file=keys=" in page("kubernetes")
+    assert Path(variable["value"]).name == "keys"
+
+
+def test_the_network_policy_is_about_the_service_and_closes_private_networks() -> None:
+    found = {document["kind"]: document for document in documents(KUBERNETES / "base")[1]}
+    policy, pod = found["NetworkPolicy"]["spec"], found["Deployment"]["spec"]["template"]
+    assert policy["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["ingress"][0]["ports"][0]["port"] in {each["name"] for each in pod["spec"]["containers"][0]["ports"]}
+    [public] = [rule for rule in policy["egress"] if "ipBlock" in rule["to"][0]]
+    assert "169.254.0.0/16" in public["to"][0]["ipBlock"]["except"]  # where clouds hand out a machine's credentials
+    assert {str(each["port"]) for each in public["ports"]} == set(Settings().url_ports.split(","))

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.deploy.test_deploy import EXIT_S, haproxy, seconds
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-OVERLAYS = ["base", "gpu", "balanced", "autoscaled", "autoscaled-keda"]
+OVERLAYS = ["base", "gpu", "key", "balanced", "autoscaled", "autoscaled-keda"]
 # Not Kubernetes' own: the operators that read them publish their schemas elsewhere.
 FOREIGN = {"PodMonitor", "ScaledObject"}
 

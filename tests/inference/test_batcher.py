@@ -271,7 +271,9 @@ def test_a_dead_worker_leaves_nobody_waiting(batcher: Batcher, device: Device) -
     for future in (running, *waiting):
         with pytest.raises(WorkerDown):
             future.result()
-    batcher._thread.join()
+    for thread in threading.enumerate():
+        if thread.name == "batcher":
+            thread.join()
     assert not batcher.is_alive()
     with pytest.raises(WorkerDown):
         Request(batcher).submit(np.array(2))
@@ -301,7 +303,7 @@ def test_abandoning_answers_everybody_at_once_and_the_late_result_is_dropped(bat
             future.result()
     assert not batcher.is_alive()
     device.let_go()
-    batcher._thread.join()
+    batcher.stop()
 
 
 def test_tells_what_waits_what_runs_and_how_fast(device: Device) -> None:

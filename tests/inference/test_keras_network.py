@@ -64,7 +64,7 @@ def expected(centred: Floats, weights: dict[str, Floats]) -> reference.Activatio
 
 
 def test_has_the_papers_layers_and_parameters(network: Any) -> None:
-    inner = network._behind_mean
+    inner = network.behind_mean
     assert inner.count_params() == c3d.NUM_PARAMETERS
     for layer in c3d.LAYERS:
         built = inner.get_layer(layer.name)

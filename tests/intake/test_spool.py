@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,3 +81,32 @@ def test_counts_bytes_and_refuses_too_many(tmp_path: Path) -> None:
             mine(40)
             assert own.used_bytes == 100
         assert own.used_bytes == 0
+
+
+def test_a_strangers_lock_on_the_parent_holds_nobody_up(tmp_path: Path) -> None:
+    """Whoever may read /tmp may lock it; the start waited for that."""
+    with _locked(tmp_path), spool.opened(tmp_path, 1) as own:
+        assert own.path.parent == tmp_path
+
+
+def test_a_directory_that_another_start_removes_before_it_is_locked_is_made_again(tmp_path: Path) -> None:
+    """Many starts at once, each sweeping what it finds: every one has a directory of its own that stays."""
+
+    def start(_: int) -> bool:
+        with spool.opened(tmp_path, 1) as own:
+            (own.path / "file").write_bytes(b"x")
+            return (own.path / "file").exists()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(start, range(200)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        os.close(descriptor)

@@ -14,11 +14,14 @@ from service.http.metrics import Metrics
 from service.lifecycle import loading
 from service.lifecycle.readiness import Readiness
 from service.settings import Settings
+from service.video.sandbox import NONE
 from tests.support.fakes import FakeNetwork
 
 
 class NoDecoder:
     """A pool without processes."""
+
+    sandbox = NONE
 
     async def start(self) -> None:
         """Nothing to start."""
@@ -89,6 +92,6 @@ def test_a_reason_why_not(error: Exception, reason: type[ServiceError], *, fatal
 def test_reading_is_as_the_settings_and_the_model_have_it() -> None:
     settings = Settings(max_pixels=7, max_video_s=8.0, max_fps=9.0)
     card = FakeNetwork(preprocessing="c3d-ucf101-mean", crop_left=30, color_tags="ignore").card
-    reading = loading._reading(settings, card)
+    reading = loading.read_options(settings, card)
     assert (reading.max_pixels, reading.max_video_s, reading.max_fps) == (7, 8.0, 9.0)
     assert (reading.honour_color_tags, reading.crop_left) == (False, 30)

@@ -97,8 +97,10 @@ def test_a_healthy_worker_is_left_alone() -> None:
     assert slept[:5] == [1.0] * 5
 
 
-@pytest.mark.parametrize("change", [{"alive": False}, {"busy_s": 61.0}])
-def test_a_dead_or_stuck_worker_ends_the_process_after_a_grace(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("change", "second_look"), [({"alive": False}, []), ({"busy_s": 61.0}, [nothing])])
+def test_a_dead_or_stuck_worker_ends_the_process_after_a_grace(
+    change: dict[str, Any], second_look: list[Callable[[], None]]
+) -> None:
     batcher = FakeBatcher()
     seen: list[bool] = []
 
@@ -106,13 +108,28 @@ def test_a_dead_or_stuck_worker_ends_the_process_after_a_grace(change: dict[str,
         for name, value in change.items():
             setattr(batcher, name, value)
 
-    readiness, deaths, _ = watch(batcher, [nothing, go_wrong, lambda: seen.append(batcher.abandoned), nothing])
+    readiness, deaths, _ = watch(batcher, [nothing, go_wrong, *second_look, lambda: seen.append(batcher.abandoned), nothing])
     assert seen == [True]  # everybody has been answered before the grace begins
     assert len(deaths) == 1
     with pytest.raises(WorkerDown):
         readiness.check_ready()
     with pytest.raises(WorkerDown):
         readiness.check_alive()
+
+
+def test_a_process_that_was_stopped_and_goes_on_has_no_stuck_worker() -> None:
+    """After `docker pause` of an hour the batch seems to have run for an hour; some seconds later it is done."""
+    batcher = FakeBatcher()
+
+    def paused() -> None:
+        batcher.busy_s = 3600.0
+
+    def done() -> None:
+        batcher.busy_s = 0.0
+
+    readiness, deaths, _ = watch(batcher, [nothing, paused, done, nothing, nothing])
+    assert (deaths, batcher.abandoned) == ([], False)
+    assert is_ready(readiness)
 
 
 def test_a_long_batch_is_not_a_stuck_one() -> None:

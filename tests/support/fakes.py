@@ -56,7 +56,14 @@ def model_block(**changes: Any) -> ModelOut:
 
 def fake_serving(pipeline: Any, weights: str = "sports1m") -> Serving:
     """What answers requests, with this pipeline."""
-    info: InfoOut = {"model": {}, "backend": "", "precision": "float32", "batch_sizes": [1], "version": VERSION}
+    info: InfoOut = {
+        "model": {},
+        "backend": "",
+        "precision": "float32",
+        "batch_sizes": [1],
+        "version": VERSION,
+        "sandbox": "none",
+    }
     return Serving(pipeline, model_block(weights=weights), info, ())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from itertools import islice
 
@@ -267,7 +268,9 @@ def test_damaged_frames_are_counted_where_they_are() -> None:
 
 
 def test_holds_no_more_than_one_clip() -> None:
-    cutter = ClipCutter(ClipPlan(1000))
-    for block in blocks_of(1000, block=1):
-        cutter.add(block)
-        assert len(cutter._held) <= 16
+    cutter, given = ClipCutter(ClipPlan(1000)), []
+    blocks = blocks_of(1000, block=1)[::-1]
+    while blocks:
+        given.append(weakref.ref(blocks[-1].frames))
+        cutter.add(blocks.pop())
+        assert sum(frames() is not None for frames in given) <= 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ class Run:
     def __init__(self, *lines: str) -> None:
         self.ring = np.zeros(ring.RING_SHAPE, np.uint8)
         messages = io.BytesIO()
+        commands = io.BytesIO("".join(f"{line}\n" for line in lines).encode())
+        paths = iter([json.loads(line)["path"] for line in lines if line.startswith("{")])
         try:
-            Worker(self.ring, io.BytesIO("".join(f"{line}\n" for line in lines).encode()), messages).run()
+            Worker(self.ring, commands, messages, lambda: os.open(next(paths), os.O_RDONLY)).run()
         except SystemExit:
             self.exited = True
         else:

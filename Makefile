@@ -74,7 +74,7 @@ $(INSTALLED): $(REQUIREMENTS)
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
-	@echo "Installing what tests and checks need: about 250 MB to download, 1.1 GB on disk." >&2
+	@echo "Installing what tests and checks need: about 310 MB to download, 1.1 GB on disk." >&2
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 

@@ -63,6 +63,14 @@ def logs(container: str) -> str:
     return subprocess.run(["docker", "logs", container], stderr=subprocess.PIPE, text=True, check=True).stderr
 
 
+def num_probes(container: str) -> float:
+    """How many probes its service has answered with an error: 0 until it listens."""
+    asking = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
+    asked = subprocess.run(["docker", "exec", container, "python", "-c", asking], capture_output=True, text=True, check=False)
+    found = re.search(r'^c3d_requests_total\{endpoint="probe",outcome="server_error"\} (.+)$', asked.stdout, flags=re.MULTILINE)
+    return float(found[1]) if found else 0
+
+
 @dataclass(frozen=True)
 class Stack:
     """A compose project of certain files."""
@@ -280,17 +288,14 @@ def test_an_unready_replica_gets_nothing(scaled: Stack, load: Load) -> None:
     with load:
         load.go_on()
         unready = scaled.compose("run", "--detach", "--no-deps", "--use-aliases", "-e", "C3D_MODEL_STORE=/tmp", "service")
-        with subprocess.Popen(["docker", "logs", "--follow", unready], stderr=subprocess.PIPE, text=True) as following:
-            assert following.stderr
-            asked = (line for line in following.stderr if "GET /readyz 503 weights_missing" in line)
-            for _ in range(5):
-                next(asked)  # by HAProxy, once a second
+        while num_probes(unready) < 10:  # HAProxy asks once a second, the health check every ten
             load.go_on()
-            docker("rm", "--force", unready)
-            rest = following.stderr.read()
+        load.go_on()
+        said = logs(unready)
+        docker("rm", "--force", unready)
     assert load.failed() == []
-    assert "GET /readyz 503 weights_missing" in rest
-    assert "POST" not in rest
+    assert "There are no weights" in said
+    assert "POST" not in said
 
 
 def upgrade(stack: Stack, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -147,7 +147,7 @@ def test_the_start_says_what_changed_and_ends_with_a_line_for_people(started: Se
         "C3D_DRAIN_DELAY_S=3600.0",
         "C3D_LOG_FORMAT=json",
     ]
-    running, warning, ready = said[-3:]
+    running, _, warning, ready = said[-4:]  # between them: what decoders are locked in by
     assert running["message"].startswith("running on ")
     assert (warning["level"], "random numbers" in warning["message"]) == ("WARNING", True)
     assert ready["message"].endswith(f"{started.url}  ({STAND_INS})")

@@ -88,6 +88,6 @@ def test_other_forms_are_exact(network: Any, stand_in: Any, name: str) -> None:
     clips = np.random.default_rng(0).integers(0, 256, (2, *c3d.CLIP_SHAPE), np.uint8)
     mean = stand_in.mean[:, :, 8:120, 29:141].transpose(1, 2, 3, 0)
     found = build(FORMS[name], dict(stand_in.tensors()), mean, "float32")(clips)
-    for ours, theirs in zip(network.run(clips), found, strict=True):
+    for ours, theirs in zip(network.run(clips)[1:], found, strict=True):
         other = keras.ops.convert_to_numpy(theirs)
         assert np.linalg.norm(ours - other) < 1e-4 * np.linalg.norm(ours)

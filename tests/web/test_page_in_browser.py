@@ -119,8 +119,8 @@ def using(browser: Any, app: FastAPI, **context: Any) -> Iterator[Watched]:
 def requests_to(app: FastAPI, path: str) -> dict[str, int]:
     """How often a path was asked, by what came of it."""
     metrics = app.state.metrics.exposition()[0].decode()
-    found = re.findall(rf'c3d_requests_total{{code="(\w+)",endpoint="{path}"}} ([\d.]+)', metrics)
-    return {code: int(float(number)) for code, number in found if float(number)}
+    found = re.findall(rf'c3d_requests_total{{endpoint="{path}",outcome="(\w+)"}} ([\d.]+)', metrics)
+    return {outcome: int(float(number)) for outcome, number in found if float(number)}
 
 
 @pytest.mark.parametrize("prefix", ["", "/video/c3d"])

@@ -9,7 +9,6 @@ import json
 import math
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import httpx2
 import pytest
 
 from model_store import c3d
-from tests.support.service_process import Service, start
+from tests.support.service_process import Service, free_port, start
 
 pytestmark = pytest.mark.slow
 STEADY = ("-m", "tests.support.steady_server", "0.01")
@@ -79,12 +78,6 @@ def haproxy(here: Path, port: int, replicas: list[str]) -> list[str]:
     servers = "\n  ".join(f"server replica{i} {each}" for i, each in enumerate(replicas))
     (here / "haproxy.cfg").write_text(HAPROXY.format(port=port, servers=servers))
     return ["haproxy", "-f", str(here / "haproxy.cfg")]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @contextmanager

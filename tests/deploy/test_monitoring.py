@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from service.http.metrics import COUNTERS, GAUGES, Metrics
 from tests.conftest import ROOT
 from tests.support import service_process
 from tests.support.pages import section
+from tests.support.service_process import free_port
 
 MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana" / "c3d.json").read_text())
@@ -110,11 +110,6 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, clip_mp4: Path) -> Iter
         finally:
             process.terminate()
             service.end()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def work(url: str, clip_mp4: Path, prometheus: httpx2.Client) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.support import service_process
+from tests.support.service_process import free_port
 from tests.support.videos import write_video
 
 pytestmark = pytest.mark.slow
@@ -37,11 +37,6 @@ http {
 """
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a service whose uploads may have 3 MB."""
@@ -49,6 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     started = service_process.start(
         spool, "-m", "tests.support.steady_server", str(CLIP_S), C3D_MAX_UPLOAD_BYTES="3000000", FORWARDED_ALLOW_IPS="127.0.0.1"
     )
+    started.wait_for("Ready in")
     yield started.url.removeprefix("http://")
     assert started.end() == 0
 

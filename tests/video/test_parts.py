@@ -6,15 +6,15 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from service.errors import VideoTooLong
-from service.video.clips import Clip, ClipCutter, ClipPlan
+from service.video.clips import Clip
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import FrameBlock, ReadOptions
+from tests.support.cutting import cut
 from tests.support.videos import write_video
 
 OPEN_GOP = {"bf": "3", "b-pyramid": "normal", "x264-params": "open-gop=1:keyint=20:min-keyint=5"}
@@ -47,27 +47,6 @@ FILES = [
     ("2.ts", "mpeg2video", {"g": "12", "bf": "2"}, True),
     ("j.avi", "mjpeg", {}, True),
 ]
-
-
-class Cut(NamedTuple):
-    info: VideoInfo
-    clips: list[Clip]
-    end: VideoEnd
-
-
-def cut(path: Path, **asked: object) -> Cut:
-    options = ReadOptions(**asked)  # type: ignore[arg-type]
-    clips: list[Clip] = []
-    for message in read_video(path, options):
-        match message:
-            case VideoInfo():
-                info, cutter = message, ClipCutter(ClipPlan.of(message.num_frames_in_range, options))
-            case FrameBlock():
-                clips += cutter.add(message)
-            case VideoEnd():
-                clips += cutter.finish(message.num_in_part)
-                end = message
-    return Cut(info, clips, end)
 
 
 def assert_same(ours: list[Clip], whole: dict[int, Clip]) -> None:

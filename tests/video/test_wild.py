@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from service.video.clips import Clip, ClipCutter, ClipPlan
-from service.video.frames import read_video
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
+from service.video.clips import Clip
+from service.video.messages import VideoEnd, VideoInfo
 from tests.conftest import SHARED
+from tests.support.cutting import cut
 
 WILD = SHARED / "wild"
 pytestmark = pytest.mark.skipif(not WILD.exists(), reason="../shared/data is not here")
@@ -29,17 +29,7 @@ class Answer(NamedTuple):
 
 
 def answer(name: str, **asked: object) -> Answer:
-    options = ReadOptions(**asked)  # type: ignore[arg-type]
-    clips: list[Clip] = []
-    for message in read_video(WILD / name, options):
-        match message:
-            case VideoInfo():
-                info, cutter = message, ClipCutter(ClipPlan.of(message.num_frames_in_range, options))
-            case FrameBlock():
-                clips += cutter.add(message)
-            case VideoEnd():
-                clips += cutter.finish(message.num_in_part)
-                end = message
+    info, clips, end, cutter = cut(WILD / name, **asked)
     found = [*info.warnings(), *end.warnings(info, cutter.damaged_clips, cutter.gap_clips), *cutter.warnings()]
     return Answer(info, clips, end, {each.code: each.message for each in found if each.code != "tail_frames_dropped"})
 

@@ -15,16 +15,12 @@ import platform
 import struct
 from typing import NamedTuple
 
+from model_store.formats import kernel
+
 # prctl(2) and seccomp(2): linux/prctl.h, linux/seccomp.h
-PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
+PR_SET_DUMPABLE = 4
 SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC = 1, 1
 SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO = 0x7FFF0000, 0x00050000
-# Landlock's system calls have these numbers on every architecture: linux/landlock.h
-LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446
-LANDLOCK_CREATE_RULESET_VERSION = 1
-LANDLOCK_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}  # how many there are, by Landlock's version; as many from the sixth on
-LANDLOCK_TCP = 0b11  # binding and connecting; since version 4
-LANDLOCK_SCOPES = 0b11  # abstract Unix sockets and signals; since version 6
 
 CLONE_THREAD = 0x00010000  # linux/sched.h: what is started shares this process, so it is no new one
 ANY, FIRST_IS_ZERO, FIRST_IS_SELF, FIRST_HAS_THREAD_FLAG = range(4)  # what is asked of a system call's first argument
@@ -84,18 +80,18 @@ NONE = Sandbox(0, seccomp=False)
 
 def hide() -> None:
     """Let no other process of this user, unless it has the right to trace all, read this one's memory or environment."""
-    _check(_libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
+    kernel.prctl(PR_SET_DUMPABLE, 0)
 
 
 def available() -> Sandbox:
     """What this kernel lets a process lock itself in with. Changes nothing."""
-    landlock = _syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    landlock = kernel.landlock_version()
     machine = MACHINES.get(platform.machine())
     if machine is None:
-        return Sandbox(max(landlock, 0), seccomp=False)
+        return Sandbox(landlock, seccomp=False)
     # A filter at address 0 is EFAULT where filters can be set, and EINVAL or ENOSYS where they cannot.
-    refused = _syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, 0, None) < 0
-    return Sandbox(max(landlock, 0), seccomp=refused and ctypes.get_errno() == errno.EFAULT)
+    refused = kernel.syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, 0, None) < 0
+    return Sandbox(landlock, seccomp=refused and ctypes.get_errno() == errno.EFAULT)
 
 
 def enter() -> Sandbox:
@@ -105,31 +101,19 @@ def enter() -> Sandbox:
     part that `available` promised is refused.
     """
     found = available()
-    _check(_libc().prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))  # else neither part is for processes without privileges
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)  # else neither part is for processes without privileges
     if found.landlock:
-        _enter_landlock(found.landlock)
+        kernel.enter_landlock(scoped=True)  # without a rule that would give a right back
     if found.seccomp:
         _enter_seccomp(MACHINES[platform.machine()])
     return found
-
-
-def _enter_landlock(version: int) -> None:
-    """All rights that this version knows, and no rule that would give one back."""
-    file_rights = (1 << LANDLOCK_FILE_RIGHTS.get(version, max(LANDLOCK_FILE_RIGHTS.values()))) - 1
-    fields = [file_rights] + [LANDLOCK_TCP] * (version >= 4) + [LANDLOCK_SCOPES] * (version >= 6)
-    attributes = struct.pack(f"={len(fields)}Q", *fields)
-    ruleset = _check(_syscall(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0))
-    try:
-        _check(_syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0))
-    finally:
-        os.close(ruleset)
 
 
 def _enter_seccomp(machine: Machine) -> None:
     instructions = _filter(machine, os.getpid())
     code = ctypes.create_string_buffer(b"".join(instructions))
     program = struct.pack("@HP", len(instructions), ctypes.addressof(code))  # struct sock_fprog
-    _check(_syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program))
+    kernel.checked(kernel.syscall(machine.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, program))
 
 
 def _filter(machine: Machine, pid: int) -> list[bytes]:
@@ -157,19 +141,3 @@ def _filter(machine: Machine, pid: int) -> list[bytes]:
 
 def _bpf(code: int, if_true: int, if_false: int, operand: int) -> bytes:
     return struct.pack("=HBBI", code, if_true, if_false, operand)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _syscall(number: int, *arguments: int | bytes | None) -> int:
-    typed = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
-    return int(_libc().syscall(ctypes.c_long(number), *typed))
-
-
-def _check(result: int) -> int:
-    if result < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return result

@@ -128,7 +128,8 @@ second:
 	  && exec $(MAKE) --no-print-directory fast VENV=.venv-second PYTHON=$$each; done; \
 	echo "There is no second Python from 3.11 to 3.13 here: the tests ran on $(PYTHON_VERSION) only." >&2
 
-# The engine is compiled first: tests ask once which engine this machine has. Two at a time, whatever the number of cores: each may hold several networks, up to 3 GB. One on a machine with one core.
+# Two at a time, whatever the number of cores: each may hold several networks, up to 3 GB. One on a machine with one core.
+# The engine is compiled first: tests ask once which engine this machine has.
 SLOW_WORKERS := $(shell [ "$$(nproc)" -gt 1 ] && echo 2 || echo 1)
 test: check winograd $(TEST_VIDEOS)
 	$(BIN)/python -m pytest -n $(SLOW_WORKERS) --dist loadfile -m "slow"

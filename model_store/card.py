@@ -7,10 +7,11 @@ import json
 import re
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_store import c3d
 from model_store.preprocessing import PRESETS, ChannelOrder, LongSide, Preprocessing
+from model_store.tensors import StoreError
 
 SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
 
@@ -25,8 +26,17 @@ PICTURE = (
 
 
 UNAUTHENTICATED = "unauthenticated"  # nobody published a hash: whoever stood between us and the source may have made the bytes
+WRITTEN = "The card was written by another version of this program."
 SEAL = "card_sha256"  # the last field of card.json, over all others
 ColorTags = Literal["honour", "ignore"]
+
+
+class OtherVersion(StoreError):
+    """Another version of this program wrote the card. ``card`` is what it says, checked by nobody."""
+
+    def __init__(self, sentence: str, card: dict[str, Any]) -> None:
+        super().__init__(sentence)
+        self.card = card
 
 
 class Card(BaseModel):
@@ -84,8 +94,8 @@ class Card(BaseModel):
 def sealed(card: Card) -> str:
     """card.json: the card and its hash.
 
-    Whoever may write the store can make a new hash, too; a service that must not be deceived by him is started with
-    C3D_MODEL=NAME@HASH, which lies elsewhere. The card holds the hashes of weights, mean and labels, so it stands for them.
+    Anybody who can write to the store can make a new hash too. C3D_MODEL=NAME@HASH protects against that: it lies elsewhere.
+    The card holds the hashes of weights, mean and labels, so it stands for them.
     """
     return json.dumps({**card.model_dump(mode="json"), SEAL: card_sha256(card)}, indent=2, ensure_ascii=False) + "\n"
 
@@ -96,13 +106,22 @@ def card_sha256(card: Card) -> str:
 
 
 def unsealed(content: bytes) -> Card:
-    """The card in card.json. Raises ValueError where it is none, or was changed after it was written."""
-    told = json.loads(content)
-    if not isinstance(told, dict):
-        raise ValueError("no card")  # noqa: TRY004 (all that is wrong with a file is a ValueError)
-    if told.pop(SEAL, None) != _sha256(told):
-        raise ValueError("it was changed after it was written, or comes from an older version")
-    return Card.model_validate(told)
+    """The card in card.json.
+
+    Raises OtherVersion where another version wrote it: an older one without a seal, or one with other fields. Raises ValueError
+    where it is no card, or was changed after it was written.
+    """
+    read = json.loads(content)
+    if not isinstance(read, dict) or "name" not in read:
+        raise ValueError("no card")
+    if SEAL not in read:
+        raise OtherVersion(WRITTEN, read)
+    if read.pop(SEAL) != _sha256(read):
+        raise ValueError("it was changed after it was written")
+    try:
+        return Card.model_validate(read)
+    except ValidationError as error:
+        raise OtherVersion(WRITTEN, read) from error
 
 
 def _sha256(content: dict[str, Any]) -> str:

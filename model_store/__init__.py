@@ -1,3 +1,3 @@
-"""Weights, mean and labels on disk: c3d, preprocessing, wording, card, remake, store, tensors, importer, import_file, pull,
+"""Weights, mean and labels on disk: c3d, preprocessing, wording, card, store, tensors, importer, import_file, pull,
 standin, calibration.
 """

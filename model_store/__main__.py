@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from model_store import c3d, calibration, pull, remake, store
-from model_store.card import SPORTS1M, STAND_IN, UNAUTHENTICATED, Card, OtherVersion
+from model_store import c3d, calibration, pull, store
+from model_store.card import DEFAULT, SPORTS1M, STAND_IN, UNAUTHENTICATED, Card, OtherVersion, preprocessing_of, source_of
 from model_store.download import manifest
 from model_store.download.web import Web
 from model_store.preprocessing import PRESETS, Preprocessing
@@ -68,31 +68,7 @@ def _parser() -> Parser:
     importing = commands.add_parser(
         "import", help="take weights from a file: Keras, Caffe, PyTorch, TensorFlow 1, safetensors, NumPy"
     )
-    importing.add_argument("file", type=Path)
-    importing.add_argument(
-        "--mean", help="file (binaryproto, .npy, .npy.bz2) or three numbers in the channels' order; default: the preprocessing's"
-    )
-    importing.add_argument("--labels", type=Path, help="text file, one label a line")
-    importing.add_argument("--name", help='name in the store; "sports1m" claims to be just that; default: from the file\'s')
-    importing.add_argument(
-        "--kernels",
-        choices=["plain", "mirrored"],
-        help="whether convolutions are mirrored, as Theano's; default: as the file tells",
-    )
-    importing.add_argument(
-        "--fc6-rows",
-        choices=["channels-first", "channels-last"],
-        help="the order of fc6's inputs: channel, row, column, or row, column, channel; default: as the file tells",
-    )
-    importing.add_argument(
-        "--scale", type=_positive, help="what grey levels are multiplied by behind the mean, 0.00392157 for x/255; default: 1"
-    )
-    importing.add_argument(
-        "--color-tags",
-        choices=["honour", "ignore"],
-        help="whether a video's colour matrix counts, or BT.601 always, as in OpenCV up to 4.12; default: honour",
-    )
-    importing.add_argument("--licence", help="for the model's card")
+    _add_import(importing)
     for each in (pulling, importing):
         each.add_argument(
             "--preprocessing",
@@ -105,6 +81,34 @@ def _parser() -> Parser:
     summing = commands.add_parser("summary", help="the layers of the network: what each does, shapes, parameters")
     summing.add_argument("--name", help="of a model in the store; default: the network of the paper")
     return parser
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--mean", help="file (binaryproto, .npy, .npy.bz2) or three numbers in the channels' order; default: the preprocessing's"
+    )
+    parser.add_argument("--labels", type=Path, help="text file, one label a line")
+    parser.add_argument("--name", help='name in the store; "sports1m" claims to be just that; default: from the file\'s')
+    parser.add_argument(
+        "--kernels",
+        choices=["plain", "mirrored"],
+        help="whether convolutions are mirrored, as Theano's; default: as the file tells",
+    )
+    parser.add_argument(
+        "--fc6-rows",
+        choices=["channels-first", "channels-last"],
+        help="the order of fc6's inputs: channel, row, column, or row, column, channel; default: as the file tells",
+    )
+    parser.add_argument(
+        "--scale", type=_positive, help="what grey levels are multiplied by behind the mean, 0.00392157 for x/255; default: 1"
+    )
+    parser.add_argument(
+        "--color-tags",
+        choices=["honour", "ignore"],
+        help="whether a video's colour matrix counts, or BT.601 always, as in OpenCV up to 4.12; default: honour",
+    )
+    parser.add_argument("--licence", help="for the model's card")
 
 
 def _positive(text: str) -> float:
@@ -125,12 +129,12 @@ def _prepare(directory: Path, options: argparse.Namespace) -> None:
     except ModelMissing:
         _fill(directory, wanted, known)
     except OtherVersion as error:
-        name, source = error.card["name"], remake.source_of(error.card, known)
+        name, source = error.card["name"], source_of(error.card, known)
         if "@" in wanted or not (source or name == STAND_IN):
             raise
         _say(f"{name} was made by another version of this program. It is made again.")
         if source:
-            _pulled(directory, known, remake.preprocessing_of(error.card), source.name)
+            _pulled(directory, known, preprocessing_of(error.card), source.name)
         else:
             _stand_in(directory)
 
@@ -165,7 +169,7 @@ def _pulled(directory: Path, known: manifest.Manifest, preprocessing: Preprocess
     with store.hold(directory, _say):
         model = pull.present(directory, preprocessing)  # by the command that we waited for
         if model is None:
-            model = pull.Puller(directory, known, Web(), sys.stderr).model(preprocessing or remake.DEFAULT, source)
+            model = pull.Puller(directory, known, Web(), sys.stderr).model(preprocessing or DEFAULT, source)
     print(f"Pulled: {_line(model.card)}.")
     return model.card.name
 

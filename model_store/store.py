@@ -26,8 +26,8 @@ from typing import Any
 
 import numpy as np
 
-from model_store import c3d, remake
-from model_store.card import SPORTS1M, STAND_IN, Card, OtherVersion, card_sha256, sealed, unsealed
+from model_store import c3d
+from model_store.card import SPORTS1M, STAND_IN, Card, OtherVersion, card_sha256, how_to_remake, sealed, unsealed
 from model_store.tensors import (
     Float32,
     ModelMissing,
@@ -50,7 +50,7 @@ class NoRoom(StoreError):
 
 
 def _again(card: Mapping[str, Any]) -> str:
-    return f"Make it again: `{remake.how(card)}`."
+    return f"Make it again: `{how_to_remake(card)}`."
 
 
 class Model:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from model_store import remake, standin, store
+from model_store import standin, store
 from model_store.__main__ import main
-from model_store.card import Card, OtherVersion, sealed
+from model_store.card import Card, OtherVersion, how_to_remake, sealed
 from model_store.download import manifest
 from model_store.wording import command
 from tests.support import layout_writers, store_fakes
@@ -136,12 +136,12 @@ def test_a_model_that_was_changed_by_hand_is_refused(
     ],
 )
 def test_the_command_is_the_one_that_made_it(card: dict[str, Any], words: list[str]) -> None:
-    assert remake.how(card) == command("model_store", *words)
+    assert how_to_remake(card) == command("model_store", *words)
 
 
 def test_a_source_that_is_used_only_when_asked_is_asked_for() -> None:
     for source in manifest.load().weights:
-        again = remake.how({"name": "sports1m", "source": source.url, "preprocessing": "c3d-sports1m"})
+        again = how_to_remake({"name": "sports1m", "source": source.url, "preprocessing": "c3d-sports1m"})
         assert again == command("model_store", "pull", *(("--source", source.name) if source.only_when_asked else ()))
 
 

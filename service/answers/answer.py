@@ -226,7 +226,7 @@ class Provenance(TypedDict):
 
     model: ModelOut
     video: VideoOut
-    warnings: Annotated[list[WarningOut], Field(description="None where nothing is odd.")]
+    warnings: Annotated[list[WarningOut], Field(description="Empty where nothing is odd.")]
     timings_ms: TimingsOut
 
 

@@ -78,10 +78,9 @@ $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-# Nothing is downloaded if the store has a model: it may be your own.
+# Nothing is downloaded if the store has a model: it may be your own. One that another version made is made again.
 weights: install
-	@ls "$${C3D_MODEL_STORE:-model_store/files}"/*/card.json >/dev/null 2>&1 \
-	  || $(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
+	@$(BIN)/python -m model_store prepare
 
 pull stand-in list summary: install
 	@$(BIN)/python -m model_store $@ $(OPTIONS)

@@ -102,11 +102,12 @@ def build(model: Model, engine: str = "auto", precision: str = "float32", device
 def _map_tensorflow() -> None:
     """Map TensorFlow's two large libraries, 850 MB, before they are imported.
 
-    `import` would hold Python's lock meanwhile, for a second and more: no signal would be handled and no probe answered. ctypes
-    lets go of the lock.
+    `import` would hold Python's lock meanwhile, for a second and more: no signal would be handled and no probe answered. So would
+    ctypes.CDLL before Python 3.14; a function that is called by ctypes runs without the lock.
     """
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
     found = importlib.util.find_spec("tensorflow")
     for directory in (found and found.submodule_search_locations) or ():
         for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
-            with suppress(OSError):  # then the import maps it, or says what is wrong
-                ctypes.CDLL(str(Path(directory) / name))
+            dlopen(os.fsencode(Path(directory) / name), os.RTLD_NOW)  # where it fails, the import says what is wrong

@@ -120,10 +120,10 @@ def _torch(model: Model, *, best: bool) -> Run:
 
 
 TENSORFLOW, OPENVINO = ("tensorflow-cpu", "keras"), ("openvino",)
-REFERENCE = "tensorflow float32"
+REFERENCE, WINOGRAD = "tensorflow float32", "winograd float32"
 ENGINES = {
     REFERENCE: Engine(_ours("tensorflow", "float32"), TENSORFLOW, "the service's reference"),
-    "winograd float32": Engine(_ours("winograd", "float32"), (), "the service's default on a CPU"),
+    WINOGRAD: Engine(_ours("winograd", "float32"), (), "the service's default on a CPU"),
     "tensorflow bfloat16": Engine(_ours("tensorflow", "bfloat16"), TENSORFLOW, "the service's"),
     "openvino float32": Engine(_ours("openvino", "float32"), OPENVINO, "the service's"),
     "openvino bfloat16": Engine(_ours("openvino", "bfloat16"), OPENVINO, "the service's"),

@@ -1,4 +1,4 @@
-"""Words that make a sentence hard to read stay out of what people read: the docs, and the texts that the code prints and sends."""
+"""Words that make a sentence hard to read stay out of what people read: the docs, and the texts that the code prints or sends."""
 
 from __future__ import annotations
 

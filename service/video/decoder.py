@@ -10,7 +10,7 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from service.video.container import packets
+from service.video.container import packets, require_room
 from service.video.timeline import Timeline
 
 
@@ -62,6 +62,7 @@ class Decoder:
         except MemoryError:
             raise
         except av.FFmpegError:
+            require_room(self.stream)
             frames, is_lost = [], True
         if is_lost and not (packet and self._leads(packet.pts)):
             if self._from_pts is not None:

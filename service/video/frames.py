@@ -20,9 +20,9 @@ from model_store import c3d
 from service.errors import UndecodableVideo
 from service.video.clips import ClipPlan
 from service.video.clock import PAUSE, Clock
-from service.video.container import duration_sec, moving_streams, name_of, opened, video_stream
+from service.video.container import duration_sec, memory_of, moving_streams, name_of, opened, video_stream
 from service.video.decoder import CannotSeek, Decoder
-from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import Demand, FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.picture import COLOR_MATRICES, PRIMARIES, TRANSFERS, Orientation, PictureMaker, orientation_of
 from service.video.ring import BLOCK_LENGTH
 from service.video.thumbnails import with_thumbnails
@@ -33,7 +33,7 @@ MAX_REPEATED = c3d.CLIP_LENGTH  # frames that did not decode, in whose place the
 
 
 def read_video(video: Path | int, options: ReadOptions | None = None) -> Generator[Message]:
-    """Decode a file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
+    """Decode a file: first a Demand, then its VideoInfo, FrameBlocks as they are asked for, last its VideoEnd.
 
     ``video``: a path, or a descriptor that is open.
     It decodes from the key frame before each clip, no further than the clips asked for need, and holds one block at a time.
@@ -47,7 +47,9 @@ def read_video(video: Path | int, options: ReadOptions | None = None) -> Generat
 
 def _read(video: Path | int, options: ReadOptions) -> Generator[Message]:
     with opened(video, options) as container:
-        timeline = read_timeline(container, video_stream(container, options), options)
+        stream = video_stream(container, options)
+        yield Demand(memory_of(stream))
+        timeline = yield from read_timeline(container, stream, options)
     if timeline.is_exact:
         try:
             yield from _ByTimeline(video, timeline, options).messages()

@@ -7,7 +7,9 @@ decoded. Where a file has no timestamps to trust, it only estimates how many fra
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_right
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -24,8 +26,9 @@ from service.errors import VideoTooLong
 from service.video import headers
 from service.video.clock import Rhythm, rhythm_of
 from service.video.container import complained_of, has_late_streams, packets
-from service.video.messages import ReadOptions
+from service.video.messages import ReadOptions, Working
 
+SIGN_OF_LIFE_S = 1.0  # of a long file on a slow disk
 Integers = NDArray[np.int64]
 MAX_REORDERED = 32  # packets by which a frame may come later in the file than in time: twice what H.264 and HEVC allow
 REORDERED_SEC = 2.0  # and seconds
@@ -175,10 +178,13 @@ def tick_of(start_sec: Fraction, rate: Fraction) -> int:
     return math.floor(start_sec * rate + Fraction(1, 2))
 
 
-def read_timeline(container: InputContainer, stream: VideoStream, options: ReadOptions) -> Timeline:
-    """Read the packets as far as the part asked for needs it. Raises VideoTooLong, before the network has run a clip."""
+def read_timeline(container: InputContainer, stream: VideoStream, options: ReadOptions) -> Generator[Working, None, Timeline]:
+    """Read the packets as far as the part asked for needs it, with a sign of life each second.
+
+    Raises VideoTooLong, before the network has run a clip.
+    """
     pass_ = _Pass(container, stream, options)
-    is_whole = pass_.run()
+    is_whole = yield from pass_.run()
     return pass_.timeline(is_whole=is_whole)
 
 
@@ -219,8 +225,9 @@ class _Pass:
     last: tuple[int, int] = (0, 0)  # the latest pts, and that frame's duration
     is_exact: bool = True
 
-    def run(self) -> bool:
+    def run(self) -> Generator[Working, None, bool]:
         """Read the packets. Returns whether the file ended."""
+        said = time.monotonic()
         context = self.stream.codec_context
         read_header = headers.reader(context.codec.canonical_name, context.extradata)
         limit = PartLimit(self.options)
@@ -230,6 +237,9 @@ class _Pass:
         for packet, complaints in complained_of(packets(self.container, self.stream)):
             if packet is None:
                 break
+            if time.monotonic() > said + SIGN_OF_LIFE_S:
+                said = time.monotonic()
+                yield Working()
             header = read_header(memoryview(packet))
             is_shown = self._is_shown(packet, header)
             if header.lost_before or (complaints and self._leaves_gap(packet, frame_sec)):

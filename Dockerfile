@@ -17,7 +17,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends g++ make
 COPY service/inference/winograd /winograd
 RUN [ "$(uname -m)" != x86_64 ] || make -s -j2 -C /winograd
 
-FROM ${BASE}
+FROM ${BASE} AS service
 # A read-only root has no home. What libraries want to keep (Keras its defaults, CUDA its kernels) goes where request files go.
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp C3D_HOST=0.0.0.0 C3D_MODEL_STORE=/models
 COPY --from=dependencies /opt/venv /opt/venv
@@ -33,7 +33,7 @@ RUN chmod -R a+rX . && python -m compileall -q .
 USER 10001:10001
 EXPOSE 8000
 # Ready, not only alive: whatever waits for a healthy container wants answers. No urllib: it would send this through a proxy.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=600s \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=600s --start-interval=2s \
   CMD ["python", "-Ic", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.getenv('C3D_PORT') or 8000), timeout=4); c.request('GET', '/readyz', headers={'Authorization': 'Bearer ' + os.getenv('C3D_API_KEY', '').split(',')[0]}); exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "service"]
 ARG BASE
@@ -45,3 +45,26 @@ LABEL org.opencontainers.image.title="C3D video inference" \
       org.opencontainers.image.source=$SOURCE \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name=$BASE
+
+# docker build --target corpus --tag c3d-corpus . makes the image of `python -m corpus`: the service's, and Ray.
+FROM service AS corpus
+USER root
+# KubeRay asks its pods by wget whether they are well.
+RUN apt-get update && apt-get install -y --no-install-recommends wget && rm -rf /var/lib/apt/lists/*
+# An environment of its own that sees the service's, so that the two images share their layers.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=bind,source=requirements-corpus.txt,target=/tmp/requirements.txt \
+    python -m venv --without-pip /opt/corpus \
+ && python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+    > "$(/opt/corpus/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/service.pth" \
+ && /usr/local/bin/pip --python /opt/corpus/bin/python install --root-user-action=ignore --require-hashes -r /tmp/requirements.txt
+ENV PATH=/opt/corpus/bin:$PATH PYTHONPATH=/srv
+COPY client/c3d_video c3d_video
+COPY corpus corpus
+RUN chmod -R a+rX . && python -m compileall -q c3d_video corpus
+USER 10001:10001
+HEALTHCHECK NONE
+CMD ["python", "-m", "corpus", "--help"]
+
+# What is built where no target is named.
+FROM service

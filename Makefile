@@ -4,6 +4,7 @@
 # make list    the models in the store                    make summary the network's layers, shapes and parameters
 # make test    everything that guards this repository     make check   its fast part
 # make up      the same service in containers             make down    ends them, the models stay     make build   their image
+# make upgrade a new version of them, without an outage
 .DEFAULT_GOAL := serve
 VENV := .venv
 BIN := $(VENV)/bin
@@ -78,10 +79,9 @@ $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-# Nothing is downloaded if the store has a model: it may be your own.
+# Nothing is downloaded if the store has a model: it may be your own. One that another version made is made again.
 weights: install
-	@ls "$${C3D_MODEL_STORE:-model_store/files}"/*/card.json >/dev/null 2>&1 \
-	  || $(BIN)/python -m model_store pull || $(BIN)/python -m model_store stand-in
+	@$(BIN)/python -m model_store prepare
 
 pull stand-in list summary: install
 	@$(BIN)/python -m model_store $@ $(OPTIONS)
@@ -197,6 +197,8 @@ audit: $(INSTALLED_DEV)
 
 # IMAGE names another image. For GPUs: REQUIREMENTS=requirements-gpu.txt IMAGE=c3d-service:gpu.
 export IMAGE REQUIREMENTS
+# With HAProxy, so that `make upgrade` has something that keeps the port.
+export COMPOSE_FILE ?= docker-compose.yml:deploy/docker-compose.haproxy.yml
 export REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 
 build:
@@ -205,9 +207,9 @@ build:
 up:
 	@echo "Building the image (about 600 MB to download, 2 GB on disk) and fetching the weights (320 MB); the first time takes minutes." >&2
 	docker compose up --build --detach --wait
-	@echo "$$(docker compose logs --no-log-prefix service | grep -o 'Ready in [^"]*' | tail -n 1 | sed 's/http:[^ ]*/http:\/\/localhost:'"$$(docker compose port service 8000 | sed 's/.*://')"'/')"
+	@echo "$$(docker compose logs --no-log-prefix service | grep -o 'Ready in [^"]*' | tail -n 1 | sed 's/http:[^ ]*/http:\/\/localhost:'"$$(docker compose port haproxy 8000 | sed 's/.*://')"'/')"
 
-# A new version without an outage, where the stack runs behind HAProxy.
+# A new version without an outage.
 upgrade:
 	@deploy/upgrade.sh
 

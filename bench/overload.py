@@ -1,9 +1,10 @@
-"""Ten times more than the service can do: python -m bench.overload [--seconds 300] [--clients 100] [--storm] [--fake].
+"""Ten times more than the service can do: python -m bench.overload [--seconds 300] [--clients 100] [--storm | --crowds] [--fake].
 
 Starts the service with the model store's network, or with --fake one that costs nothing, so that everything else is the limit.
 A few clients find out what it can do; then a hundred send short and long videos, ten times as many as that, whatever they hear;
 then all leave at once, and the few come again. With --storm each client waits a second for its answer, gives up and tries
-again. C3D_ settings of the environment are the service's. Prints what came of it and judges nothing.
+again. With --crowds the few share the service with crowds that want nothing of it, one after the other, and what counts is how
+long a probe takes (bench.crowds). C3D_ settings of the environment are the service's. Prints what came of it and judges nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import crowds
 from model_store import c3d
 from model_store.store import open_model
 from service.http import request_log
@@ -242,6 +244,19 @@ def settle(service: Service) -> None:
     print(f"  all of it gone after {time.monotonic() - started:.1f} s: {usage._asdict()}")
 
 
+def beside_crowds(service: Service, clients: Clients, seconds: float, video: bytes) -> None:
+    """The calm clients beside each crowd."""
+    for name, crowd in crowds.CROWDS.items():
+        with crowds.beside(name, service.port, 2 * seconds, video), crowds.Probes(service.port) as probes:
+            phase(
+                f"{name}: {crowd.size} {crowd.what}",
+                service,
+                lambda: clients.send_for(seconds, CALM_CLIENTS),
+            )
+        print(f"  {probes.told()}")
+        settle(service)
+
+
 class Nothing:
     """A network that costs nothing: all zeros."""
 
@@ -266,6 +281,7 @@ def main() -> None:
     parser.add_argument("--calm", type=float, default=30, help="seconds before and after it")
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--storm", action="store_true", help="clients give up after a second and try again at once")
+    parser.add_argument("--crowds", action="store_true", help="calm clients beside the slow, the chunked and the idle crowd")
     parser.add_argument("--fake", action="store_true", help="a network that costs nothing")
     parser.add_argument("--serve-fake", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -277,6 +293,9 @@ def main() -> None:
     with running(fake=given.fake) as service:
         print("at rest:", service.usage()._asdict())
         clients = Clients(service.port, videos)
+        if given.crowds:
+            beside_crowds(service, clients, given.calm, videos["long"])
+            return
         few = lambda: clients.send_for(given.calm, CALM_CLIENTS)  # noqa: E731
         capacity = phase("before", service, few)
         settle(service)

@@ -26,9 +26,9 @@ OF_FEATURES = ("layer", "clip_stride", "tail", "start_sec", "end_sec", "max_clip
 BATCH = 64  # videos a part: half an hour of one CPU is lost at most where a machine goes, and 10^6 videos are 16,000 files
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> commandline.Parser:
     """The whole command line."""
-    whole = argparse.ArgumentParser(prog="python -m corpus", description="C3D features of very many videos, into Parquet.")
+    whole = commandline.Parser(prog="python -m corpus", description="C3D features of very many videos, into Parquet.")
     whole.add_argument(
         "listing", metavar="LISTING", help="a folder, LIST.txt, LIST.csv, LIST.parquet (:COLUMN), or s3://bucket/prefix"
     )

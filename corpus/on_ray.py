@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from c3d_video.commandline import UsageError
 from corpus.out import batches
 from corpus.worker import Plan, Worker
 
 MAX_RESTARTS = -1  # of a worker: nodes come and go; a video that kills workers is found out by `Attempts`
 MAX_TASK_RETRIES = 8  # of a batch: two deaths a poison, and a few nodes lost
+LOCAL = "local"  # as Ray calls it. Without any address it would join the cluster that ran here last
+ANSWER_S = 30.0  # that a cluster has to answer. ray.init would wait for a dead one for a quarter of an hour
 
 
 @dataclass(frozen=True)
@@ -43,13 +48,25 @@ class RayWorker:
         return {"path": np.array([row.path for row in rows]), "code": np.array([row.code for row in rows])}
 
 
+def check_answers(address: str) -> None:
+    """Raises UsageError where no cluster answers at the address."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    command += ["--address", address] if address != "auto" else []
+    try:
+        subprocess.run(command, capture_output=True, check=True, timeout=ANSWER_S)  # noqa: S603 (Ray's own command)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        raise UsageError(f"No Ray cluster answers at {address}. Start one (ray start --head), or give --ray local.") from None
+
+
 def run(todo: list[str], plan: Plan, cluster: Cluster, batch_size: int, on_row: Callable[[str], None]) -> None:
     """All of ``todo``; ``on_row`` gets each video's code. Raises what Ray raises."""
     import pyarrow as pa
     import ray
     from ray.data import ActorPoolStrategy, DataContext
 
-    ray.init(address=None if cluster.address == "local" else cluster.address, log_to_driver=False, ignore_reinit_error=True)
+    if cluster.address != LOCAL:
+        check_answers(cluster.address)
+    ray.init(address=cluster.address, log_to_driver=False, ignore_reinit_error=True)
     context = DataContext.get_current()
     context.max_errored_blocks = cluster.max_errored_blocks
     context.enable_progress_bars = False  # ours knows the videos, Ray's only blocks

@@ -1,4 +1,4 @@
-"""python -m model_store pull | import FILE | stand-in | list | summary
+"""python -m model_store prepare | pull | import FILE | stand-in | list | summary
 
 The store is the directory in C3D_MODEL_STORE, else model_store/files beside this package. Exit status 0: done, or nothing to
 do; 1: it could not be done, and the last line on stderr says why; 2: the command line makes no sense.
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from model_store import c3d, calibration, pull, store
-from model_store.card import UNAUTHENTICATED, Card
+from model_store.card import DEFAULT, SPORTS1M, STAND_IN, UNAUTHENTICATED, Card, OtherVersion, preprocessing_of, source_of
 from model_store.download import manifest
 from model_store.download.web import Web
-from model_store.preprocessing import PRESETS
-from model_store.tensors import StoreError
+from model_store.preprocessing import PRESETS, Preprocessing
+from model_store.tensors import ModelMissing, StoreError
 from model_store.wording import STORE, Parser, command, size
 
 PACKAGE_STORE = Path(__file__).with_name("files")
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     directory = Path(os.environ.get(STORE) or PACKAGE_STORE)
     commands = {
+        "prepare": _prepare,
         "pull": _pull,
         "import": _import,
         "stand-in": _stand_in,
@@ -56,37 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="python -m model_store", description="Weights, mean and labels of the C3D service.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    preparing = commands.add_parser(
+        "prepare",
+        help="have a model to serve: pull one into an empty store, make again what another version of this program made",
+    )
     pulling = commands.add_parser("pull", help="download the Sports-1M model; nothing to do where it is already there")
     pulling.add_argument("--source", default="", help="the one source of weights to use, by its name in the manifest")
-    pulling.add_argument("--manifest", type=Path, default=manifest.SHIPPED, help="another list of addresses (a mirror's)")
+    for each in (preparing, pulling):
+        each.add_argument("--manifest", type=Path, default=manifest.SHIPPED, help="another list of addresses (a mirror's)")
     importing = commands.add_parser(
         "import", help="take weights from a file: Keras, Caffe, PyTorch, TensorFlow 1, safetensors, NumPy"
     )
-    importing.add_argument("file", type=Path)
-    importing.add_argument(
-        "--mean", help="file (binaryproto, .npy, .npy.bz2) or three numbers in the channels' order; default: the preprocessing's"
-    )
-    importing.add_argument("--labels", type=Path, help="text file, one label a line")
-    importing.add_argument("--name", help='name in the store; "sports1m" claims to be just that; default: from the file\'s')
-    importing.add_argument(
-        "--kernels",
-        choices=["plain", "mirrored"],
-        help="whether convolutions are mirrored, as Theano's; default: as the file tells",
-    )
-    importing.add_argument(
-        "--fc6-rows",
-        choices=["channels-first", "channels-last"],
-        help="the order of fc6's inputs: channel, row, column, or row, column, channel; default: as the file tells",
-    )
-    importing.add_argument(
-        "--scale", type=_positive, help="what grey levels are multiplied by behind the mean, 0.00392157 for x/255; default: 1"
-    )
-    importing.add_argument(
-        "--color-tags",
-        choices=["honour", "ignore"],
-        help="whether a video's colour matrix counts, or BT.601 always, as in OpenCV up to 4.12; default: honour",
-    )
-    importing.add_argument("--licence", help="for the model's card")
+    _add_import(importing)
     for each in (pulling, importing):
         each.add_argument(
             "--preprocessing",
@@ -101,6 +83,34 @@ def _parser() -> Parser:
     return parser
 
 
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--mean", help="file (binaryproto, .npy, .npy.bz2) or three numbers in the channels' order; default: the preprocessing's"
+    )
+    parser.add_argument("--labels", type=Path, help="text file, one label a line")
+    parser.add_argument("--name", help='name in the store; "sports1m" claims to be just that; default: from the file\'s')
+    parser.add_argument(
+        "--kernels",
+        choices=["plain", "mirrored"],
+        help="whether convolutions are mirrored, as Theano's; default: as the file tells",
+    )
+    parser.add_argument(
+        "--fc6-rows",
+        choices=["channels-first", "channels-last"],
+        help="the order of fc6's inputs: channel, row, column, or row, column, channel; default: as the file tells",
+    )
+    parser.add_argument(
+        "--scale", type=_positive, help="what grey levels are multiplied by behind the mean, 0.00392157 for x/255; default: 1"
+    )
+    parser.add_argument(
+        "--color-tags",
+        choices=["honour", "ignore"],
+        help="whether a video's colour matrix counts, or BT.601 always, as in OpenCV up to 4.12; default: honour",
+    )
+    parser.add_argument("--licence", help="for the model's card")
+
+
 def _positive(text: str) -> float:
     number = float(text)
     if not 0 < number < float("inf"):
@@ -112,18 +122,56 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def _prepare(directory: Path, options: argparse.Namespace) -> None:
+    wanted, known = os.environ.get("C3D_MODEL", ""), manifest.load(options.manifest)
+    try:
+        store.open_model(directory, wanted)
+    except ModelMissing:
+        _fill(directory, wanted, known)
+    except OtherVersion as error:
+        name, source = error.card["name"], source_of(error.card, known)
+        if "@" in wanted or not (source or name == STAND_IN):
+            raise
+        _say(f"{name} was made by another version of this program. It is made again.")
+        if source:
+            _pulled(directory, known, preprocessing_of(error.card), source.name)
+        else:
+            _stand_in(directory)
+
+
+def _fill(directory: Path, wanted: str, known: manifest.Manifest) -> None:
+    """Put the model called ``wanted`` into the store, if it is one of ours; for "" the published one, else stand-ins."""
+    if wanted not in {"", SPORTS1M, STAND_IN}:
+        store.chosen(directory, wanted)  # raises what is there instead
+    if wanted != STAND_IN:
+        try:
+            _pulled(directory, known)
+        except StoreError as error:
+            if wanted or isinstance(error, store.NoRoom):
+                raise
+            _say(str(error))
+        else:
+            return
+    _stand_in(directory)
+
+
 def _pull(directory: Path, options: argparse.Namespace) -> None:
-    addresses = manifest.load(options.manifest)
-    if model := pull.present(directory, options.preprocessing):
+    name = _pulled(directory, manifest.load(options.manifest), options.preprocessing, options.source)
+    if name:
+        _next_steps(name)
+
+
+def _pulled(directory: Path, known: manifest.Manifest, preprocessing: Preprocessing | None = None, source: str = "") -> str:
+    """Pull the Sports-1M model and return its name; an empty one where it was already there."""
+    if model := pull.present(directory, preprocessing):
         print(f"Already there: {_line(model.card)}.")
-        return
+        return ""
     with store.hold(directory, _say):
-        model = pull.present(directory, options.preprocessing)  # by the command that we waited for
+        model = pull.present(directory, preprocessing)  # by the command that we waited for
         if model is None:
-            puller = pull.Puller(directory, addresses, Web(), sys.stderr)
-            model = puller.model(options.preprocessing or "c3d-sports1m", options.source)
+            model = pull.Puller(directory, known, Web(), sys.stderr).model(preprocessing or DEFAULT, source)
     print(f"Pulled: {_line(model.card)}.")
-    _next_steps(model.card.name)
+    return model.card.name
 
 
 def _next_steps(name: str) -> None:
@@ -146,7 +194,7 @@ def _import(directory: Path, options: argparse.Namespace) -> None:
     _next_steps(model.card.name)
 
 
-def _stand_in(directory: Path, options: argparse.Namespace) -> None:
+def _stand_in(directory: Path, options: argparse.Namespace | None = None) -> None:
     from model_store import standin
 
     with store.hold(directory, _say):
@@ -208,7 +256,10 @@ def table(found: Sequence[dict[str, Any]], directory: Path, wanted: str = "") ->
         return [f"There are no models in {directory}. `{command('model_store', 'pull')}` downloads one."]
     head = ("", "NAME", "WEIGHTS", "PROVEN BY", "CARD", "CLASSES", "PREPROCESSING", "MEAN", "INT8", "SIZE")
     lines = _columns([head, *(_cells(row) for row in found if "error" not in row)])
-    lines += [f"{row['name']} is damaged. {row['error']}" for row in found if "error" in row]
+    unusable = [row for row in found if "error" in row]
+    lines += [f"{row['name']} cannot be used. {row['error']}" for row in unusable]
+    if any(row["served"] for row in unusable):
+        return [*lines, "The service would not start."]
     return [*lines, _mark(directory, wanted)]
 
 

@@ -111,6 +111,11 @@ def write(model: Model, save: Callable[[Path], None], describe: Callable[[str], 
     return card
 
 
+def again() -> str:
+    """What to do where a calibration cannot be used."""
+    return f"Calibrate again: `{command('service', 'calibrate', 'VIDEO')}`."
+
+
 def read(model: Model) -> tuple[Path, Calibration]:
     """The calibrated graph's path and its card.
 
@@ -126,13 +131,13 @@ def read(model: Model) -> tuple[Path, Calibration]:
             f"`{command('service', 'calibrate', 'VIDEO')}`."
         ) from error
     except (OSError, ValidationError) as error:
-        raise StoreError(f"The calibration in {directory} cannot be read: {error}. Calibrate again.") from error
+        raise StoreError(f"The calibration in {directory} cannot be read: {error}. {again()}") from error
     if card.model != numbers_of(model.card):
         raise StoreError(
-            f"The calibration in {directory} belongs to other weights, another mean or another preprocessing. Calibrate again."
+            f"The calibration in {directory} belongs to other weights, another mean or another preprocessing. {again()}"
         )
     if found != card.sha256:
-        raise StoreError(f"The calibration in {directory} is not the one that its card names. Calibrate again.")
+        raise StoreError(f"The calibration in {directory} is not the one that its card names. {again()}")
     return directory / GRAPH, card
 
 

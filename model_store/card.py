@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from model_store import c3d
+from model_store.download.manifest import Manifest, Source, load
 from model_store.preprocessing import PRESETS, ChannelOrder, LongSide, Preprocessing
+from model_store.tensors import StoreError
+from model_store.wording import command
 
 SPORTS1M, STAND_IN = "sports1m", "stand-in"  # the two values of Card.weights that have a meaning to the service
 
@@ -25,8 +29,19 @@ PICTURE = (
 
 
 UNAUTHENTICATED = "unauthenticated"  # nobody published a hash: whoever stood between us and the source may have made the bytes
+WRITTEN = "The card was written by another version of this program."
 SEAL = "card_sha256"  # the last field of card.json, over all others
+DEFAULT: Preprocessing = "c3d-sports1m"
+NUMBERS = re.compile(r"([\d.,]+) \([A-Z]{3}\)")  # a mean of three numbers, as a card names it
 ColorTags = Literal["honour", "ignore"]
+
+
+class OtherVersion(StoreError):
+    """Another version of this program wrote the card. ``card`` is what it says, checked by nobody."""
+
+    def __init__(self, sentence: str, card: dict[str, Any]) -> None:
+        super().__init__(sentence)
+        self.card = card
 
 
 class Card(BaseModel):
@@ -84,8 +99,8 @@ class Card(BaseModel):
 def sealed(card: Card) -> str:
     """card.json: the card and its hash.
 
-    Whoever may write the store can make a new hash, too; a service that must not be deceived by him is started with
-    C3D_MODEL=NAME@HASH, which lies elsewhere. The card holds the hashes of weights, mean and labels, so it stands for them.
+    Anybody who can write to the store can make a new hash too. C3D_MODEL=NAME@HASH protects against that: it lies elsewhere.
+    The card holds the hashes of weights, mean and labels, so it stands for them.
     """
     return json.dumps({**card.model_dump(mode="json"), SEAL: card_sha256(card)}, indent=2, ensure_ascii=False) + "\n"
 
@@ -96,13 +111,22 @@ def card_sha256(card: Card) -> str:
 
 
 def unsealed(content: bytes) -> Card:
-    """The card in card.json. Raises ValueError where it is none, or was changed after it was written."""
-    told = json.loads(content)
-    if not isinstance(told, dict):
-        raise ValueError("no card")  # noqa: TRY004 (all that is wrong with a file is a ValueError)
-    if told.pop(SEAL, None) != _sha256(told):
-        raise ValueError("it was changed after it was written, or comes from an older version")
-    return Card.model_validate(told)
+    """The card in card.json.
+
+    Raises OtherVersion where another version wrote it: an older one without a seal, or one with other fields. Raises ValueError
+    where it is no card, or was changed after it was written.
+    """
+    read = json.loads(content)
+    if not isinstance(read, dict) or "name" not in read:
+        raise ValueError("no card")
+    if SEAL not in read:
+        raise OtherVersion(WRITTEN, read)
+    if read.pop(SEAL) != _sha256(read):
+        raise ValueError("it was changed after it was written")
+    try:
+        return Card.model_validate(read)
+    except ValidationError as error:
+        raise OtherVersion(WRITTEN, read) from error
 
 
 def _sha256(content: dict[str, Any]) -> str:
@@ -114,3 +138,59 @@ def numbers_of(preprocessing: Preprocessing) -> dict[str, Any]:
     numbers = PRESETS[preprocessing]._asdict()
     del numbers["mean"]
     return {"preprocessing": preprocessing, **numbers}
+
+
+def preprocessing_of(card: Mapping[str, Any]) -> Preprocessing:
+    """The preset that the card names, if there still is one of that name; else the original's."""
+    return next((name for name in PRESETS if name == card.get("preprocessing")), DEFAULT)
+
+
+def source_of(card: Mapping[str, Any], known: Manifest) -> Source | None:
+    """Which source of the manifest the weights were pulled from; None where they were not."""
+    if card.get("name") != SPORTS1M:
+        return None
+    return next((source for source in known.weights if source.url == card.get("source")), None)
+
+
+def how_to_remake(card: Mapping[str, Any]) -> str:
+    """The command that makes the model with this card again. ``card`` has a ``name``, and else what could be read of it."""
+    name = str(card["name"])
+    if name == STAND_IN:
+        return command("model_store", "stand-in")
+    preset = preprocessing_of(card)
+    preprocessing = () if preset == DEFAULT else ("--preprocessing", preset)
+    source = source_of(card, load())
+    if source or (name == SPORTS1M and "source" not in card):
+        only = ("--source", source.name) if source and source.only_when_asked else ()
+        return command("model_store", "pull", *only, *preprocessing)
+    return command(
+        "model_store",
+        "import",
+        str(card.get("source", "FILE")),
+        "--name",
+        name,
+        *preprocessing,
+        *_mean(card, preset),
+        *_others(card),
+    )
+
+
+def _mean(card: Mapping[str, Any], preset: Preprocessing) -> tuple[str, ...]:
+    """The option for a mean that is not the preset's own."""
+    mean = str(card.get("mean", PRESETS[preset].mean))
+    mean = numbers[1] if (numbers := NUMBERS.fullmatch(mean)) else mean
+    return () if mean == PRESETS[preset].mean else ("--mean", mean)
+
+
+def _others(card: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options for what is not as it is without them."""
+    given = []
+    if card.get("labels", "none") not in {SPORTS1M, "numbered", "none"}:
+        given += ["--labels", str(card["labels"])]
+    if card.get("scale", 1.0) != 1.0:
+        given += ["--scale", str(card["scale"])]
+    if card.get("color_tags", "honour") != "honour":
+        given += ["--color-tags", str(card["color_tags"])]
+    if card.get("licence", "not stated") != "not stated":
+        given += ["--licence", str(card["licence"])]
+    return tuple(given)

@@ -22,11 +22,12 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from model_store import c3d
-from model_store.card import SPORTS1M, STAND_IN, Card, card_sha256, sealed, unsealed
+from model_store.card import SPORTS1M, STAND_IN, Card, OtherVersion, card_sha256, how_to_remake, sealed, unsealed
 from model_store.tensors import (
     Float32,
     ModelMissing,
@@ -48,6 +49,10 @@ class NoRoom(StoreError):
     """The disk is too full: trying another source would not help."""
 
 
+def _again(card: Mapping[str, Any]) -> str:
+    return f"Make it again: `{how_to_remake(card)}`."
+
+
 class Model:
     """A model in the store: its card, mean and labels read, its weights still on disk.
 
@@ -57,16 +62,22 @@ class Model:
     def __init__(self, directory: Path, name: str = "") -> None:
         """``name``: the model's, where it is not the directory's, as while it is written.
 
-        Raises StoreError where the directory does not hold a whole model.
+        Raises StoreError where the directory does not hold a whole model, OtherVersion where another version of this program
+        made it.
         """
         self.directory = directory
+        named = {"name": name or directory.name}
         try:
             self.card = unsealed((directory / CARD).read_bytes())
             self.card_sha256 = card_sha256(self.card)
             self.mean: Float32 = np.load(directory / MEAN, allow_pickle=False)
             self.labels = tuple((directory / LABELS).read_text(encoding="utf-8").splitlines())
+        except OtherVersion as error:
+            card = {**error.card, **named}
+            made = f"The model in {directory} was made by another version of this program."
+            raise OtherVersion(f"{made} {_again(card)}", card) from error
         except (OSError, ValueError, EOFError) as error:
-            raise StoreError(f"The model in {directory} is not whole: {error}. Make it again.") from error
+            raise StoreError(f"The model in {directory} is not whole: {error}. {_again(named)}") from error
         if self.card.name != (name or directory.name):
             raise StoreError(f'The card in {directory} is that of "{self.card.name}". Import the model under its own name.')
         if self.card.labels_sha256 not in {None, labels_sha256(self.labels)}:
@@ -74,10 +85,13 @@ class Model:
         check_mean(self.mean)
         check_labels(self.labels, self.card.num_classes)
         if tensor_sha256({MEAN: self.mean}) != self.card.mean_sha256:
-            raise StoreError(f"{directory / MEAN} is not the mean that its card names. Make the model again.")
+            raise StoreError(f"{directory / MEAN} is not the mean that its card names. {self._again()}")
 
     def __repr__(self) -> str:
         return f"Model({self.card.name!r}, weights={self.card.weights!r}, classes={self.card.num_classes})"
+
+    def _again(self) -> str:
+        return _again(self.card.model_dump())
 
     def cropped_mean(self) -> Float32:
         """The mean behind the crop, as clips are: float32 (16, 112, 112, 3), frame, row, column, channel."""
@@ -106,9 +120,9 @@ class Model:
                     update(digest, name, tensor)
                     yield name, self._for_bgr(tensor) if name == "conv1/kernel" else tensor
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise StoreError(f"{self.directory / WEIGHTS} cannot be read: {error}. Make the model again.") from error
+            raise StoreError(f"{self.directory / WEIGHTS} cannot be read: {error}. {self._again()}") from error
         if digest.hexdigest() != self.card.weights_sha256:
-            raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. Make the model again.")
+            raise StoreError(f"{self.directory / WEIGHTS} holds other weights than its card names. {self._again()}")
 
     def _for_bgr(self, kernel: Float32) -> Float32:
         """The first kernel (3, 3, 3, 3, 64) for BGR grey levels; zeros behind the mean need no change of it."""

@@ -9,9 +9,9 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 CHECKOUT = Path(__file__).parent.parent
 MADE = frozenset({"pull", "import", "stand-in", "list", "summary", "verify", "calibrate", "sample"})  # targets of the Makefile
@@ -62,11 +62,29 @@ def did_you_mean(word: str, known: Iterable[str], quote: str = '"') -> str:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's, which also says what a mistyped choice may have meant."""
+    """argparse's, which also says what a mistyped choice or option may have meant."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """As argparse's, but an unknown argument ends the parser that reads it: it knows which options there are."""
+        self._given = sys.argv[1:] if args is None else list(args)
+        read, unknown = super().parse_known_args(self._given, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return read, unknown
 
     def error(self, message: str) -> NoReturn:
         """End with status 2, the usage, and a sentence."""
+        meant = ""
         if wrong := re.search(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)", message):
             meant = did_you_mean(wrong[1], re.findall(r"[\w-]+", wrong[2]))
-            message = f"{message}. {meant}" if meant else message
-        super().error(message)
+        meant = meant or self._meant_option()
+        super().error(f"{message}. {meant}" if meant else message)
+
+    def _meant_option(self) -> str:
+        """The sentence for the first option given that this parser does not have."""
+        known = re.findall(r"--([a-z][\w-]*)", self.format_help())
+        given = [word[2:].partition("=")[0] for word in self._given if word.startswith("--")]
+        mistyped = next((word for word in given if not any(option.startswith(word) for option in known)), "")
+        return did_you_mean(mistyped, known, quote="").replace("mean ", "mean --")

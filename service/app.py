@@ -88,7 +88,7 @@ def create_app(
                 await asyncio.wait([working])
                 await decoder.close()
 
-    app = _application(lifespan)
+    app = _application(lifespan, with_page=settings.page == "on")
     app.state.settings, app.state.readiness, app.state.admission = settings, readiness, admission
     app.state.metrics, app.state.max_json_bytes = metrics, MAX_JSON_BYTES
     app.state.fetcher = Fetcher(FetchPolicy.of(settings))
@@ -104,14 +104,14 @@ def create_app(
     return app
 
 
-def _application(lifespan: Lifespan[FastAPI]) -> FastAPI:
+def _application(lifespan: Lifespan[FastAPI], *, with_page: bool) -> FastAPI:
     return FastAPI(
         title="C3D video inference",
         version=VERSION,
         summary="What C3D (Tran et al., ICCV 2015) sees in a video: its Sports-1M labels, its fc6 descriptor.",
         license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        routes=_routes(),
+        routes=_routes(with_page=with_page),
         redirect_slashes=False,  # a redirected upload would be sent twice
         docs_url=None,  # service.web.docs has its own, without a foreign host
         redoc_url=None,
@@ -119,12 +119,12 @@ def _application(lifespan: Lifespan[FastAPI]) -> FastAPI:
 
 
 @cache  # FastAPI builds the schemas of all routes again for each application that includes them, which takes 0.1 s
-def _routes() -> list[BaseRoute]:
+def _routes(*, with_page: bool) -> list[BaseRoute]:
     router = APIRouter(
         generate_unique_id_function=lambda route: route.name,  # a generated client's functions: classify, features
         responses=openapi.responses(errors.At.OTHER),
     )
-    for each in (videos.router, routes.router, probes.router, docs.router, page.router):
+    for each in (videos.router, routes.router, probes.router, docs.router, *([page.router] if with_page else [])):
         router.include_router(each)
     return router.routes
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from c3d_video import __version__, classify
+from c3d_video.commandline import Parser
 from c3d_video.evaluate import command as evaluate
 from c3d_video.extract import command as extract
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The whole command line."""
-    whole = argparse.ArgumentParser(prog="c3d-video", description="C3D features and labels of videos, from a C3D service.")
+    whole = Parser(prog="c3d-video", description="C3D features and labels of videos, from a C3D service.")
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
     extract.add_parser(commands)

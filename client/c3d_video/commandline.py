@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import concurrent.futures
 import contextlib
+import difflib
 import os
+import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Coroutine
-from typing import TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from c3d_video.client import DEFAULT_URL
 
@@ -31,6 +33,35 @@ class Stopped(Exception):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's, which also says what a mistyped command or option may have meant."""
+
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """As argparse's, but an unknown argument ends the parser that reads it: it knows which options there are."""
+        self._given = sys.argv[1:] if args is None else list(args)
+        read, unknown = super().parse_known_args(self._given, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return read, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2, the usage, and a sentence."""
+        near: list[str] = []
+        if wrong := re.search(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)", message):
+            near = difflib.get_close_matches(wrong[1], re.findall(r"[\w-]+", wrong[2]), 1)
+        near = near or [f"--{option}" for option in self._near_options()]
+        super().error(f"{message}. Did you mean {near[0]}?" if near else message)
+
+    def _near_options(self) -> list[str]:
+        """What the first option given may have meant that this parser does not have, without dashes."""
+        known = re.findall(r"--([a-z][\w-]*)", self.format_help())
+        given = [word[2:].partition("=")[0] for word in self._given if word.startswith("--")]
+        mistyped = next((word for word in given if not any(option.startswith(word) for option in known)), "")
+        return difflib.get_close_matches(mistyped, known, 1)
 
 
 def add_service(parser: argparse.ArgumentParser, *, several: bool) -> None:

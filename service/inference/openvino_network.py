@@ -44,7 +44,7 @@ class OpenvinoNetwork(Network):
             self.calibration_sha256 = calibrated.sha256
             network = core.read_model(path)
             if "pool5" not in {name for output in network.outputs for name in output.names}:
-                raise StoreError("The calibration is of an earlier version, which did not give pool5. Calibrate again.")
+                raise StoreError(f"The calibration was made by an older version, which did not give pool5. {calibration.again()}")
         else:
             network = graph(model)
         self._mean = model.cropped_mean()

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
 
-from service.errors import NotFound
 from service.http.endpoints import PAGE
 from service.web.files import bundle, text
 
@@ -25,9 +24,7 @@ class Page(NamedTuple):
 
 @router.get(PAGE)
 async def page(request: Request) -> Response:
-    """The page. Raises NotFound where the operator has turned it off."""
-    if request.app.state.settings.page == "off":
-        raise NotFound("There is nothing at this path. See /docs for what there is.")
+    """The page, or 304 where the browser has this one."""
     content, headers = built()
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

@@ -87,6 +87,7 @@ def test_what_is_the_services_state_is_tried_again(extract: Extract, out: Path, 
         (503, "warming"),
         (503, "draining"),
         (502, "replica_lost"),
+        (504, "deadline_exceeded"),
         (503, "no_replica"),
         (507, "disk_full"),
     ]
@@ -102,6 +103,12 @@ def test_a_lost_connection_leaves_nothing_half_done(extract: Extract, out: Path,
     for name in NAMES:
         with np.load((out / name).with_suffix(".npz")) as arrays:
             np.testing.assert_array_equal(arrays["clip_features"], rows(name.encode(), 3))
+
+
+def test_a_busy_services_deadline_is_no_failure_of_the_video(extract: Extract, out: Path, service: ScriptedService) -> None:
+    service.script = [failed("deadline_exceeded", 504)]
+    assert extract("-j", "1") == 0
+    assert lines(out / "failed.jsonl") == []
 
 
 @pytest.mark.parametrize("answer", [refused(422, "undecodable_video"), failed("decoder_failed"), refused(500, "internal")])

@@ -102,11 +102,13 @@ class Client:
 
 def assert_whole(out: Path) -> None:
     """All good videos are there, each once and readable; all bad ones are told; nothing half-done stays."""
+    failures = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
+    own = [each for each in failures if not each["name"].startswith("bad")]
+    assert own == [], "a good video failed"
+    assert sorted(each["name"] for each in failures) == [f"bad{number}.mp4" for number in range(NUM_BAD)]
     entries = [json.loads(line) for line in (out / "index.jsonl").read_text().splitlines()[1:]]
     done = [entry["name"] for entry in entries if "output" in entry]
     assert sorted(done) == [f"good{number:02d}.mp4" for number in range(NUM_GOOD)]
-    failed = [json.loads(line) for line in (out / "failed.jsonl").read_text().splitlines()]
-    assert sorted(each["name"] for each in failed) == [f"bad{number}.mp4" for number in range(NUM_BAD)]
     for number in range(NUM_GOOD):
         with np.load(out / f"good{number:02d}.npz") as arrays:
             assert len(arrays["clip_features"]) == len(arrays["start_sec"]) == (48 + number - 16) // 8 + 1

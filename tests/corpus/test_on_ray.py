@@ -28,6 +28,7 @@ pytestmark = [
 ]
 
 NUM_GOOD = 14
+NOBODY = "127.0.0.1:9"  # discard: nobody listens there
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -48,10 +49,11 @@ def start(videos: Path, tmp_path: Path) -> Start:
     """Start `python -m corpus`, with a network by its name."""
     (tmp_path / "deaths").mkdir()
 
-    def one(network: str, *options: str) -> subprocess.Popen[str]:
+    def one(network: str, *options: str, **variables: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.support.corpus_process", network, str(videos), str(tmp_path / "out")]
         command += ["--batch", "2", "-q", *options]
-        return subprocess.Popen(command, cwd=ROOT, env=environment(tmp_path / "deaths"), stderr=subprocess.PIPE, text=True)
+        given = environment(tmp_path / "deaths") | variables
+        return subprocess.Popen(command, cwd=ROOT, env=given, stderr=subprocess.PIPE, text=True)
 
     return one
 
@@ -117,7 +119,7 @@ def assert_whole(out: Path, white_code: str = "ok") -> Rows:
 
 
 def test_a_cluster_gives_what_a_bare_loop_gives(start: Start, tmp_path: Path) -> None:
-    assert ended(start("real", "--ray", "local", "--workers", "2"))[0] == 1
+    assert ended(start("real", "--ray", "local", "--workers", "2", RAY_ADDRESS=NOBODY))[0] == 1
     on_cluster = assert_whole(tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / "cluster")
     assert ended(start("real"))[0] == 1
@@ -162,3 +164,9 @@ def test_another_model_is_refused_and_nothing_hangs(start: Start, tmp_path: Path
     status, said = ended(start("other", "--ray", "local", "--retry", "empty_file"))
     assert status == 1
     assert "weights_sha256" in said
+
+
+def test_a_cluster_that_does_not_answer_is_said_so(start: Start) -> None:
+    status, said = ended(start("real", "--ray", NOBODY))
+    assert status == 2
+    assert f"No Ray cluster answers at {NOBODY}" in said

@@ -82,7 +82,7 @@ def test_the_image_has_the_newest_python_that_is_supported_and_names_it_once() -
 def test_the_build_sees_the_service_and_its_requirements_alone() -> None:
     lines = (ROOT / ".dockerignore").read_text().split()
     assert [line for line in lines if line.startswith("!")] == [
-        *("!requirements*.txt", "!LICENSE", "!LICENCES.md", "!service", "!model_store")
+        *("!requirements*.txt", "!LICENSE", "!LICENCES.md", "!service", "!model_store", "!corpus", "!client/c3d_video")
     ]
     assert lines[0] == "*"
     assert lines.index("model_store/files") > lines.index("!model_store")

@@ -236,7 +236,7 @@ def test_it_stops_as_told_and_starts_again_with_the_weights_that_are_there(stack
     stack.compose("stop")
     assert inspect(container)["State"]["ExitCode"] == 0, "137 is killed: the grace period was too short"
     stack.up()
-    assert "Already there" in stack.compose("logs", "weights")
+    assert stack.compose("logs", "weights").count("STAND-IN WEIGHTS") == 1
 
 
 def test_a_second_file_gives_it_a_gpu() -> None:
@@ -299,12 +299,16 @@ def test_an_unready_replica_gets_nothing(scaled: Stack, load: Load) -> None:
 
 
 def upgrade(stack: Stack, **environment: str) -> subprocess.CompletedProcess[str]:
-    files = " ".join(f"-f {file}" for file in stack.files)
-    given = os.environ | {"IMAGE": IMAGE, "PUBLISH": "127.0.0.1:0", "COMPOSE_PROJECT_NAME": PROJECT, "FILES": files, "BUILD": "0"}
-    return subprocess.run([ROOT / "deploy" / "upgrade.sh"], env=given | environment, capture_output=True, text=True, check=False)
+    given = {"IMAGE": IMAGE, "PUBLISH": "127.0.0.1:0", "COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_FILE": ":".join(stack.files)}
+    command = [ROOT / "deploy" / "upgrade.sh"]
+    return subprocess.run(
+        command, env=os.environ | given | {"BUILD": "0"} | environment, capture_output=True, text=True, check=False
+    )
 
 
-def test_an_upgrade_costs_no_request_and_no_probe(scaled: Stack, load: Load) -> None:
+@pytest.mark.parametrize("count", [REPLICAS, 1])
+def test_an_upgrade_costs_no_request_and_no_probe(scaled: Stack, load: Load, count: int) -> None:
+    scaled.up("--no-recreate", "--scale", f"service={count}")
     before, haproxy = set(scaled.replicas()), scaled.compose("ps", "--quiet", "haproxy")
     over = threading.Event()
     probes: list[int] = []
@@ -326,7 +330,7 @@ def test_an_upgrade_costs_no_request_and_no_probe(scaled: Stack, load: Load) -> 
     assert probes
     assert set(probes) == {200}
     after = set(scaled.replicas())
-    assert (len(after), after & before) == (len(before), set())
+    assert (len(after), after & before) == (count, set())
     assert scaled.compose("ps", "--quiet", "haproxy") == haproxy
 
 
@@ -337,6 +341,12 @@ def test_a_version_that_does_not_start_leaves_the_old_one_alone(scaled: Stack) -
     assert "The old ones serve on" in done.stderr
     assert set(scaled.replicas()) == before
     assert httpx2.get(f"{scaled.url('haproxy')}/readyz", timeout=30).status_code == 200
+
+
+def test_without_haproxy_an_upgrade_says_what_to_do(stack: Stack) -> None:
+    done = upgrade(Stack(stack.files), COMPOSE_PROJECT_NAME=f"{PROJECT}-none")
+    assert done.returncode == 1
+    assert "make up" in done.stderr
 
 
 def test_down_leaves_nothing(scaled: Stack) -> None:

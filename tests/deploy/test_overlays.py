@@ -87,6 +87,37 @@ def test_haproxy_runs_the_configuration_that_compose_runs_and_lets_requests_fini
     assert spec["containers"][0]["image"] == compose["services"]["haproxy"]["image"]
 
 
+def reach(objects: dict[str, Any], name: str) -> list[Any]:
+    """Who may ask the pods of a name: the selectors of all policies that are about them."""
+    about = [each["spec"] for each in objects.values() if each["kind"] == "NetworkPolicy"]
+    about = [each for each in about if each["podSelector"]["matchLabels"] == pod_of(objects, name)["metadata"]["labels"]]
+    assert all("Ingress" in each["policyTypes"] for each in about)
+    return [selector for each in about for rule in each["ingress"] for selector in rule["from"]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overlay", ["balanced", "autoscaled", "autoscaled-keda"])
+def test_policies_let_haproxy_reach_the_replicas_and_clients_haproxy_alone(overlay: str) -> None:
+    objects = built(overlay)
+    haproxy_pods = {"podSelector": {"matchLabels": pod_of(objects, "c3d-haproxy")["metadata"]["labels"]}}
+    clients = reach(built("base"), "c3d-service")
+    assert reach(objects, "c3d-haproxy") == clients
+    assert haproxy_pods in reach(objects, "c3d-service")
+    assert not any(each in clients for each in reach(objects, "c3d-service"))
+    out = objects["NetworkPolicy/c3d-haproxy"]["spec"]["egress"]
+    replicas = [{"podSelector": objects["NetworkPolicy/c3d-service"]["spec"]["podSelector"]}]
+    assert [rule["ports"] for rule in out if rule["to"] == replicas] == [[{"port": "http", "protocol": "TCP"}]]
+
+
+@pytest.mark.slow
+def test_policies_let_prometheus_reach_what_it_is_told_to_scrape() -> None:
+    objects = built("autoscaled")
+    [prometheus] = [each for each in reach(objects, "c3d-service") if "namespaceSelector" in each]
+    namespace = prometheus["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+    [trigger, _] = built("autoscaled-keda")["ScaledObject/c3d-service"]["spec"]["triggers"]
+    assert f".{namespace}.svc:" in trigger["metadata"]["serverAddress"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("overlay", ["autoscaled", "autoscaled-keda"])
 def test_a_replica_that_is_scaled_away_finishes_whatever_it_has(overlay: str) -> None:

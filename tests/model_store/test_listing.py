@@ -51,7 +51,7 @@ def test_a_damaged_model_does_not_hide_the_others(tmp_path: Path) -> None:
     (store_fakes.model(tmp_path, "broken").directory / store.LABELS).write_text("one\n")
     lines = table(tmp_path)
     assert any("mine" in line and "descriptors only" in line for line in lines)
-    assert "broken is damaged. The number of labels is 1, the number of classes 487: they must be the same." in lines
+    assert "broken cannot be used. The number of labels is 1, the number of classes 487: they must be the same." in lines
 
 
 def test_columns_stand_below_their_names(tmp_path: Path) -> None:

@@ -89,3 +89,34 @@ def test_a_mistyped_choice_ends_with_what_it_may_have_meant(word: str, meant: st
     said = capsys.readouterr().err
     assert meant in said
     assert ("Did you mean" in said) == bool(meant)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["run", "--nmae", "x"], "unrecognized arguments: --nmae x. Did you mean --name?"),
+        (["run", "--nmae=x"], "unrecognized arguments: --nmae=x. Did you mean --name?"),
+        (["--verson", "run"], "Did you mean --version?"),
+        (["run", "--colour"], "unrecognized arguments: --colour"),
+        (["run", "--out"], "argument --output: expected one argument"),
+    ],
+)
+def test_a_mistyped_option_ends_with_what_it_may_have_meant(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = Parser(prog="program")
+    parser.add_argument("--version", action="store_true")
+    command = parser.add_subparsers().add_parser("run")
+    command.add_argument("--name")
+    command.add_argument("--output")
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(given)
+    assert capsys.readouterr().err.rstrip().endswith(said)
+
+
+def test_a_mistyped_option_that_is_required_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = Parser(prog="program")
+    parser.add_argument("--out", required=True)
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse_args(["--ouput", "x"])
+    assert capsys.readouterr().err.rstrip().endswith("required: --out. Did you mean --out?")

@@ -62,6 +62,7 @@ def test_the_page_can_be_turned_off(tmp_path: Path) -> None:
     with serving(fake_app(tmp_path, page="off")) as client:
         answer = client.get("/")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert client.post("/").status_code == 404, "405 would say that there is something to GET"
         assert client.get("/docs").status_code == 200
 
 

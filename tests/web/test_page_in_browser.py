@@ -173,18 +173,39 @@ def test_what_is_taken_away_can_be_read(browser: Any, tmp_path: Path, film: Path
     app = fake_app(tmp_path)
     with using(browser, app) as page:
         page.open(film)
-        clips = np.load(io.BytesIO(page.saved("#take-clips")))
-        assert (clips.shape, clips.dtype) == ((11, 4096), np.float32)
         descriptor = np.load(io.BytesIO(page.saved("#take-descriptor")))
+        assert requests_to(app, "/features") == {}, "labels and descriptor came in one pass"
+        clips = np.load(io.BytesIO(page.saved("#take-clips")))
+        assert (clips.shape, clips.dtype, descriptor.dtype) == ((11, 4096), np.float32, np.float32)
         mean = clips.astype(np.float64).mean(axis=0)
         np.testing.assert_allclose(descriptor, mean / np.linalg.norm(mean), rtol=1e-5)
-        assert requests_to(app, "/features") == {"ok": 1}, "kept for the second button"
+        assert page.saved("#take-clips")
+        assert requests_to(app, "/features") == {"ok": 1}, "kept"
         answer = json.loads(page.saved("#take-json"))
         assert len(answer["clips"]) == 11
+        assert answer["descriptor"] == pytest.approx(descriptor.tolist())
         assert len(page.saved("#take-csv").splitlines()) == 1 + 11 * 5
         assert page.saved("#take-vtt").startswith(b"WEBVTT\n\n00:00.000 --> ")
         page.page.click("#take-curl")
         assert "--data-binary '@film.mp4'" in page.text("#curl")
+        assert page.complaints == []
+
+
+def test_weights_without_labels_give_pictures_and_vectors(browser: Any, tmp_path: Path, film: Path) -> None:
+    app = fake_app(tmp_path, FakeNetwork(num_classes=0))
+    with using(browser, app) as page:
+        page.page.wait_for_selector("text=The weights of this service know no labels")
+        page.open(film)
+        assert "No labels" in page.text("#results")
+        assert page.page.locator(":is(#segments-panel, #whole, #take-csv, #take-vtt)").filter(visible=True).count() == 0
+        assert page.page.locator("#seen-picture").is_visible()
+        assert re.fullmatch(r"clip \d+, .*: no label", page.page.locator("#timeline").get_attribute("aria-valuetext"))
+        assert np.load(io.BytesIO(page.saved("#take-descriptor"))).shape == (4096,)
+        assert requests_to(app, "/features") == {"ok": 1}
+        page.page.click("#take-curl")
+        assert "/features?include=clips" in page.text("#curl")
+        page.page.click("#compare-form button")
+        page.page.wait_for_function("() => document.querySelectorAll('#pairs button').length > 0")
         assert page.complaints == []
 
 

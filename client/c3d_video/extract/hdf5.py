@@ -79,10 +79,12 @@ def _pca(paths: Iterable[Path], components: int) -> Reduce:
         rows: Float64 = block.astype(np.float64)
         count += len(rows)
         total = rows.sum(axis=0) if total is None else total + rows.sum(axis=0)
-        squares = rows.T @ rows if squares is None else squares + rows.T @ rows
+        squares = rows.T @ rows if squares is None else np.add(squares, rows.T @ rows, out=squares)
     if total is None or squares is None or count < components:
         raise ValueError(f"--pca {components} needs as many clips at least; there are {count}.")
     mean = total / count
-    _, vectors = np.linalg.eigh(squares / count - np.outer(mean, mean))
-    axes = vectors[:, ::-1][:, :components]
+    squares /= count
+    squares -= np.outer(mean, mean)
+    _, vectors = np.linalg.eigh(squares)
+    axes = vectors[:, ::-1][:, :components].copy()  # a view would keep all of them
     return lambda rows: ((rows - mean) @ axes).astype(np.float32)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from c3d_video.extract.rows import Rows
 
-ROWS_AT_ONCE = 1024  # of a row group: 16 MB of fc6
+ROWS_AT_ONCE = 256  # of a row group: 4 MB of fc6, of which Arrow holds several copies while it writes
+REPEATED = ["video_id", "provenance"]  # the same in each row; a dictionary of vectors would only cost memory
 
 
 def write(rows: Rows, path: Path, provenance: str) -> None:
@@ -24,7 +25,7 @@ def write(rows: Rows, path: Path, provenance: str) -> None:
     shapes |= {name: pa.list_(pa.float32(), array.shape[1]) for name, array in vectors.items()}
     shapes |= {"provenance": pa.string()}
     schema = pa.schema(list(shapes.items()), metadata={"c3d_video": provenance})
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, schema, use_dictionary=REPEATED) as writer:
         for start in range(0, len(rows.ids), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             ids = rows.ids[part]

@@ -21,10 +21,12 @@ from c3d_video.extract.servers import Server, Servers
 from c3d_video.extract.videos import Video, stat_of
 from c3d_video.options import Options
 
-# A video whose connection breaks so often may be what breaks it. A kill of the service now and then costs one each.
-MAX_LOST = 10
+# What a service that was killed or is too busy answers, and what a video may cause that kills or stops its service: such a
+# video is tried again so often. A kill of the service now and then costs one try each. (No deadline is asked for here: one that
+# passes is the service's own, after a minute without a clip.)
+MAY_BE_THE_VIDEO = {CONNECTION_LOST, "replica_lost", "deadline_exceeded"}
+MAX_TRIES = 10
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-LOST = {CONNECTION_LOST, "replica_lost"}
 
 
 class Watcher(Protocol):
@@ -104,7 +106,7 @@ class Run:
         entry = {"name": video.name, "code": error.code, "detail": error.detail, "status": error.status}
         entry |= {"request_id": error.request_id, **stat_of(video)}
         self.num_failed += 1
-        if error.is_retryable or error.code == "unreadable_file":
+        if _can_pass(error) or error.code == "unreadable_file":
             self.transient.append(entry)
         else:
             self.index.put(entry)
@@ -115,7 +117,7 @@ class Run:
     async def _until_answered(self, video: Video) -> dict[str, Any]:
         """Its entry in the index, after as many tries as it takes. Raises C3DError for its own failure, Stopped, OSError."""
         self._check_size(video)
-        for num_lost in itertools.count(1):
+        for number in itertools.count(1):
             while True:
                 server = await self.servers.take()
                 self.watcher.started(video)
@@ -123,15 +125,15 @@ class Run:
                 try:
                     return await self._once(video, server)
                 except C3DError as error:
-                    if not error.is_retryable:
+                    if not _can_pass(error):
                         raise
                     cause = error
                     self.watcher.waiting(video, error)
                 finally:
                     self.servers.done(server, cause)
-                if cause.code in LOST:
+                if cause.code in MAY_BE_THE_VIDEO:
                     break
-            if num_lost == MAX_LOST:
+            if number == MAX_TRIES:
                 raise cause
         raise AssertionError
 
@@ -175,6 +177,11 @@ class Run:
         others = differences(self.index.about["model"], model)
         if others:
             raise Stopped(f"A server runs another model than this folder's: {', '.join(others)} differ.", UNSERVED)
+
+
+def _can_pass(error: C3DError) -> bool:
+    """Whether a later try of the same video can succeed."""
+    return error.is_retryable or error.code in MAY_BE_THE_VIDEO
 
 
 async def _readable(events: Any) -> Any:

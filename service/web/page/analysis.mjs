@@ -3,15 +3,24 @@
 import { Speed, secondsLeft } from "./estimate.mjs";
 import { count, roughly, size } from "./formats.mjs";
 import { patiently } from "./patience.mjs";
-import { classify, features } from "./service.mjs";
+import { features, stream } from "./service.mjs";
 import { showStatus } from "./status.mjs";
 
-/** Have the service look at a Video. `usual` is its own speed in clips a second, 0 for unknown; `onChange` is called at lines.
+/** Path and query that give all that is shown, in one pass: labels where the model has any, and always the video's descriptor.
+ *
+ * Vectors of the clips are left out: 22 kB a clip, of which most readers want none.
+ */
+export function question({ num_classes: numClasses }, { withPictures }) {
+  const clips = withPictures ? "pictures" : "clips";
+  return numClasses ? `classify?include=${clips},features&vectors=video` : `features?include=${clips}&vectors=video`;
+}
+
+/** Ask the service `path` (see `question`) about a Video. `usual` is its own speed in clips a second, 0 for unknown; `onChange`
+ * is called at each line.
  *
  * Throws a Problem, or an AbortError.
  */
-export async function analyse(video, { usual, withPictures, signal, onChange }) {
-  const query = new URLSearchParams({ include: withPictures ? "pictures" : "clips" });
+export async function analyse(video, path, { usual, signal, onChange }) {
   await patiently(() => {
     video.reset();
     onChange();
@@ -29,7 +38,7 @@ export async function analyse(video, { usual, withPictures, signal, onChange }) 
       onChange();
     };
     showUpload(0, video.file.size, 0);
-    return classify(video.file, query, { signal, onUpload, onLine });
+    return stream(video.file, path, { signal, onUpload, onLine });
   }, signal);
 }
 

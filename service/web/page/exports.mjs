@@ -38,11 +38,11 @@ function cell(value) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** The same question for a shell. `address` ends with a slash. */
+/** The same question for a shell. `address` has its query. */
 export function toCurl(address, fileName, { keyNeeded = false } = {}) {
   const key = keyNeeded ? ' -H "Authorization: Bearer $C3D_KEY"' : "";
   const headers = `-H 'Accept: application/x-ndjson' -H 'Content-Type: application/octet-stream'${key}`;
-  return `curl -N ${headers} --data-binary ${quoted(`@${fileName}`)} ${quoted(`${address}classify?include=clips`)}`;
+  return `curl -N ${headers} --data-binary ${quoted(`@${fileName}`)} ${quoted(address)}`;
 }
 
 function quoted(text) {

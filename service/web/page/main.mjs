@@ -1,6 +1,6 @@
 // The page: a video is chosen, sent, and shown as the network understands it.
 
-import { analyse, ensureFeatures, showDone } from "./analysis.mjs";
+import { analyse, ensureFeatures, question, showDone } from "./analysis.mjs";
 import { Comparison } from "./compare.mjs";
 import { byId, element, oncePerFrame, show } from "./dom.mjs";
 import { fingerprint } from "./fingerprint.mjs";
@@ -68,7 +68,8 @@ async function open(file, signal) {
     }
     checkSize(file);
     const withPictures = !isPlayable || player.duration <= LONG_S;
-    await analyse(current, { usual: info.clips_per_s, withPictures, signal, onChange: redraw });
+    current.path = question(info.model, { withPictures });
+    await analyse(current, current.path, { usual: info.clips_per_s, signal, onChange: redraw });
     known.add(name, current);
     draw(); // at once: who is told that it is done shall see it
     showDone(current, false);
@@ -126,6 +127,7 @@ async function present(video) {
 /** Show a video that the page knows. */
 function showKnown(video) {
   present(video);
+  draw();
   showDone(video, true);
   listKnown();
 }

@@ -34,13 +34,3 @@ export function writeNpy(shape, data) {
   new Float32Array(buffer, total).set(data);
   return buffer;
 }
-
-/** The video's descriptor of its clips' rows: their mean, then divided by its L2 norm (paper, section 3.3). Float32Array. */
-export function descriptorOf({ shape: [rows, columns], data }) {
-  const mean = new Float64Array(columns);
-  for (let row = 0; row < rows; row += 1) {
-    for (let column = 0; column < columns; column += 1) mean[column] += data[row * columns + column];
-  }
-  const norm = Math.sqrt(mean.reduce((sum, each) => sum + each * each, 0)) || 1;
-  return Float32Array.from(mean, (each) => each / norm);
-}

@@ -109,10 +109,12 @@ export function showFacts({ model, video, timings_ms: timings }) {
 
 /** What runs here, in a line: the answer of /info. */
 export function showModel({ model, backend, precision }) {
+  document.body.classList.toggle("unlabelled", !model.num_classes);
   const isStandIn = model.weights === "stand-in";
   const text = [model.name, model.weights_sha256.slice(0, 8), precision, backend].join(" · ");
   const chip = byId("model");
-  chip.textContent = isStandIn ? `stand-in weights: labels mean nothing · ${precision} · ${backend}` : text;
+  const what = model.num_classes ? "labels" : "vectors";
+  chip.textContent = isStandIn ? `stand-in weights: ${what} mean nothing · ${precision} · ${backend}` : text;
   chip.className = isStandIn ? "chip grave" : "chip";
   chip.title = `Weights' SHA-256: ${model.weights_sha256}`;
 }

@@ -42,11 +42,11 @@ async function problemIn(answer) {
   });
 }
 
-/** Send the file and hand over each line of the stream as it comes. Throws a Problem, or an AbortError.
+/** Send the file to a path with its query, and hand over each line of the stream as it comes. Throws a Problem, or an AbortError.
  *
  * By XMLHttpRequest: fetch does not tell how much of an upload is done. `onUpload` gets the bytes sent.
  */
-export function classify(file, query, { signal, onUpload, onLine }) {
+export function stream(file, path, { signal, onUpload, onLine }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const reader = new LineReader();
@@ -72,7 +72,7 @@ export function classify(file, query, { signal, onUpload, onLine }) {
     };
     request.onabort = () => reject(new DOMException("The reader stopped it.", "AbortError"));
     signal.addEventListener("abort", () => request.abort(), { once: true });
-    request.open("POST", `classify?${query}`);
+    request.open("POST", path);
     for (const [name, value] of Object.entries(headersFor("application/x-ndjson", RAW))) request.setRequestHeader(name, value);
     request.send(file);
   });

@@ -2,7 +2,7 @@
 
 import { byId, save } from "./dom.mjs";
 import { renamed, toCsv, toCurl, toVtt } from "./exports.mjs";
-import { descriptorOf, readNpy, writeNpy } from "./npy.mjs";
+import { writeNpy } from "./npy.mjs";
 import { segmentsOf } from "./segments.mjs";
 import { key } from "./service.mjs";
 
@@ -12,9 +12,8 @@ const NPY = "application/x-npy";
 export function startTakeAway(video, withFeatures) {
   const on = (id, action) => byId(id).addEventListener("click", () => action(video()));
   const name = ({ file }, ending) => renamed(file.name, ending);
-  on("take-descriptor", async (each) => {
-    if (!(await withFeatures(each))) return;
-    const descriptor = descriptorOf(readNpy(each.features));
+  on("take-descriptor", (each) => {
+    const descriptor = Float32Array.from(each.summary.descriptor);
     save(name(each, ".descriptor.npy"), writeNpy([descriptor.length], descriptor), NPY);
   });
   on("take-clips", async (each) => {
@@ -23,8 +22,9 @@ export function startTakeAway(video, withFeatures) {
   on("take-json", (each) => save(name(each, ".json"), JSON.stringify(each.answer(), null, 1), "application/json"));
   on("take-csv", (each) => save(name(each, ".csv"), toCsv(each.clips), "text/csv"));
   on("take-vtt", (each) => save(name(each, ".vtt"), toVtt(segmentsOf(each.clips)), "text/vtt"));
-  on("take-curl", async ({ file }) => {
-    const command = toCurl(new URL(".", location.href).href, file.name, { keyNeeded: Boolean(key.get()) });
+  on("take-curl", async ({ file, path }) => {
+    const address = new URL(path.replace("include=pictures", "include=clips"), location.href).href;
+    const command = toCurl(address, file.name, { keyNeeded: Boolean(key.get()) });
     byId("curl").textContent = command;
     byId("curl").hidden = false;
     // Without https a page may not write to the clipboard: then the command stands there to be copied by hand.

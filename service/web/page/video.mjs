@@ -9,6 +9,7 @@ export class Video {
   constructor(file) {
     this.file = file;
     this.features = null; // npy of the clips' fc6, once asked for
+    this.path = ""; // what was asked of the service, with its query
     this.reset();
   }
 
@@ -23,7 +24,7 @@ export class Video {
     else if (line.type === "summary") this.summary = line;
     else if (line.type === "clip") {
       const { type: _, progress: __, picture, ...clip } = line;
-      this.clips.push(clip);
+      this.clips.push({ predictions: [], ...clip }); // none, where the model has no labels
       if (picture) this.pictures[this.clips.length - 1] = `data:image/jpeg;base64,${picture}`;
     }
   }
@@ -47,7 +48,7 @@ export class Video {
     return (this.summary ?? this.opened)?.warnings ?? [];
   }
 
-  /** The answer as one JSON object, as POST /classify?include=clips gives it. */
+  /** The answer as one JSON object, as `path` gives it without a stream, but for the pictures. */
   answer() {
     const { type: _, ...summary } = this.summary;
     return { ...summary, clips: this.clips };

@@ -23,10 +23,10 @@ test("CSV: a row for each clip and label, and no formula", () => {
 });
 
 test("curl: what a shell reads as it stands here", () => {
-  const command = toCurl("http://host/c3d/", "it's.mp4", { keyNeeded: true });
+  const command = toCurl("http://host/c3d/classify?include=clips", "it's.mp4", { keyNeeded: true });
   assert.ok(command.endsWith(`--data-binary '@it'\\''s.mp4' 'http://host/c3d/classify?include=clips'`));
   assert.ok(command.includes('"Authorization: Bearer $C3D_KEY"'));
-  assert.ok(!toCurl("http://host/", "a.mp4").includes("Authorization"));
+  assert.ok(!toCurl("http://host/classify", "a.mp4").includes("Authorization"));
 });
 
 test("a name gets another ending", () => {

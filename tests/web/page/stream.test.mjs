@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { question } from "../../../service/web/page/analysis.mjs";
 import { Speed, secondsLeft } from "../../../service/web/page/estimate.mjs";
 import { fingerprint } from "../../../service/web/page/fingerprint.mjs";
 import { LineReader } from "../../../service/web/page/lines.mjs";
@@ -72,6 +73,16 @@ test("a video takes its lines and gives its answer", () => {
   assert.deepEqual([video.numClips, video.duration, video.warnings.length], [1, 4, 1]);
   assert.deepEqual(video.answer().clips, [{ index: 0, start_sec: 0, end_sec: 1, predictions: [] }]);
   assert.equal(video.answer().type, undefined);
+});
+
+test("one pass gives labels and descriptor; a model without labels is asked for vectors alone", () => {
+  const model = { num_classes: 487 };
+  assert.equal(question(model, { withPictures: false }), "classify?include=clips,features&vectors=video");
+  assert.equal(question(model, { withPictures: true }), "classify?include=pictures,features&vectors=video");
+  assert.equal(question({ num_classes: 0 }, { withPictures: true }), "features?include=pictures&vectors=video");
+  const video = new Video({ name: "a.mp4" });
+  video.take({ type: "clip", index: 0, start_sec: 0, end_sec: 1, progress: 1 });
+  assert.deepEqual(video.clips[0].predictions, []);
 });
 
 test("the oldest videos are forgotten", () => {

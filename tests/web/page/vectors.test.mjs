@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import test from "node:test";
 
-import { descriptorOf, readNpy, writeNpy } from "../../../service/web/page/npy.mjs";
+import { readNpy, writeNpy } from "../../../service/web/page/npy.mjs";
 import { bestPairs, cosinesOf, rangeOf, unitRows } from "../../../service/web/page/similarity.mjs";
 
 const array = (rows) => ({ shape: [rows.length, rows[0].length], data: Float32Array.from(rows.flat()) });
@@ -28,12 +28,6 @@ test("NumPy reads it too, and its own files are read", { skip: !process.env.PYTH
 test("what is no whole float32 npy file is refused", () => {
   assert.throws(() => readNpy(new TextEncoder().encode("<html>nothing of ours</html>").buffer), /not an npy file/);
   assert.throws(() => readNpy(writeNpy([4], new Float32Array(4)).slice(0, -1)), /cut off/);
-});
-
-test("the descriptor is the mean, then divided by its length", () => {
-  const descriptor = descriptorOf(array([[6, 0, 1], [0, 8, -1]]));
-  assert.deepEqual([...descriptor].map((each) => Number(each.toFixed(6))), [0.6, 0.8, 0]);
-  assert.deepEqual([...descriptorOf(array([[0, 0]]))], [0, 0], "zeros have no direction");
 });
 
 test("cosines do not know how long vectors are", () => {

@@ -37,7 +37,11 @@ class AsyncClient:
     ) -> None:
         self.url, self._patience_s = url.rstrip("/"), patience_s
         self._http = httpx2.AsyncClient(
-            headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, limits=LIMITS, transport=transport
+            headers=protocol.headers(api_key),
+            timeout=protocol.TIMEOUT,
+            limits=LIMITS,
+            transport=transport,
+            verify=protocol.certificates(),
         )
 
     async def features(self, source: Source, *, clips: bool = False, **options: Unpack[Options]) -> Answer:

@@ -66,6 +66,11 @@ class DecoderPool:
         """How many there are, idle or not."""
         return self._count
 
+    @property
+    def idle(self) -> tuple[DecoderProcess, ...]:
+        """Those without a video. The last one gets the next video."""
+        return tuple(self._idle)
+
     async def start(self) -> None:
         """Start the processes that are kept, so that the first videos need not wait for them."""
         processes = await asyncio.gather(*(self._take() for _ in range(self._kept)))
@@ -104,9 +109,13 @@ class DecoderPool:
         finally:
             self._later(self._give_back(process))  # the reader need not wait until the process has dropped the video
 
+    async def settled(self) -> None:
+        """Wait until the process of every video that was left is idle or ended."""
+        await asyncio.gather(*self._tasks)
+
     async def close(self) -> None:
         """End all processes. No video may be open any more."""
-        await asyncio.gather(*self._tasks)
+        await self.settled()
         await asyncio.gather(*(process.kill() for process in self._idle))
         self._count -= len(self._idle)
         self._idle.clear()

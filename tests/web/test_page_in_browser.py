@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.video.pool import DecoderPool
-from tests.support.browser import CHROMIUM, chromium, http_server, proxy_below
+from tests.support.browser import chromium, http_server, needs_chromium, proxy_below
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
 from tests.support.nginx import NGINX, before
 from tests.support.videos import write_video
 
-pytest.importorskip("playwright.sync_api")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 KEY = "a-key-of-sixteen"
 STATE = "(state) => document.body.dataset.state === state"
 

@@ -197,7 +197,6 @@ def test_a_video_whose_process_was_stopped_is_decoded_in_another(tmp_path: Path)
     long = write_video(tmp_path / "long.mp4", 300)
 
     async def work(decoder: DecoderPool) -> None:
-<<<<<<< HEAD
         async with decoder.open(long, ReadOptions()) as messages:
             decoded = [await anext(messages) for _ in range(3)]
             [pid] = children()
@@ -274,15 +273,6 @@ def test_a_file_that_takes_too_much_memory_costs_no_process(tmp_path: Path, clip
 
     with_decoder(measure)
     with_decoder(work, address_space_bytes=sizes[0] + GIB // 4)
-=======
-        [process] = decoder.idle
-        os.kill(process.pid, signal.SIGSTOP)
-        with pytest.raises(DecodeTimeout):
-            await everything(decoder, clip_mp4)
-        assert len(await everything(decoder, clip_mp4)) == 7
-
-    with_decoder(work, timeout_s=4)
->>>>>>> main
 
 
 def claims_many_samples(path: Path, source: Path) -> Path:

@@ -13,21 +13,14 @@ from typing import Any
 
 import pytest
 
-<<<<<<< HEAD
 from service.errors import DecoderFailed, DecodeTimeout, UndecodableVideo
+from service.video import ring
 from service.video.memory import MemoryBudget
 from service.video.messages import FrameBlock, ReadOptions, VideoEnd
 from service.video.process import DecoderHalted, DecoderProcess
 from tests.support.videos import write_video
-=======
-from service.errors import DecoderFailed, UndecodableVideo
-from service.video import ring
-from service.video.messages import FrameBlock, ReadOptions, VideoEnd
-from service.video.process import DecoderProcess
-from tests.support.videos import write_video
 
 pytestmark = pytest.mark.slow  # a process for each test
->>>>>>> main
 
 GIB = 1024**3
 
@@ -174,7 +167,7 @@ def test_lines_that_no_healthy_process_writes_break_it(clip_mp4: Path, tmp_path:
         program = await asyncio.create_subprocess_exec("cat", str(tmp_path / "line"), "-", stdin=PIPE, stdout=PIPE)
         files, theirs = socket.socketpair()
         descriptor = ring.create()
-        process = DecoderProcess(program, descriptor, files, 60)
+        process = DecoderProcess(program, descriptor, files, 60, MemoryBudget())
         os.close(descriptor)
         with theirs, pytest.raises(DecoderFailed):
             await read(process, clip_mp4)

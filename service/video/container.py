@@ -144,7 +144,8 @@ def complained_of(items: Iterable[Item]) -> Iterator[tuple[Item, list[str]]]:
 def duration_sec(container: InputContainer, stream: VideoStream) -> float | None:
     """As claimed for the picture. What is claimed for the whole file counts only where there is nothing but the picture."""
     if stream.duration and stream.duration > 0 and stream.time_base:
-        return float(stream.duration * stream.time_base)
+        before = stream.start_time or 0 if container.format.name == "asf" else 0  # there, it counts from 0 whatever comes first
+        return float((stream.duration - before) * stream.time_base)
     if len(container.streams) > 1 or not container.duration or container.duration < 0:
         return None
     return (container.duration - max(0, container.start_time or 0)) / av.time_base

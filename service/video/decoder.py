@@ -52,6 +52,8 @@ class Decoder:
                 self._from_pts, self._has_begun, is_moved = packet.pts, False, True
             yield from self._from_key(self._decoded(packet, position))
         yield from self._from_key(self._decoded(None, position + 1))
+        if not self._has_begun:  # a recovery that takes longer than the file does (intra refresh)
+            raise CannotSeek
 
     def _decoded(self, packet: Packet[VideoStream] | None, position: int) -> list[VideoFrame]:
         """What comes out when this packet goes in; None: the last ones."""

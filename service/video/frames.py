@@ -258,7 +258,7 @@ class _ByTimeline(_Reader):
             num_damaged_frames=self._num_damaged,
             num_missing=len(timeline.losses),
             **self._oddities(),
-            num_in_file=timeline.num_packets if timeline.is_whole else None,
+            num_in_file=timeline.num_pictures if timeline.is_whole else None,
             gaps=timeline.rhythm.gaps,
         )
 
@@ -275,8 +275,9 @@ class _ByDecoding(_Reader):
         with opened(self._video, options) as container:
             stream = video_stream(container, options)
             rate = stream.average_rate or stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])
-            by_index = is_without_times(container, stream)
-            self._clock = Clock(rate, by_index=by_index, tick_sec=float(stream.time_base or 0))
+            starts = self._timeline.stamp_starts_sec()
+            by_index = is_without_times(container, stream) or bool(starts)
+            self._clock = Clock(rate, by_index=by_index, tick_sec=float(stream.time_base or 0), starts_sec=starts)
             count = self._timeline.num_in_part
             plan = ClipPlan.of(round(count * self._rate / rate) if self._rate else count, options)
             self._wanted = plan.wanted(is_exact=False)
@@ -353,7 +354,7 @@ class _ByDecoding(_Reader):
             num_damaged_frames=self._num_damaged,
             num_missing=len(timeline.losses),
             **self._oddities(),
-            num_in_file=timeline.num_packets if timeline.is_whole else None,
+            num_in_file=timeline.num_pictures if timeline.is_whole else None,
             gaps=rhythm.gaps,
         )
 

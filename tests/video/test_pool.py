@@ -387,9 +387,38 @@ def test_a_video_that_takes_long_keeps_nobody_waiting(clip_mp4: Path) -> None:
             await anext(film)
             await anext(other)
             assert len(await everything(decoder, clip_mp4)) == 7
-            assert decoder.num_processes == 3
+            assert decoder.num_processes >= 3
 
     with_decoder(work)
+
+
+def test_beside_long_videos_one_process_is_ready_before_a_video_comes(clip_mp4: Path) -> None:
+    async def work(decoder: DecoderPool) -> None:
+        decoder.patience_s = 0
+        async with (
+            decoder.open(clip_mp4, ReadOptions()) as film,
+            decoder.open(clip_mp4, ReadOptions()) as other,
+        ):
+            await anext(film)
+            await anext(other)
+            assert decoder.num_processes == 3
+            decoder.patience_s = 3600  # nobody could wait for one more
+            assert len(await everything(decoder, clip_mp4)) == 7
+            assert decoder.num_processes == 3
+
+    with_decoder(work, kept=2)
+
+
+def test_no_more_processes_are_started_ahead_than_may_run(clip_mp4: Path) -> None:
+    async def work(decoder: DecoderPool) -> None:
+        decoder.patience_s = 0
+        async with decoder.open(clip_mp4, ReadOptions()) as film:
+            await anext(film)
+            for _ in range(3):
+                await everything(decoder, clip_mp4)
+            assert decoder.num_processes == 2
+
+    with_decoder(work, kept=1, most=2)
 
 
 def test_more_processes_are_started_and_ended_again(clip_mp4: Path) -> None:

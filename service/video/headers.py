@@ -83,6 +83,14 @@ class Sps(NamedTuple):
     frames_only: bool
 
 
+class Picture(NamedTuple):
+    """A coded picture. ``field``: 0 or 1 for a top or bottom field whose other field has not come yet; else None."""
+
+    frame_num: int
+    is_reference: bool
+    field: int | None
+
+
 class H264:
     """H.264: second fields, and gaps in the numbers of reference pictures."""
 
@@ -90,7 +98,7 @@ class H264:
         is_avcc = extradata[:1] == b"\1" and len(extradata) > 6
         self._length_size = (extradata[4] & 3) + 1 if is_avcc else 0
         self._sps: Sps | None = None
-        self._last: tuple[int, bool, bool] | None = None  # frame_num, whether others are predicted from it, an unpaired field
+        self._last: Picture | None = None
         if is_avcc:
             self._sps = _sps(extradata[8 : 8 + int.from_bytes(extradata[6:8])])
         else:
@@ -115,17 +123,18 @@ class H264:
         if sps.separate_planes:
             bits.take(2)
         frame_num = bits.take(sps.frame_num_bits)
-        is_field = bool(not sps.frames_only and bits.take(1))
+        field = bits.take(1) if not sps.frames_only and bits.take(1) else None
         is_reference = bool(unit[0] & 0x60)
-        last, self._last = self._last, (frame_num, is_reference, is_field)
-        if last and is_field and last[2] and last[0] == frame_num:  # the other field of the same picture
-            self._last = (frame_num, is_reference or last[1], False)
+        last, self._last = self._last, Picture(frame_num, is_reference, field)
+        # The other field of the same picture. Where both are in one packet, the first one of the next has the same parity.
+        if last and field is not None and last.field == 1 - field and last.frame_num == frame_num:
+            self._last = Picture(frame_num, is_reference or last.is_reference, None)
             return PacketHeader(shown=False)
         if last is None or is_idr or sps.may_have_gaps:
             return PacketHeader(between=is_b)
-        step = (frame_num - last[0]) % (1 << sps.frame_num_bits)
+        step = (frame_num - last.frame_num) % (1 << sps.frame_num_bits)
         return PacketHeader(
-            lost_before=step > last[1], between=is_b
+            lost_before=step > last.is_reference, between=is_b
         )  # it rises by one behind a picture that others are predicted from
 
 

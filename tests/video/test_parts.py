@@ -15,7 +15,9 @@ from service.errors import VideoTooLong
 from service.video.clips import Clip
 from service.video.frames import read_video
 from service.video.messages import FrameBlock, ReadOptions
+from service.video.picture import Orientation, PictureMaker
 from tests.support.cutting import cut
+from tests.support.field_coded import write_field_coded
 from tests.support.videos import write_video
 
 OPEN_GOP = {"bf": "3", "b-pyramid": "normal", "x264-params": "open-gop=1:keyint=20:min-keyint=5"}
@@ -83,6 +85,22 @@ def test_clips_of_a_part_are_those_of_the_whole(
         assert_same(part.clips, whole)
     if seeks:
         assert part.end.num_frames < 60
+
+
+@pytest.mark.parametrize("packet_a_field", [True, False])
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4", "a.mkv"])
+def test_frames_that_are_coded_as_two_fields_are_one_each(tmp_path: Path, name: str, *, packet_a_field: bool) -> None:
+    path = write_field_coded(tmp_path / name, 72, packet_a_field=packet_a_field)
+    whole = cut(path, clip_stride=1)
+    assert (whole.info.num_frames_in_range, whole.info.fps, len(whole.clips)) == (72, 25, 72 - 15)
+    assert list(whole.end.warnings(whole.info, [], [])) == []
+    by_start = {clip.span.start_frame: clip for clip in whole.clips}
+    with av.open(str(path)) as container:
+        pictures = [PictureMaker(ReadOptions(), Orientation()).make(frame) for frame in container.decode(video=0)]
+    assert all(np.array_equal(clip.frames[0], pictures[start]) for start, clip in by_start.items())
+    for asked in ({"max_clips": 3}, {"start_sec": 1.0, "end_sec": 1.9}, {"start_sec": 2.2, "end_sec": 2.85}):
+        assert_same(cut(path, **asked).clips, by_start)
+    assert cut(path, start_sec=1.0, end_sec=1.9).end.num_frames < 30
 
 
 def remuxed(source: Path, path: Path, shift: int = 0, leave_out: frozenset[int] = frozenset()) -> Path:

@@ -19,7 +19,8 @@ from bench.inputs import Clips
 from bench.weights import Float32, Run, channels_first, mean_of
 from model_store import c3d
 from model_store.store import Model
-from service.inference.build import LoadedNetwork, build
+from service.inference.build import build
+from service.inference.network import Network
 from service.settings import Settings
 
 BATCH = 4  # clips a pass: the largest batch of the service on a CPU, for everybody
@@ -33,7 +34,7 @@ class Engine(NamedTuple):
     setup: str
 
 
-def run_of(network: LoadedNetwork) -> Run:
+def run_of(network: Network) -> Run:
     """What of the service's network is compared."""
 
     def run(clips: Clips) -> tuple[Float32, Float32]:
@@ -119,10 +120,10 @@ def _torch(model: Model, *, best: bool) -> Run:
 
 
 TENSORFLOW, OPENVINO = ("tensorflow-cpu", "keras"), ("openvino",)
-REFERENCE = "tensorflow float32"
+REFERENCE, WINOGRAD = "tensorflow float32", "winograd float32"
 ENGINES = {
     REFERENCE: Engine(_ours("tensorflow", "float32"), TENSORFLOW, "the service's reference"),
-    "winograd float32": Engine(_ours("winograd", "float32"), (), "the service's default on a CPU"),
+    WINOGRAD: Engine(_ours("winograd", "float32"), (), "the service's default on a CPU"),
     "tensorflow bfloat16": Engine(_ours("tensorflow", "bfloat16"), TENSORFLOW, "the service's"),
     "openvino float32": Engine(_ours("openvino", "float32"), OPENVINO, "the service's"),
     "openvino bfloat16": Engine(_ours("openvino", "bfloat16"), OPENVINO, "the service's"),

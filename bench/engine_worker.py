@@ -2,7 +2,8 @@
 
 Answers JSON lines. {"loop": n} runs n clips in batches one after the other: the bare network. {"batcher": concurrency,
 "requests": n, "clips": k} passes n requests of k clips through the service's batcher, so many at a time. {"outputs": FILE.npz}
-runs every clip once and writes fc6 and probabilities. All but the last answer with seconds.
+runs every clip once and writes fc6 and probabilities. All but the last answer with seconds. {} is answered with the process's id,
+or with {"unavailable": why} where the engine cannot run on this machine.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from bench.inputs import Clips
 from bench.variants import VARIANTS
 from bench.weights import Run
 from model_store.store import open_model
+from service.errors import DeviceUnavailable, PrecisionUnavailable
 from service.inference.batcher import Batcher, BatchRun
 
 
@@ -108,7 +110,13 @@ def main() -> None:
     out = answers()
     name = sys.argv[1]
     makers = {each: maker.make for each, maker in (VARIANTS | ENGINES | LONG).items()}
-    answer_lines(Work(makers[name](open_model(store())), np.load(Path(sys.argv[2]))), out)
+    try:
+        run = makers[name](open_model(store()))
+    except (ImportError, PrecisionUnavailable, DeviceUnavailable) as error:
+        sys.stdin.readline()
+        print(json.dumps({"unavailable": str(error)}), file=out, flush=True)
+        return
+    answer_lines(Work(run, np.load(Path(sys.argv[2]))), out)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Ten times more than the service can do: python -m bench.overload [--seconds 300] [--clients 100] [--storm | --crowds] [--fake].
+"""Ten times more than the service can do: python -m bench.overload [--storm | --crowds | --beside] [--fake].
 
 Starts the service with the model store's network, or with --fake one that costs nothing, so that everything else is the limit.
 A few clients find out what it can do; then a hundred send short and long videos, ten times as many as that, whatever they hear;
 then all leave at once, and the few come again. With --storm each client waits a second for its answer, gives up and tries
 again. With --crowds the few share the service with crowds that want nothing of it, one after the other, and what counts is how
-long a probe takes (bench.crowds). C3D_ settings of the environment are the service's. Prints what came of it and judges nothing.
+long a probe takes (bench.crowds). With --beside videos of one clip come one by one, alone and beside four long ones at stride 1,
+and what counts is what they wait for. C3D_ settings of the environment are the service's. Prints what came of it and judges
+nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from bench import crowds
 from model_store import c3d
 from model_store.store import open_model
 from service.http import request_log
+from service.inference.network import GPU_BATCH_SIZES, Network
 from service.server import serve
 from service.settings import Settings
 
@@ -45,6 +48,7 @@ CLIPS = {kind: (frames - c3d.CLIP_LENGTH) // c3d.CLIP_STRIDE + 1 for kind, frame
 MIX = ("short",) * 9 + ("long",)
 CLIPS_A_REQUEST = statistics.mean(CLIPS[kind] for kind in MIX)
 CALM_CLIENTS = 8
+LONG_ONES, NEWCOMERS, SETTLED_S = 4, 12, 3.0  # long videos at once; short ones beside them, one by one; seconds until the first
 TIMES = 10  # the capacity
 PATIENCE_S = 600.0
 MIB = 1024 * 1024
@@ -86,10 +90,23 @@ class Service:
         connection.close()
         return answer.status, body
 
-    def metric(self, name: str) -> int:
+    def metric(self, name: str) -> float:
         """The sum of its series."""
         text = self.get("/metrics")[1]
-        return int(sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, flags=re.MULTILINE)))
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, flags=re.MULTILINE))
+
+    def classify(self, video: bytes, query: str = "") -> tuple[float, dict[str, float]]:
+        """Seconds until the answer, and the milliseconds of each stage. Raises RuntimeError where it is refused."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        started = time.perf_counter()
+        connection.request("POST", f"/classify{query}", video, {"Content-Type": "application/octet-stream"})
+        answer = connection.getresponse()
+        content = json.load(answer)
+        seconds = time.perf_counter() - started
+        connection.close()
+        if answer.status != 200:
+            raise RuntimeError(content)
+        return seconds, content["timings_ms"]
 
     def processor_s(self) -> float:
         """Of the service, without its decoders."""
@@ -102,13 +119,13 @@ class Service:
         status = (proc / "status").read_text()
         threads, memory = (int(re.findall(rf"{name}:\s+(\d+)", status)[0]) for name in ("Threads", "VmRSS"))
         return Usage(
-            self.metric("process_open_fds"),
+            int(self.metric("process_open_fds")),
             threads,
             memory // 1024,
-            self.metric("c3d_decoders"),
+            int(self.metric("c3d_decoders")),
             len(list(self._spool.glob("*/request-*"))),
-            self.metric("c3d_requests_in_progress") - 1,
-            self.metric("c3d_waiting_clips"),
+            int(self.metric("c3d_requests_in_progress")) - 1,
+            int(self.metric("c3d_waiting_clips")),
             self.get("/readyz")[0] == 200,
         )
 
@@ -244,6 +261,31 @@ def settle(service: Service) -> None:
     print(f"  all of it gone after {time.monotonic() - started:.1f} s: {usage._asdict()}")
 
 
+def beside_long_ones(service: Service, short: bytes, long: bytes) -> None:
+    """What a video of one clip waits for, by itself and beside long ones, which come again as long as it takes."""
+    alone = [service.classify(short)[0] for _ in range(NEWCOMERS)]
+    over = threading.Event()
+
+    def film() -> None:
+        while not over.is_set():
+            service.classify(long, "?clip_stride=1")
+
+    with ThreadPoolExecutor(LONG_ONES) as threads:
+        films = [threads.submit(film) for _ in range(LONG_ONES)]
+        time.sleep(SETTLED_S)
+        batches, busy_s = service.metric("c3d_batches_total"), service.metric("c3d_batch_duration_seconds_sum")
+        newcomers = [service.classify(short) for _ in range(NEWCOMERS)]
+        batch_s = (service.metric("c3d_batch_duration_seconds_sum") - busy_s) / (service.metric("c3d_batches_total") - batches)
+        over.set()
+        for each in films:
+            each.result()
+    print(f"\na video of one clip beside {LONG_ONES} long ones at stride 1, whose batches take {batch_s:.3f} s each")
+    for name, times in (("alone", alone), ("beside", [seconds for seconds, _ in newcomers])):
+        print(f"  answered {name:6} p50 {statistics.median(times):8.3f} s  longest {max(times):8.3f} s")
+    waits = [timings["queue"] / 1000 / batch_s for _, timings in newcomers]
+    print(f"  its clip waits for p50 {statistics.median(waits):.2f} batches, at most {max(waits):.2f}")
+
+
 def beside_crowds(service: Service, clients: Clients, seconds: float, video: bytes) -> None:
     """The calm clients beside each crowd."""
     for name, crowd in crowds.CROWDS.items():
@@ -257,21 +299,20 @@ def beside_crowds(service: Service, clients: Clients, seconds: float, video: byt
         settle(service)
 
 
-class Nothing:
+class ZerosNetwork(Network):
     """A network that costs nothing: all zeros."""
 
-    precision, backend = "float32", "none on cpu"
-    calibration_sha256: str | None = None
-    batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-
     def __init__(self, settings: Settings) -> None:
-        model = open_model(settings.model_store, settings.model)
-        self.card, self.labels = model.card, model.labels
+        super().__init__(open_model(settings.model_store, settings.model), "float32", "none on cpu", GPU_BATCH_SIZES)
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass."""
         shapes = ((len(clips), size) for size in (*c3d.FEATURE_SIZES.values(), self.card.num_classes))
         return c3d.ClipOutputs(*(np.zeros(shape, np.float32) for shape in shapes))
+
+    def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
+        """The same for one clip."""
+        return self.run(np.zeros((1, *c3d.CLIP_SHAPE), np.uint8))
 
 
 def main() -> None:
@@ -280,6 +321,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300, help="of overload")
     parser.add_argument("--calm", type=float, default=30, help="seconds before and after it")
     parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--beside", action="store_true", help="short videos beside long ones")
     parser.add_argument("--storm", action="store_true", help="clients give up after a second and try again at once")
     parser.add_argument("--crowds", action="store_true", help="calm clients beside the slow, the chunked and the idle crowd")
     parser.add_argument("--fake", action="store_true", help="a network that costs nothing")
@@ -288,10 +330,13 @@ def main() -> None:
     if given.serve_fake:
         settings = Settings()
         request_log.configure(settings)
-        sys.exit(serve(settings, lambda settings, _progress: Nothing(settings)))
+        sys.exit(serve(settings, lambda settings, _progress: ZerosNetwork(settings)))
     videos = {kind: video(frames) for kind, frames in FRAMES.items()}
     with running(fake=given.fake) as service:
         print("at rest:", service.usage()._asdict())
+        if given.beside:
+            beside_long_ones(service, video(c3d.CLIP_LENGTH), videos["long"])
+            return
         clients = Clients(service.port, videos)
         if given.crowds:
             beside_crowds(service, clients, given.calm, videos["short"])

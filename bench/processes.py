@@ -80,10 +80,11 @@ def process(command: list[str], environment: Mapping[str, str], **options: Any) 
 
 
 class Worker:
-    """A child that answers JSON lines, one a command."""
+    """A child that answers JSON lines, one a command. ``first_answer``: what it said when it was ready."""
 
     def __init__(self, running: subprocess.Popen[str]) -> None:
         self.process, self.pid = running, running.pid
+        self.first_answer = self.ask()
 
     def ask(self, **command: Any) -> dict[str, Any]:
         """One command, and its answer. Raises RuntimeError where the child has ended."""
@@ -101,12 +102,10 @@ class Worker:
 
 @contextmanager
 def worker(module: str, *arguments: str, python: str = sys.executable, **environment: str) -> Iterator[Worker]:
-    """``python -m module`` as a Worker, warm: its first line is an answer too, said once it is ready."""
+    """``python -m module`` as a Worker, warm: it answers once it is ready."""
     command = [python, "-m", module, *arguments]
     with process(command, environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
-        child = Worker(running)
-        child.ask()
-        yield child
+        yield Worker(running)
 
 
 def ready(port: int, path: str = "/readyz") -> bool:

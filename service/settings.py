@@ -23,7 +23,7 @@ def _keys_in(path: Path) -> list[str]:
     try:
         keys = path.read_text(encoding="ascii").replace(",", "\n").split()
     except (OSError, UnicodeError) as error:
-        raise ValueError(f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is no ASCII text'}") from None
+        raise ValueError(f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is not ASCII text'}") from None
     if not keys:
         raise ValueError("the file holds no key")
     return keys
@@ -94,14 +94,13 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels: 4096x2304.")
     max_video_s: float = Field(7200, gt=0, description="Longest video, in seconds.")
-    max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes. A larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests at once. One more is 429 at once.")
     max_requests_per_client: int = Field(
         0,
         ge=0,
         le=100_000,
-        description="Requests at once from one address, uploads and downloads included. One more is 429. 0: no such bound. "
+        description="Requests at once from one address, uploads and downloads included. One more is 429. 0: no limit. "
         "Behind a proxy set `FORWARDED_ALLOW_IPS` too, or all requests seem to come from the proxy.",
     )
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
@@ -129,7 +128,6 @@ class Settings(BaseSettings):
     url_ports: str = Field(
         "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
     )
-    url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
     max_spool_bytes: int = Field(
         4096 * MIB,
         ge=1,
@@ -188,24 +186,26 @@ class Settings(BaseSettings):
 
 
 # What became of settings that there were. A service that ignored one would run otherwise than its owner thinks.
-_CONSTANT = "it is no setting any more: it is always {}. Remove it."
+_CONSTANT = "this is no longer a setting: it is always {}. Remove it."
 FORMER = {
-    "C3D_API_KEY_FOR_PROBES": "it is no setting any more: probes and metrics never need a key. Remove it, and keep them from "
+    "C3D_API_KEY_FOR_PROBES": "this is no longer a setting: probes and metrics never need a key. Remove it, and keep them from "
     "strangers in the proxy in front.",
     "C3D_CODECS": _CONSTANT.format("the list in service/video/messages.py"),
     "C3D_COLOR_TAGS": "it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 import the model again with "
     "--color-tags ignore.",
     "C3D_CONTAINERS": _CONSTANT.format("the list in service/video/messages.py"),
-    "C3D_DECODERS": "it is no setting any more: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
+    "C3D_DECODERS": "this is no longer a setting: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
     "bounds how many run at once.",
     "C3D_DECODER_MEMORY_BYTES": _CONSTANT.format("1.5 GiB of address space"),
     "C3D_DECODER_TIMEOUT_S": _CONSTANT.format("20 s"),
     "C3D_HEARTBEAT_S": _CONSTANT.format("15 s"),
     "C3D_MAX_DRIFT": "it belongs to the calibration now. Remove it, and give --max-drift to `python -m service calibrate`.",
+    "C3D_MAX_FPS": _CONSTANT.format("240 frames a second, once past 1,000 frames"),
     "C3D_MAX_JSON_BYTES": _CONSTANT.format("32 MiB"),
     "C3D_MAX_WAITING_CLIPS": _CONSTANT.format("512. C3D_MAX_REQUESTS bounds the requests"),
     "C3D_STREAM_IDLE_S": _CONSTANT.format("60 s"),
     "C3D_UPLOAD_TIMEOUT_S": _CONSTANT.format("600 s. C3D_UPLOAD_IDLE_S bounds the time without a byte"),
+    "C3D_URL_TIMEOUT_S": _CONSTANT.format("120 s"),
     "C3D_WORKER_TIMEOUT_S": _CONSTANT.format("60 s"),
 }
 
@@ -217,7 +217,7 @@ def former_names(environment: Mapping[str, str]) -> list[str]:
 
 
 def unknown_names(environment: Iterable[str]) -> list[str]:
-    """Those that look like settings and are none: misspelt ones would otherwise do nothing, in silence."""
+    """Variables that look like settings and are not: a misspelt one would otherwise do nothing, in silence."""
     return sorted(
         name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in _names() | FORMER.keys()
     )

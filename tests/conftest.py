@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
-
-# Before NumPy is imported: tests run side by side, and a matrix of a test is small.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 

@@ -75,7 +75,7 @@ def test_the_network_is_loaded_with_the_settings_and_outside_the_event_loop(tmp_
 
 FAILURES = [
     (ModelMissing(INSIDE), "weights_missing", None),
-    (KnownAnswerWrong("These weights see class 3 in a clip of zeros, not 184."), "known_answer_wrong", None),
+    (KnownAnswerWrong("These weights give class 3 for a clip of zeros, not 184."), "known_answer_wrong", None),
     (StoreError(INSIDE), "start_failed", INSIDE),
     (PrecisionUnavailable(INSIDE), "start_failed", INSIDE),
     (RuntimeError(INSIDE), "start_failed", "the log above"),
@@ -180,8 +180,8 @@ def test_a_second_service_in_the_same_process_shares_nothing(tmp_path: Path, cli
     ("urls", "enabled", "private"), [("public", True, False), ("private", True, True), ("off", False, False)]
 )
 def test_the_fetch_policy_is_as_the_settings_have_it(urls: Any, *, enabled: bool, private: bool) -> None:
-    policy = FetchPolicy.of(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
-    assert (policy.enabled, policy.allow_private, policy.timeout_s) == (enabled, private, 5)
+    policy = FetchPolicy.of(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080"))
+    assert (policy.enabled, policy.allow_private) == (enabled, private)
     assert policy.allowed_hosts == {"example.com", ".example.org"}
     assert policy.allowed_ports == {80, 8080}
     assert FetchPolicy.of(Settings()).allowed_hosts == frozenset()

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import CHROMIUM, chromium, http_server, proxy_below
+from tests.support.browser import chromium, http_server, needs_chromium, proxy_below
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
 
-pytest.importorskip("playwright.sync_api")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 KEY = "a-key-of-sixteen"
 UPLOAD = """
 async ([url, bytes]) => {

@@ -69,6 +69,7 @@ def directory(tmp_path: Path, clip_mp4: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("curl")])
 def test_curl_commands_are_answered(command: str, address: str, directory: Path, example_com: int) -> None:
     here = command.replace("localhost:8000", address).replace("https://example.com", f"http://127.0.0.1:{example_com}")
@@ -99,27 +100,32 @@ def recipes(address: str, tmp_path_factory: pytest.TempPathFactory, clip_mp4: Pa
     return names | {"directory": directory}
 
 
+@pytest.mark.slow
 def test_a_vector_has_length_one(recipes: dict[str, Any]) -> None:
     assert recipes["descriptor"].shape == (4096,)
     assert np.isclose(np.linalg.norm(recipes["descriptor"]), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_lie_where_they_say(recipes: dict[str, Any]) -> None:
     assert recipes["rows"].shape == (2, 4096)
     assert recipes["seconds"].tolist() == [0, 0.64]
     assert np.array_equal(np.load(recipes["directory"] / "rows" / "clip.npy"), recipes["rows"])
 
 
+@pytest.mark.slow
 def test_the_client_and_plain_http_give_the_same_vector(recipes: dict[str, Any]) -> None:
     assert np.array_equal(recipes["descriptor"], recipes["same_descriptor"])
 
 
+@pytest.mark.slow
 def test_the_32_parts_are_a_file_of_unit_vectors(recipes: dict[str, Any]) -> None:
     parts = np.loadtxt(recipes["directory"] / "parts" / "clip_C.txt")
     assert parts.shape == (32, 4096)
     assert np.allclose(np.linalg.norm(parts, axis=1), 1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_database_holds_each_clip_once(recipes: dict[str, Any]) -> None:
     recipes["database"].upsert("clips", recipes["points"])
     assert recipes["database"].count("clips").count == 4
@@ -127,6 +133,7 @@ def test_the_database_holds_each_clip_once(recipes: dict[str, Any]) -> None:
     assert nearest.id == recipes["points"][2].id
 
 
+@pytest.mark.slow
 def test_tritonclient_gets_a_row_for_each_clip(recipes: dict[str, Any]) -> None:
     assert np.array_equal(recipes["fc6"], fake_outputs(recipes["cut"]).fc6)
 

@@ -66,9 +66,14 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+@cache
+def libraries_of(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(tree_of(path))}
+
+
 @pytest.mark.parametrize("library", sorted(HOMES))
 def test_each_library_is_known_in_its_place_alone(library: str) -> None:
-    users = {name_of(path) for path in FILES if any(name.partition(".")[0] == library for name in imported(tree_of(path)))}
+    users = {name_of(path) for path in FILES if library in libraries_of(path)}
     assert [user for user in users if not user.startswith(tuple(HOMES[library]))] == []
 
 

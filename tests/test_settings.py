@@ -115,7 +115,7 @@ def test_a_name_in_lower_case_is_a_setting_if_it_acts_as_one(monkeypatch: pytest
 
 def test_what_is_not_the_default_is_listed_as_changed() -> None:
     assert Settings().changed() == []
-    assert Settings(port=8001, spool_dir=Path("/spool"), max_fps=240).changed() == ["C3D_PORT=8001", "C3D_SPOOL_DIR=/spool"]
+    assert Settings(port=8001, spool_dir=Path("/spool"), max_video_s=7200).changed() == ["C3D_PORT=8001", "C3D_SPOOL_DIR=/spool"]
     assert Settings(api_key=SecretStr("sixteen-letters-")).changed() == ["C3D_API_KEY=**********"]
 
 
@@ -152,7 +152,7 @@ def test_a_former_name_ends_the_start_with_what_became_of_it() -> None:
     )
     assert run.returncode == 2
     constant, merged = run.stderr.splitlines()
-    assert constant == "C3D_HEARTBEAT_S: it is no setting any more: it is always 15 s. Remove it."
+    assert constant == "C3D_HEARTBEAT_S: this is no longer a setting: it is always 15 s. Remove it."
     assert merged.startswith("c3d_decoders: ")
     assert "C3D_MAX_DECODERS" in merged
 

@@ -37,7 +37,11 @@ class AsyncClient:
     ) -> None:
         self.url, self._patience_s = url.rstrip("/"), patience_s
         self._http = httpx2.AsyncClient(
-            headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, limits=LIMITS, transport=transport
+            headers=protocol.headers(api_key),
+            timeout=protocol.TIMEOUT,
+            limits=LIMITS,
+            transport=transport,
+            verify=protocol.certificates(),
         )
 
     async def features(self, source: Source, *, clips: bool = False, **options: Unpack[Options]) -> Answer:
@@ -59,7 +63,7 @@ class AsyncClient:
     async def info(self) -> dict[str, Any]:
         """As `Client.info`, with one try."""
         try:
-            return dict(protocol.content_of(await self._http.get(self.url + "/info")))
+            return dict(protocol.content_of(await self._http.get(self.url + "/info"), self.url))
         except httpx2.TransportError as error:
             raise protocol.transport_error(error, self.url) from error
 

@@ -58,7 +58,9 @@ class Client:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self._url, self._patience_s = url.rstrip("/"), patience_s
-        self._http = httpx2.Client(headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, transport=transport)
+        self._http = httpx2.Client(
+            headers=protocol.headers(api_key), timeout=protocol.TIMEOUT, transport=transport, verify=protocol.certificates()
+        )
 
     def features(self, source: Source, *, clips: bool = False, **options: Unpack[Options]) -> Answer:
         """The video's descriptor, float32 (4096,) of length 1; with ``clips`` a row and a time for each clip too.
@@ -105,7 +107,7 @@ class Client:
         while True:
             try:
                 try:
-                    return protocol.content_of(self._http.get(self._url + path))
+                    return protocol.content_of(self._http.get(self._url + path), self._url)
                 except httpx2.TransportError as error:
                     raise protocol.transport_error(error, self._url) from error
             except C3DError as error:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import cache
 from http import HTTPStatus
 from itertools import chain
 
@@ -58,6 +59,12 @@ class Answer:
             raise BrokeOffError(str(error) or type(error).__name__) from error
 
 
+@cache
+def certificates() -> ssl.SSLContext:
+    """The system's certificates, to which a company may have added its own. They are read once: that takes 15 ms."""
+    return ssl.create_default_context()
+
+
 class Web:
     """GET requests that fail fast. Cookies are kept, proxies of the environment used, hosts found dead not tried again."""
 
@@ -71,7 +78,7 @@ class Web:
             follow_redirects=True,
             limits=httpx2.Limits(max_keepalive_connections=0),  # one file a host: nothing is left open for a next one
             timeout=httpx2.Timeout(read_s, connect=CONNECT_S),
-            verify=ssl.create_default_context(),  # the system's certificates, which a company may have added its own to
+            verify=certificates(),
         )
 
     def get(self, url: str, headers: Mapping[str, str]) -> Answer | None:

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model_store import c3d
-from model_store.card import Card
 from model_store.store import Model
 from service.inference.network import Network
 from service.inference.winograd import library
-
-
-class LoadedNetwork(Protocol):
-    """What serving needs of a network: a `network.Network`, or one that only answers, as benches and tests have it."""
-
-    card: Card
-    labels: tuple[str, ...]
-    precision: str
-    backend: str  # engine, version, device
-    calibration_sha256: str | None  # of int8
-    batch_sizes: tuple[int, ...]
-
-    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to their outputs, one row a clip."""
-
 
 CPU_ENGINES = frozenset({"openvino", "winograd"})  # these never look for a GPU
 NVIDIA = Path("/dev/nvidiactl")  # there where the driver is loaded, and in a container that was given a GPU
@@ -89,8 +69,24 @@ def build(model: Model, engine: str = "auto", precision: str = "float32", device
 
             return WinogradNetwork(model, precision)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
+        if engine == "tensorflow":
+            _map_tensorflow()
         from service.inference.keras_network import KerasNetwork
 
         return KerasNetwork(model, precision, device)
     except ImportError as error:
         raise ImportError(f"C3D_ENGINE={engine} cannot run here ({error}). docs/engines.md says how to install it.") from error
+
+
+def _map_tensorflow() -> None:
+    """Map TensorFlow's two large libraries, 850 MB, before they are imported.
+
+    `import` would hold Python's lock meanwhile, for a second and more: no signal would be handled and no probe answered. So would
+    ctypes.CDLL before Python 3.14; a function that is called by ctypes runs without the lock.
+    """
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+    found = importlib.util.find_spec("tensorflow")
+    for directory in (found and found.submodule_search_locations) or ():
+        for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
+            dlopen(os.fsencode(Path(directory) / name), os.RTLD_NOW)  # where it fails, the import says what is wrong

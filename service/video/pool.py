@@ -1,17 +1,19 @@
 """The pool of decoder processes: a file goes in, cropped frames with times come out, as fast as they are asked for.
 
 A video has a process of its own while it is decoded. One that crashes, hangs or runs out of memory takes that process with
-it and nothing else. Processes live on from video to video. Where all have been busy for long, more are started, up to a limit:
-a long video waits for the network most of its time, and short ones shall not wait for it. Where many videos come at once, they
-wait for the processes that there are: starting one takes longer than decoding a short video.
+it and nothing else. Processes live on from video to video. A long video waits for the network most of its time, and short ones
+must not wait for it: where all processes have been busy for a while, one more is started before anybody asks for it, up to a
+limit. Where many short videos come at once, they wait for the processes that there are: starting one takes longer than decoding
+a short video.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ from typing import Any
 from service.video.messages import ReadOptions
 from service.video.process import Decoded, DecoderProcess
 from service.video.sandbox import NONE, available
+
+log = logging.getLogger(__name__)
 
 KEPT = min(4, os.cpu_count() or 1)  # more than a core each compete; four keep up with any network that was measured
 ADDRESS_SPACE_BYTES = 1536 * 1024 * 1024  # 4K H.264 needs about half of it
@@ -31,7 +35,8 @@ class DecoderPool:
     To be used from one event loop, whose thread must live as long as the processes: they die with it.
     """
 
-    patience_s = 0.5  # if no process was taken or came free for so long, all are busy with long videos: one more is started
+    # If no process was taken or came free for so long, all are busy with long videos: one more is started.
+    patience_s = 0.5
 
     def __init__(
         self,
@@ -47,8 +52,9 @@ class DecoderPool:
         self.sandbox = available() if sandboxed else NONE  # what the processes are locked in by
         self._idle: list[DecoderProcess] = []
         self._count = 0  # of processes, idle or not
+        self._starting = 0  # of these: those that are being started for the next video
         self._waiting = 0  # videos that wait for one
-        self._moved = 0.0  # when a process was last taken or came free, by the loop's clock
+        self._timer: asyncio.TimerHandle | None = None  # runs since a process was last taken or came free
         self._changed = asyncio.Condition()
         self._turn = asyncio.Lock()  # held by the video that gets the next process
         self._tasks: set[asyncio.Task[None]] = set()  # that put processes back
@@ -58,6 +64,11 @@ class DecoderPool:
     def num_processes(self) -> int:
         """How many there are, idle or not."""
         return self._count
+
+    @property
+    def idle(self) -> tuple[DecoderProcess, ...]:
+        """Those without a video. The last one gets the next video."""
+        return tuple(self._idle)
 
     async def start(self) -> None:
         """Start the processes that are kept, so that the first videos need not wait for them."""
@@ -78,9 +89,16 @@ class DecoderPool:
         finally:
             self._later(self._give_back(process))  # the reader need not wait until the process has dropped the video
 
+    async def settled(self) -> None:
+        """Wait until the process of every video that was left is idle or ended."""
+        await asyncio.gather(*self._tasks)
+
     async def close(self) -> None:
         """End all processes. No video may be open any more."""
-        await asyncio.gather(*self._tasks)
+        self._most = 0  # so that none is started any more
+        await self.settled()
+        if self._timer:
+            self._timer.cancel()
         await asyncio.gather(*(process.kill() for process in self._idle))
         self._count -= len(self._idle)
         self._idle.clear()
@@ -104,9 +122,8 @@ class DecoderPool:
         self._waiting += 1
         try:
             async with self._turn, self._changed:
-                while not self._idle and not self._may_start():
-                    await self._change()
-                self._moved = asyncio.get_running_loop().time()
+                await self._changed.wait_for(lambda: self._idle or self._count < self._kept)
+                self._has_moved()
                 if self._idle:
                     return self._idle.pop()
                 self._count += 1
@@ -114,22 +131,38 @@ class DecoderPool:
         finally:
             self._waiting -= 1
 
+    def _has_moved(self) -> None:
+        """A process was taken, came free or is being started."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self.patience_s, self._start_ahead)
+
+    def _start_ahead(self) -> None:
+        """Start a process for the next video, where there is none and may be one more: one for each that waits, and one."""
+        if self._idle or self._count >= self._most or self._starting > self._waiting:
+            return
+        self._count += 1
+        self._starting += 1
+        self._later(self._start_one_more())
+        self._has_moved()
+
+    async def _start_one_more(self) -> None:
+        try:
+            process = await self._start()
+        except OSError:
+            log.exception("one more decoder process could not be started")
+            await self._forget()
+            return
+        finally:
+            self._starting -= 1
+        await self._give_back(process)
+
     async def _start_for(self, dead: DecoderProcess | None) -> DecoderProcess:
         """Start a process. It replaces ``dead``, which died while it was idle, if that is given."""
         if dead:
             self.num_replaced += 1
             await dead.kill()
         return await self._start()
-
-    def _may_start(self) -> bool:
-        is_quiet = asyncio.get_running_loop().time() >= self._moved + self.patience_s
-        return self._count < self._kept or (self._count < self._most and is_quiet)
-
-    async def _change(self) -> None:
-        """Wait until a process may be free, or may be started."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(self._moved + self.patience_s if self._count < self._most else None):
-                await self._changed.wait()
 
     async def _adopt(self, starting: asyncio.Task[DecoderProcess]) -> None:
         await self._give_back(await starting)
@@ -144,7 +177,7 @@ class DecoderPool:
         if process.is_usable() and (len(self._idle) < self._kept or self._waiting):
             async with self._changed:
                 self._idle.append(process)
-                self._moved = asyncio.get_running_loop().time()
+                self._has_moved()
                 self._changed.notify()
             return
         self.num_replaced += not process.is_usable()

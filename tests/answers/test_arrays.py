@@ -147,10 +147,10 @@ def test_the_file_is_named_after_the_video_and_nothing_stays_behind(client: Test
 
 
 def test_arrays_count_as_bytes_of_the_spool(tmp_path: Path) -> None:
-    video = write_video(tmp_path / "video.mp4", 800)
+    video = write_video(tmp_path / "video.mp4", 400)
     spool = tmp_path / "spool"
-    with serving(fake_app(spool, FakeNetwork(), max_spool_bytes=video.stat().st_size + 1_500_000)) as client:
-        answer = ask(client, "/features", video, NPZ)  # 99 clips of 16 KiB, twice while they are put together
+    with serving(fake_app(spool, FakeNetwork(), max_spool_bytes=video.stat().st_size + 750_000)) as client:
+        answer = ask(client, "/features", video, NPZ)  # 49 clips of 16 KiB, twice while they are put together
         assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
         assert list(spool.glob("*/*")) == []
         assert array_of(ask(client, "/features", video, NPY)).shape == (4096,)

@@ -6,13 +6,14 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from pydantic import TypeAdapter
+from starlette.testclient import TestClient
 from starlette.types import Message
 
 from model_store.c3d import ClipOutputs
@@ -27,6 +28,12 @@ from tests.support.videos import write_video
 
 NDJSON = {"accept": "application/x-ndjson"}
 LINE: TypeAdapter[Any] = TypeAdapter(Line)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with serving(fake_app(tmp_path_factory.mktemp("spool"))) as client:
+        yield client
 
 
 def lines_of(body: bytes) -> list[dict[str, Any]]:
@@ -47,13 +54,12 @@ def lines_of(body: bytes) -> list[dict[str, Any]]:
         ("/classify", {"include": "features,segments", "vectors": "video"}),
     ],
 )
-def test_the_lines_together_are_the_answer(tmp_path: Path, clip_mp4: Path, endpoint: str, options: dict[str, str]) -> None:
-    with serving(fake_app(tmp_path)) as client:
-        files = {"file": clip_mp4.read_bytes()}
-        answer = client.post(endpoint, files=files, params=options, headers=NDJSON)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
-        with_clips = {**options, "include": ",".join(filter(None, [options.get("include"), "clips"]))}
-        whole = client.post(endpoint, files=files, params=with_clips).json()
+def test_the_lines_together_are_the_answer(client: TestClient, clip_mp4: Path, endpoint: str, options: dict[str, str]) -> None:
+    files = {"file": clip_mp4.read_bytes()}
+    answer = client.post(endpoint, files=files, params=options, headers=NDJSON)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    with_clips = {**options, "include": ",".join(filter(None, [options.get("include"), "clips"]))}
+    whole = client.post(endpoint, files=files, params=with_clips).json()
     lines = lines_of(answer.content)
     assert all(LINE.validate_python(line) for line in lines)
     video, *clips, summary = lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,11 @@ from starlette.testclient import TestClient
 
 from model_store import c3d
 from model_store.card import PICTURE
-from service.answers.result import FORM_OF_ANSWER
+from service.answers.result import FORM_OF_ANSWER, video_id
+from service.intake.source import Source
+from service.lifecycle.readiness import model_out
 from service.options import ClassifyOptions, FeaturesOptions
-from tests.support.fakes import FakeNetwork
+from tests.support.fakes import FakeNetwork, card
 from tests.support.http_helpers import fake_app, serving
 from tests.support.videos import write_video
 
@@ -84,14 +87,18 @@ def test_every_option_changes_the_id_or_is_known_not_to() -> None:
 
 
 @pytest.mark.parametrize("change", [{name: value} for name, value in OTHER_CARD.items()], ids=list(OTHER_CARD))
-def test_each_thing_of_a_model_that_changes_numbers_changes_the_id(
-    client: TestClient, clip_mp4: Path, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_each_thing_of_a_model_that_changes_numbers_changes_the_id(change: dict[str, Any]) -> None:
+    source = Source(Path("unused"), lambda _num_bytes: None, ExitStack(), sha256="12" * 32)
+    plain, changed = (model_out(card(**each), "float32", "fake") for each in ({}, change))
+    assert video_id(source, changed, FeaturesOptions()) != video_id(source, plain, FeaturesOptions())
+    assert {name for name, value in plain.items() if changed[name] != value} == set(change)  # type: ignore[literal-required]
+
+
+def test_an_answer_is_of_the_model_that_made_it(client: TestClient, clip_mp4: Path, tmp_path: Path) -> None:
     plain = ask(client, "/features", clip_mp4)
-    with serving(fake_app(tmp_path, FakeNetwork(**change))) as other:
+    with serving(fake_app(tmp_path, FakeNetwork(crop_left=30))) as other:
         changed = ask(other, "/features", clip_mp4)
-    assert changed["id"] != plain["id"]
-    assert {name for name in plain["model"] if plain["model"][name] != changed["model"][name]} == set(change)
+    assert (changed["id"] == plain["id"], changed["model"]["crop_left"]) == (False, 30)
 
 
 def test_each_set_of_layers_has_its_own_ids_however_it_is_written(client: TestClient, clip_mp4: Path) -> None:

@@ -57,6 +57,7 @@ def test_mcnemars_exact_p(b: int, c: int, p: float) -> None:
     assert found.p == pytest.approx(p)
 
 
+@pytest.mark.slow
 def test_the_confusion_matrix_is_scikit_learns() -> None:
     sklearn = pytest.importorskip("sklearn.metrics")
     random = np.random.default_rng(0)
@@ -84,6 +85,7 @@ def noisy(num_groups: int = 6, per_group: int = 4, width: int = 20, seed: int = 
     return svm.Part((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), np.array(labels), np.array(groups))
 
 
+@pytest.mark.slow
 def test_c_is_chosen_without_parting_a_group() -> None:
     pytest.importorskip("sklearn")
     train = noisy()
@@ -94,6 +96,7 @@ def test_c_is_chosen_without_parting_a_group() -> None:
         assert set(train.labels[learnt]) == set(CLASSES)
 
 
+@pytest.mark.slow
 def test_c_is_the_one_that_a_plain_loop_finds() -> None:
     pytest.importorskip("sklearn")
     from sklearn.svm import LinearSVC
@@ -109,6 +112,7 @@ def test_c_is_the_one_that_a_plain_loop_finds() -> None:
     assert svm.choose_c(train) == svm.C_GRID[int(np.argmax(means))]
 
 
+@pytest.mark.slow
 def test_predictions_are_scikit_learns_one_against_the_rest() -> None:
     pytest.importorskip("sklearn")
     from sklearn.svm import LinearSVC
@@ -122,11 +126,13 @@ def test_predictions_are_scikit_learns_one_against_the_rest() -> None:
     assert found.tolist() == [CLASSES[i] for i in np.argmax(columns, axis=0)]
 
 
+@pytest.mark.slow
 def test_too_few_groups_leave_the_usual_c() -> None:
     pytest.importorskip("sklearn")
     assert svm.choose_c(noisy(num_groups=1)) == svm.DEFAULT_C
 
 
+@pytest.mark.slow
 def test_components_are_those_of_the_training_part() -> None:
     pytest.importorskip("sklearn")
     train, test = noisy(), noisy(seed=1)
@@ -195,6 +201,7 @@ def test_lists_that_share_a_recording_are_refused(tmp_path: Path) -> None:
         datasets.ucf101(tmp_path / "lists")
 
 
+@pytest.mark.slow
 def test_folds_keep_recordings_whole_and_test_each_video_once() -> None:
     pytest.importorskip("sklearn")
     names = [f"{label}/v_{label}_g{group:02d}_c{piece:02d}.avi" for label in CLASSES for group in range(6) for piece in range(3)]
@@ -219,6 +226,7 @@ def test_sports1ms_truth_is_read(tmp_path: Path) -> None:
 # Whole runs.
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_ucf101_from_videos_to_report(evaluate: Evaluate, service: ScriptedService, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
@@ -254,6 +262,7 @@ def test_ucf101_from_videos_to_report(evaluate: Evaluate, service: ScriptedServi
     assert service.asked == []  # all was extracted before
 
 
+@pytest.mark.slow
 def test_descriptors_are_the_mean_over_clips_at_length_one(evaluate: Evaluate, service: ScriptedService, tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
@@ -268,6 +277,7 @@ def test_descriptors_are_the_mean_over_clips_at_length_one(evaluate: Evaluate, s
     np.testing.assert_allclose(extracted.descriptor("v_Bowling_g01_c01"), mean / np.linalg.norm(mean), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_folders_and_a_comparison_of_two_runs(
     evaluate: Evaluate, service: ScriptedService, tmp_path: Path, capsys: pytest.CaptureFixture[str]

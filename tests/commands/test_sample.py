@@ -28,7 +28,7 @@ def test_it_is_a_video_that_the_service_reads_and_in_which_something_moves(
 
 
 def test_a_directory_that_is_not_there_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sample", str(tmp_path / "none" / "ball.mp4")]) == 1
+    assert main(["sample", str(tmp_path / "none" / "ball.mp4"), "--seconds", "1"]) == 1
     assert capsys.readouterr().err.startswith("sample: No such file or directory: ")
 
 

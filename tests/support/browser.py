@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from typing import Any
 
+import pytest
+
 CHROMIUM = shutil.which("chromium")
+# Playwright takes a fifth of a second to import: it is looked for here, and imported by the tests that use it.
+needs_chromium = pytest.mark.skipif(CHROMIUM is None or find_spec("playwright") is None, reason="no Chromium or no Playwright")
 
 
 @contextmanager

@@ -8,11 +8,13 @@ from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store import c3d, standin
 from model_store.card import Card
+from service.inference.network import Network
 from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
 from service.settings import VERSION
 from service.video.frames import read_video
@@ -21,8 +23,6 @@ from service.video.pool import DecoderPool
 from service.video.process import Decoded
 
 WAVES = np.cos(np.outer(np.arange(1, 49), np.arange(c3d.DESCRIPTOR_SIZE)))
-# 1 where a byte of a picture, B G R B G R ..., is of the channel: (pixels * 3, 3)
-CHANNELS = np.tile(np.eye(3, dtype=np.float32), (c3d.CROP_SIZE**2, 1))
 LABELS = tuple(f"class {i}" for i in range(c3d.NUM_CLASSES))
 
 
@@ -67,11 +67,11 @@ def fake_serving(pipeline: Any, weights: str = "sports1m") -> Serving:
     return Serving(pipeline, model_block(weights=weights), info, ())
 
 
-class FakeNetwork:
+class FakeNetwork(Network):
     """A network of ten lines: each clip's outputs depend on every one of its frames and their order, and on no other clip."""
 
     def __init__(self, **changes: object) -> None:
-        self.card = card(**changes)
+        self.card = card(**changes)  # it has no weights, so there is no Model to take it from
         self.labels = LABELS[: self.card.num_classes]
         self.precision = "float32"
         self.backend = "fake 1.0 on cpu"
@@ -83,11 +83,14 @@ class FakeNetwork:
         self.batches.append(len(clips))
         return fake_outputs(clips, self.card.num_classes)
 
+    def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
+        return fake_outputs(np.zeros((1, *c3d.CLIP_SHAPE), np.uint8), self.card.num_classes)
+
 
 def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -> c3d.ClipOutputs:
     """What FakeNetwork computes of clips uint8 (b, 16, 112, 112, 3)."""
-    sums = clips.reshape(-1, len(CHANNELS)).astype(np.float32) @ CHANNELS  # whole numbers below 2**24: exact in any order
-    levels = (sums.astype(np.float64) / c3d.CROP_SIZE**2).reshape(len(clips), -1)  # (b, 48): means by frame and channel
+    frames = clips.reshape(-1, *clips.shape[2:])
+    levels = np.array([cv2.mean(frame)[:3] for frame in frames]).reshape(len(clips), -1)  # (b, 48): means by frame and channel
     fc6 = np.stack([np.abs(row @ WAVES) for row in levels]).astype(np.float32)  # row by row: the same in any batch
     logits = fc6[:, :num_classes] / 500
     powers = np.exp(logits - logits.max(axis=1, keepdims=True, initial=0))

@@ -19,15 +19,14 @@ from numpy.typing import NDArray
 
 from model_store import c3d
 from service.video.pool import DecoderPool
-from tests.support.browser import CHROMIUM, chromium, http_server, proxy_below
+from tests.support.browser import chromium, http_server, needs_chromium, proxy_below
 from tests.support.fakes import FakeNetwork
 from tests.support.http_helpers import fake_app
 from tests.support.live_server import live
 from tests.support.nginx import NGINX, before
 from tests.support.videos import write_video
 
-pytest.importorskip("playwright.sync_api")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")]
+pytestmark = [pytest.mark.slow, needs_chromium]
 KEY = "a-key-of-sixteen"
 STATE = "(state) => document.body.dataset.state === state"
 
@@ -278,6 +277,7 @@ def test_a_refused_file_shows_its_problem(browser: Any, tmp_path: Path) -> None:
         page.open(broken, state="stopped")
         text = problem_of(page)
         assert "undecodable_video" in text
+        assert page.page.locator("#view").is_hidden(), "there is nothing to look at"
         assert re.search(r"request [0-9a-f]{32}", text)
 
 

@@ -77,7 +77,7 @@ class MethodNotAllowed(ServiceError):
 class NotAcceptable(ServiceError):
     """The header `Accept` names no form that the service can answer in."""
 
-    status, code, title, at = 406, "not_acceptable", "No such form of the answer", At.VIDEO
+    status, code, title, at = 406, "not_acceptable", "Unsupported form of the answer", At.VIDEO
 
 class UploadTimeout(ServiceError):
     """The body arrived too slowly: no byte for `C3D_UPLOAD_IDLE_S`, under 4 KiB a second, or not all of it in 600 s."""
@@ -173,9 +173,9 @@ class Internal(ServiceError):
 
 
 class Shortage(ServiceError):
-    """The service has no thread, process, descriptor or memory left for the request."""
+    """The service has no thread, process, file descriptor or memory left for the request."""
 
-    status, code, title, at = 503, "shortage", "The service has run short", At.INFERENCE
+    status, code, title, at = 503, "shortage", "The service is out of resources", At.INFERENCE
     headers = MappingProxyType({"Retry-After": "5"})
 
 class NonFiniteOutput(Internal):
@@ -228,7 +228,7 @@ class StartFailed(ServiceError):
 class DeadlineExceeded(ServiceError):
     """JSON took over `C3D_REQUEST_TIMEOUT_S`, a stream or arrays made no progress for 60 s, or `timeout_s` passed."""
 
-    status, code, title, at = 504, "deadline_exceeded", "Not done in time", At.INFERENCE
+    status, code, title, at = 504, "deadline_exceeded", "Not finished in time", At.INFERENCE
 
 class UrlFetchTimeout(ServiceError):
     """The file did not arrive within 120 s."""
@@ -255,7 +255,7 @@ def unforeseen(cause: Exception) -> ServiceError:
         or (isinstance(cause, RuntimeError) and str(cause) == NO_THREAD)
     )
     error = (
-        Shortage("The service has run short of what it needs for this. Try again in some seconds, or at another instance.")
+        Shortage("The service is out of memory, threads or open files. Try again in a few seconds, or ask another instance.")
         if is_shortage
         else Internal("Something failed in the service, not in your request. Report it with the request id.")
     )

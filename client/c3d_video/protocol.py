@@ -145,7 +145,7 @@ def transport_error(error: httpx2.TransportError, url: str) -> C3DError:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return C3DError(NO_SERVICE, None, f"No service answers at {url}. Start it, or give its address.")
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.ProxyError):
-        return C3DError("bad_address", None, f"{url} is not an address that can be asked. Write it like http://localhost:8000.")
+        return C3DError("bad_address", None, f"{url} is not a usable address. Write it like http://localhost:8000.")
     return cut_off()
 
 

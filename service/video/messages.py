@@ -49,9 +49,9 @@ WARNINGS = {
     "corrupt_frames": "Parts of the file are missing or could not be decoded. The message names the clips that hold "
     "damaged frames.",
     "gap": "For a while no frame starts: a still scene of a screen recording, or nothing was recorded. The message names the "
-    "clips that reach over it.",
+    "clips that contain it.",
     "video_truncated": "The file ends before the duration it claims: it is probably cut off.",
-    "header_frame_count_wrong": "The file claims another number of frames than it holds.",
+    "header_frame_count_wrong": "The header claims another number of frames than the file holds.",
     "late_streams": "Other videos begin in the middle of the file, as in joined recordings. Only the first one was read.",
     "several_streams": "The file holds several videos side by side (lenses, programs). The message says which was read.",
     "size_changes": "The picture changes its size. Each frame was resized by itself.",
@@ -256,7 +256,7 @@ class VideoEnd:
 
 def _named(clips: Sequence[int], where: str) -> str:
     if not clips:
-        return "No clip is concerned."
+        return "No clip is affected."
     names = ", ".join(map(str, clips[:MAX_CLIPS_NAMED])) + (", ..." if len(clips) > MAX_CLIPS_NAMED else "")
     return f"{where} the clips {names}."
 

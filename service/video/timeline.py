@@ -197,9 +197,9 @@ class PartLimit:
         self._latest, self._count = max(self._latest, start_sec), self._count + 1
         most_s = self._options.max_video_s
         if self._length_sec > most_s:
-            raise VideoTooLong(f"What is asked for is longer than {most_s:g} s. Ask for a part of the video.")
+            raise VideoTooLong(f"The part asked for is longer than {most_s:g} s. Ask for a shorter part of the video.")
         if self._count > FPS_GRACE and self._count > FPS_TOLERANCE * MAX_FPS * (self._length_sec + frame_sec):
-            text = f"The video has more than {MAX_FPS:g} frames/s, and goes on so for {self._count} frames."
+            text = f"The video has more than {MAX_FPS:g} frames/s over {self._count} frames."
             raise VideoTooLong(f"{text} Convert it to fewer frames per second.")
 
 

@@ -157,7 +157,7 @@ class DecoderFailed(ServiceError):
     status, code, title, at = 422, "decoder_failed", "The decoder gave up on this file", At.VIDEO
 
 class DecodeTimeout(ServiceError):
-    """The decoder gave no frame for too long."""
+    """The decoder worked for 20 s without finding a frame."""
 
     status, code, title, at = 422, "decode_timeout", "The decoder got stuck in this file", At.VIDEO
 
@@ -173,7 +173,7 @@ class Internal(ServiceError):
 
 
 class Shortage(ServiceError):
-    """The service has no thread, process, file descriptor or memory left for the request."""
+    """The service has no thread, process, file descriptor, memory or processor time left for the request."""
 
     status, code, title, at = 503, "shortage", "The service is out of resources", At.INFERENCE
     headers = MappingProxyType({"Retry-After": "5"})

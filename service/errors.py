@@ -309,7 +309,12 @@ def _about_option(found: Any, known: Iterable[str]) -> str:
     if found["type"] == "extra_forbidden":
         meant = did_you_mean(name[:64], known, quote="")
         return f"There is no option {printable(name)}.{f' {meant}' if meant else ''}"
-    reason: str = found["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    return about_value(name, found["msg"])
+
+
+def about_value(name: str, found: str) -> str:
+    """What pydantic ``found`` wrong with the value of this option or setting, as a sentence; of none where ``name`` is empty."""
+    reason = found.removeprefix("Value error, ").partition(", unable to parse")[0]
     if not name:
         return f"{reason}."
     if reason.startswith("Input should be "):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from av.video.frame import PictureType
 
@@ -81,11 +82,9 @@ def test_vp9_says_whether_a_picture_is_shown(data: bytes, *, shown: bool) -> Non
 
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "vp8", "vp9"])
-@pytest.mark.parametrize("seed", range(20))
-def test_nonsense_is_no_error(codec: str, seed: int) -> None:
-    import numpy as np
-
-    random = np.random.default_rng(seed)
-    read_one = headers.reader(codec, random.bytes(40))
-    for size in (1, 5, 30, 5000):
-        assert isinstance(read_one(memoryview(b"\0\0\1" + random.bytes(size))), PacketHeader)
+def test_nonsense_is_no_error(codec: str) -> None:
+    random = np.random.default_rng(0)
+    for _ in range(20):
+        read_one = headers.reader(codec, random.bytes(40))
+        for size in (1, 5, 30, 5000):
+            assert isinstance(read_one(memoryview(b"\0\0\1" + random.bytes(size))), PacketHeader)

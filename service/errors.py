@@ -157,7 +157,7 @@ class DecoderFailed(ServiceError):
     status, code, title, at = 422, "decoder_failed", "The decoder gave up on this file", At.VIDEO
 
 class DecodeTimeout(ServiceError):
-    """The decoder gave no frame for too long."""
+    """The decoder worked for 20 s without finding a frame."""
 
     status, code, title, at = 422, "decode_timeout", "The decoder got stuck in this file", At.VIDEO
 
@@ -173,7 +173,7 @@ class Internal(ServiceError):
 
 
 class Shortage(ServiceError):
-    """The service has no thread, process, file descriptor or memory left for the request."""
+    """The service has no thread, process, file descriptor, memory or processor time left for the request."""
 
     status, code, title, at = 503, "shortage", "The service is out of resources", At.INFERENCE
     headers = MappingProxyType({"Retry-After": "5"})
@@ -309,7 +309,12 @@ def _about_option(found: Any, known: Iterable[str]) -> str:
     if found["type"] == "extra_forbidden":
         meant = did_you_mean(name[:64], known, quote="")
         return f"There is no option {printable(name)}.{f' {meant}' if meant else ''}"
-    reason: str = found["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    return about_value(name, found["msg"])
+
+
+def about_value(name: str, found: str) -> str:
+    """What pydantic ``found`` wrong with the value of this option or setting, as a sentence; of none where ``name`` is empty."""
+    reason = found.removeprefix("Value error, ").partition(", unable to parse")[0]
     if not name:
         return f"{reason}."
     if reason.startswith("Input should be "):

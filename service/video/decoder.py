@@ -10,7 +10,7 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from service.video.container import packets
+from service.video.container import packets, require_room
 from service.video.timeline import Timeline
 
 
@@ -18,7 +18,6 @@ class CannotSeek(Exception):
     """Decoding from a key frame did not begin with its picture, or something did not decode that may have from the beginning."""
 
 
-JOINT = 2  # packets: the last one of a recording, or the one before it, which FFmpeg's parser hands on later than it came
 MAX_REORDER_DEPTH = 16  # pictures, of H.264 and HEVC
 
 
@@ -52,16 +51,19 @@ class Decoder:
                 self._from_pts, self._has_begun, is_moved = packet.pts, False, True
             yield from self._from_key(self._decoded(packet, position))
         yield from self._from_key(self._decoded(None, position + 1))
+        if not self._has_begun:  # a recovery that takes longer than the file does (intra refresh)
+            raise CannotSeek
 
     def _decoded(self, packet: Packet[VideoStream] | None, position: int) -> list[VideoFrame]:
         """What comes out when this packet goes in; None: the last ones."""
         self._hold_back()
         try:
             frames = self.stream.codec_context.decode(packet)
-            is_lost = packet is not None and packet.is_corrupt and not self._is_joint(position)
+            is_lost = False
         except MemoryError:
             raise
         except av.FFmpegError:
+            require_room(self.stream)
             frames, is_lost = [], True
         if is_lost and not (packet and self._leads(packet.pts)):
             if self._from_pts is not None:
@@ -69,10 +71,6 @@ class Decoder:
             self.num_lost += 1
             self._spoil(position)
         return frames
-
-    def _is_joint(self, position: int) -> bool:
-        """Before a key frame, a demuxer that misses data may just have met the joint of two recordings: the packet did decode."""
-        return self._timeline.key_after(position) <= position + JOINT
 
     def _hold_back(self) -> None:
         """A decoder that finds out by itself how far frames are reordered loses some until it knows."""

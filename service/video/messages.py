@@ -162,6 +162,16 @@ class VideoInfo:
             yield VideoWarning("fps_outside_training_range", text)
 
 
+class Demand(NamedTuple):
+    """About how much memory decoding will take, said before it begins: large videos wait for each other."""
+
+    memory_bytes: int
+
+
+class Working(NamedTuple):
+    """A sign of life from a reader that has nothing else to say yet."""
+
+
 @dataclass(frozen=True)
 class FrameBlock:
     """Frames that clips hold, in order. Those between them that no clip holds are left out.
@@ -258,7 +268,8 @@ def _named(clips: Sequence[int], where: str) -> str:
     if not clips:
         return "No clip is affected."
     names = ", ".join(map(str, clips[:MAX_CLIPS_NAMED])) + (", ..." if len(clips) > MAX_CLIPS_NAMED else "")
-    return f"{where} the clips {names}."
+    return f"{where} the {'clip' if len(clips) == 1 else 'clips'} {names}."
 
 
-Message = VideoInfo | FrameBlock | VideoEnd  # what `frames.read_video` gives: one VideoInfo, FrameBlocks, one VideoEnd
+# What `frames.read_video` gives: one Demand, one VideoInfo, FrameBlocks, one VideoEnd; Working anywhere before the end.
+Message = Demand | Working | VideoInfo | FrameBlock | VideoEnd

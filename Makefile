@@ -44,6 +44,8 @@ INSTALLED := $(VENV)/installed-$(PYTHON_VERSION)-$(basename $(REQUIREMENTS))
 INSTALLED_DEV := $(VENV)/installed-$(PYTHON_VERSION)-dev
 # pip's progress bar on a terminal, else only its errors.
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes $(shell [ -t 2 ] || echo --quiet)
+NOT_INSTALLED := echo "The packages could not be installed: pip's lines above say why. Check that this machine reaches PyPI, or its mirror" \
+  "in PIP_INDEX_URL, and has room on the disk. Then run the same command again." >&2
 # For the sentence before a long silence. Measured on x86_64.
 SIZE_requirements := about 440 MB to download, 1.8 GB on disk
 SIZE_requirements-openvino := about 240 MB to download, 0.9 GB on disk
@@ -75,12 +77,12 @@ $(INSTALLED): $(REQUIREMENTS)
 	  || { rm -rf $(VENV)/installed-*; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing $$(grep '^[a-z0-9].*==' $(REQUIREMENTS) | grep -vc "machine != 'x86_64'") packages for Python $(PYTHON_VERSION) into $(VENV):" \
 	  "$(or $(SIZE_$(basename $(REQUIREMENTS))),some minutes). This is done once." >&2
-	@$(PIP) -r $(REQUIREMENTS)
+	@$(PIP) -r $(REQUIREMENTS) || { $(NOT_INSTALLED); $(END); }
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	@echo "Installing what tests and checks need: about 310 MB to download, 1.1 GB on disk." >&2
-	@$(PIP) -r requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt || { $(NOT_INSTALLED); $(END); }
 	@touch $@
 
 # Nothing is downloaded if the store has a model: it may be your own. One that another version made is made again.

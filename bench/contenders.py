@@ -19,7 +19,8 @@ from bench.inputs import Clips
 from bench.weights import Float32, Run, channels_first, mean_of
 from model_store import c3d
 from model_store.store import Model
-from service.inference.build import LoadedNetwork, build
+from service.inference.build import build
+from service.inference.network import Network
 from service.settings import Settings
 
 BATCH = 4  # clips a pass: the largest batch of the service on a CPU, for everybody
@@ -33,7 +34,7 @@ class Engine(NamedTuple):
     setup: str
 
 
-def run_of(network: LoadedNetwork) -> Run:
+def run_of(network: Network) -> Run:
     """What of the service's network is compared."""
 
     def run(clips: Clips) -> tuple[Float32, Float32]:

@@ -39,6 +39,7 @@ from bench import crowds
 from model_store import c3d
 from model_store.store import open_model
 from service.http import request_log
+from service.inference.network import GPU_BATCH_SIZES, Network
 from service.server import serve
 from service.settings import Settings
 
@@ -298,21 +299,20 @@ def beside_crowds(service: Service, clients: Clients, seconds: float, video: byt
         settle(service)
 
 
-class Nothing:
+class ZerosNetwork(Network):
     """A network that costs nothing: all zeros."""
 
-    precision, backend = "float32", "none on cpu"
-    calibration_sha256: str | None = None
-    batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-
     def __init__(self, settings: Settings) -> None:
-        model = open_model(settings.model_store, settings.model)
-        self.card, self.labels = model.card, model.labels
+        super().__init__(open_model(settings.model_store, settings.model), "float32", "none on cpu", GPU_BATCH_SIZES)
 
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         """One forward pass."""
         shapes = ((len(clips), size) for size in (*c3d.FEATURE_SIZES.values(), self.card.num_classes))
         return c3d.ClipOutputs(*(np.zeros(shape, np.float32) for shape in shapes))
+
+    def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
+        """The same for one clip."""
+        return self.run(np.zeros((1, *c3d.CLIP_SHAPE), np.uint8))
 
 
 def main() -> None:
@@ -330,7 +330,7 @@ def main() -> None:
     if given.serve_fake:
         settings = Settings()
         request_log.configure(settings)
-        sys.exit(serve(settings, lambda settings, _progress: Nothing(settings)))
+        sys.exit(serve(settings, lambda settings, _progress: ZerosNetwork(settings)))
     videos = {kind: video(frames) for kind, frames in FRAMES.items()}
     with running(fake=given.fake) as service:
         print("at rest:", service.usage()._asdict())

@@ -231,7 +231,7 @@ class DeadlineExceeded(ServiceError):
     status, code, title, at = 504, "deadline_exceeded", "Not done in time", At.INFERENCE
 
 class UrlFetchTimeout(ServiceError):
-    """The file did not arrive within `C3D_URL_TIMEOUT_S`."""
+    """The file did not arrive within 120 s."""
 
     status, code, title, at = 504, "url_fetch_timeout", "The URL took too long to fetch", At.VIDEO
 

@@ -94,7 +94,6 @@ class Settings(BaseSettings):
     )
     max_pixels: int = Field(4096 * 2304, ge=1, description="Largest frame, in pixels: 4096x2304.")
     max_video_s: float = Field(7200, gt=0, description="Longest video, in seconds.")
-    max_fps: float = Field(240, gt=0, description="Most frames a second, once past 1,000 frames.")
     max_upload_bytes: int = Field(512 * MIB, ge=1, description="Largest request body, in bytes. A larger one is 413.")
     max_requests: int = Field(64, ge=1, le=100_000, description="Requests at once. One more is 429 at once.")
     max_requests_per_client: int = Field(
@@ -129,7 +128,6 @@ class Settings(BaseSettings):
     url_ports: str = Field(
         "80,443", pattern=r"^[0-9]{1,5}(,[0-9]{1,5})*$", description="Ports that may be fetched from, with commas."
     )
-    url_timeout_s: float = Field(120, gt=0, le=3600, description="Seconds that fetching a URL may take in all.")
     max_spool_bytes: int = Field(
         4096 * MIB,
         ge=1,
@@ -202,10 +200,12 @@ FORMER = {
     "C3D_DECODER_TIMEOUT_S": _CONSTANT.format("20 s"),
     "C3D_HEARTBEAT_S": _CONSTANT.format("15 s"),
     "C3D_MAX_DRIFT": "it belongs to the calibration now. Remove it, and give --max-drift to `python -m service calibrate`.",
+    "C3D_MAX_FPS": _CONSTANT.format("240 frames a second, once past 1,000 frames"),
     "C3D_MAX_JSON_BYTES": _CONSTANT.format("32 MiB"),
     "C3D_MAX_WAITING_CLIPS": _CONSTANT.format("512. C3D_MAX_REQUESTS bounds the requests"),
     "C3D_STREAM_IDLE_S": _CONSTANT.format("60 s"),
     "C3D_UPLOAD_TIMEOUT_S": _CONSTANT.format("600 s. C3D_UPLOAD_IDLE_S bounds the time without a byte"),
+    "C3D_URL_TIMEOUT_S": _CONSTANT.format("120 s"),
     "C3D_WORKER_TIMEOUT_S": _CONSTANT.format("60 s"),
 }
 

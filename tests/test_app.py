@@ -180,8 +180,8 @@ def test_a_second_service_in_the_same_process_shares_nothing(tmp_path: Path, cli
     ("urls", "enabled", "private"), [("public", True, False), ("private", True, True), ("off", False, False)]
 )
 def test_the_fetch_policy_is_as_the_settings_have_it(urls: Any, *, enabled: bool, private: bool) -> None:
-    policy = FetchPolicy.of(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080", url_timeout_s=5))
-    assert (policy.enabled, policy.allow_private, policy.timeout_s) == (enabled, private, 5)
+    policy = FetchPolicy.of(Settings(urls=urls, url_hosts="example.com,.example.org", url_ports="80,8080"))
+    assert (policy.enabled, policy.allow_private) == (enabled, private)
     assert policy.allowed_hosts == {"example.com", ".example.org"}
     assert policy.allowed_ports == {80, 8080}
     assert FetchPolicy.of(Settings()).allowed_hosts == frozenset()

@@ -115,7 +115,7 @@ def test_a_name_in_lower_case_is_a_setting_if_it_acts_as_one(monkeypatch: pytest
 
 def test_what_is_not_the_default_is_listed_as_changed() -> None:
     assert Settings().changed() == []
-    assert Settings(port=8001, spool_dir=Path("/spool"), max_fps=240).changed() == ["C3D_PORT=8001", "C3D_SPOOL_DIR=/spool"]
+    assert Settings(port=8001, spool_dir=Path("/spool"), max_video_s=7200).changed() == ["C3D_PORT=8001", "C3D_SPOOL_DIR=/spool"]
     assert Settings(api_key=SecretStr("sixteen-letters-")).changed() == ["C3D_API_KEY=**********"]
 
 

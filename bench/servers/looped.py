@@ -15,8 +15,7 @@ import numpy as np
 from bench.contenders import run_of
 from bench.engine_worker import Work, answer_lines, answers
 from service import server
-from service.inference.build import LoadedNetwork
-from service.inference.network import Progress
+from service.inference.network import Network, Progress
 from service.lifecycle.loading import load_network
 from service.settings import Settings
 
@@ -26,7 +25,7 @@ def main() -> None:
     out = answers()
     clips = np.load(Path(sys.argv[1]))
 
-    def load(settings: Settings, progress: Progress) -> LoadedNetwork:
+    def load(settings: Settings, progress: Progress) -> Network:
         network = load_network(settings, progress)
         threading.Thread(target=answer_lines, args=(Work(run_of(network), clips), out), daemon=True).start()
         return network

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_store.tensors import StoreError
 from service.answers.pooling import MeanPool, l2_normalize, top_predictions
 from service.errors import ServiceError
-from service.inference.build import LoadedNetwork
+from service.inference.network import Network
 from service.video.inline import clips_of
 from service.video.messages import ReadOptions
 
@@ -21,7 +21,7 @@ PROJECTIONS = 8  # a wrong mean, crop or layer order changes several of them in 
 TOLERANCE = 1e-4  # what the service promises for one model on any two machines, as a relative L2 error of the descriptor
 
 
-def report(network: LoadedNetwork, labels: Sequence[str], video: Path, say: Callable[[str], None]) -> None:
+def report(network: Network, labels: Sequence[str], video: Path, say: Callable[[str], None]) -> None:
     """Run the video through the service's own stages and say its top classes and its descriptor's projections.
 
     Raises StoreError where the file gives no answer.

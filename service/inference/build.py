@@ -8,33 +8,12 @@ import logging
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from model_store import c3d
-from model_store.card import Card
 from model_store.store import Model
 from service.inference.network import Network
 from service.inference.winograd import library
 
 log = logging.getLogger(__name__)
-
-
-class LoadedNetwork(Protocol):
-    """What serving needs of a network: a `network.Network`, or one that only answers, as benches and tests have it."""
-
-    card: Card
-    labels: tuple[str, ...]
-    precision: str
-    backend: str  # engine, version, device
-    calibration_sha256: str | None  # of int8
-    batch_sizes: tuple[int, ...]
-
-    def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
-        """One forward pass: clips uint8 (b, 16, 112, 112, 3) BGR to their outputs, one row a clip."""
-
 
 CPU_ENGINES = frozenset({"openvino", "winograd"})  # these never look for a GPU
 NVIDIA = Path("/dev/nvidiactl")  # there where the driver is loaded, and in a container that was given a GPU

@@ -17,8 +17,8 @@ from model_store.tensors import ModelMissing, StoreError
 from service import errors
 from service.http.metrics import Metrics
 from service.inference.batcher import Batcher
-from service.inference.build import CPU_ENGINES, LoadedNetwork, build, engine_for, unavailable
-from service.inference.network import Progress
+from service.inference.build import CPU_ENGINES, build, engine_for, unavailable
+from service.inference.network import Network, Progress
 from service.lifecycle import native_output
 from service.lifecycle.readiness import InfoOut, Readiness, Serving, model_out
 from service.pipeline import Pipeline
@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 REFUSALS = (StoreError, errors.PrecisionUnavailable, errors.DeviceUnavailable, ImportError)  # each says what to do
 
 
-LoadNetwork = Callable[[Settings, Progress], LoadedNetwork]
+LoadNetwork = Callable[[Settings, Progress], Network]
 
 
-def load_network(settings: Settings, progress: Progress) -> LoadedNetwork:
+def load_network(settings: Settings, progress: Progress) -> Network:
     """Load the network, warm it up, and prove it by the known answer. Takes seconds, so it runs in a thread.
 
     Raises the `REFUSALS`, and KnownAnswerWrong.
@@ -91,7 +91,7 @@ def _without_sandbox(settings: Settings) -> list[str]:
     ]
 
 
-def _load_quietly(load: LoadNetwork, settings: Settings, progress: Progress) -> LoadedNetwork:
+def _load_quietly(load: LoadNetwork, settings: Settings, progress: Progress) -> Network:
     with native_output.collected():
         return load(settings, progress)
 
@@ -165,15 +165,10 @@ def _say_how_confined(found: sandbox.Sandbox) -> None:
 
 def read_options(settings: Settings, card: Card) -> ReadOptions:
     """How a video is read for this model, within the limits of the settings."""
-    return replace(
-        ReadOptions.of(card),
-        max_pixels=settings.max_pixels,
-        max_video_s=settings.max_video_s,
-        max_fps=settings.max_fps,
-    )
+    return replace(ReadOptions.of(card), max_pixels=settings.max_pixels, max_video_s=settings.max_video_s)
 
 
-def _serving(network: LoadedNetwork, pipeline: Pipeline, sandbox_in_use: str) -> Serving:
+def _serving(network: Network, pipeline: Pipeline, sandbox_in_use: str) -> Serving:
     card = network.card
     model = model_out(card, network.precision, network.backend)
     info: InfoOut = {

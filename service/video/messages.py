@@ -81,9 +81,8 @@ class ReadOptions:
     crop_left: int = c3d.CROP_LEFT
     long_side: LongSide = "rounded"
     honour_color_tags: bool = True
-    max_pixels: int = 4096 * 2304  # these three: see the settings
+    max_pixels: int = 4096 * 2304  # these two: see the settings
     max_video_s: float = 7200.0
-    max_fps: float = 240.0
     start_sec: float = 0.0  # these seven: see the request's options
     end_sec: float | None = None  # half-open: a frame that starts then is not read
     fps: float | None = None  # frames a second to resample to

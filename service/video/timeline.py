@@ -29,6 +29,7 @@ from service.video.messages import ReadOptions
 Integers = NDArray[np.int64]
 MAX_REORDERED = 32  # packets by which a frame may come later in the file than in time: twice what H.264 and HEVC allow
 REORDERED_SEC = 2.0  # and seconds
+MAX_FPS = 240.0  # the fastest of usual cameras; a file that claims more makes work out of nothing
 FPS_GRACE = 1000  # frames before the limit on frames per second acts, so that a short burst is no offence
 FPS_TOLERANCE = 1.05  # cameras of 240 frames/s write files of 240.1 and more
 GAP = 1.5  # frames' time from one frame to the next, from which on one is missing where the demuxer met with nonsense
@@ -194,11 +195,11 @@ class PartLimit:
         step = start_sec - self._latest
         self._length_sec += min(max(step, 0.0), MAX_STEP_SEC) if self._count else 0.0
         self._latest, self._count = max(self._latest, start_sec), self._count + 1
-        most_s, most_fps = self._options.max_video_s, self._options.max_fps
+        most_s = self._options.max_video_s
         if self._length_sec > most_s:
             raise VideoTooLong(f"What is asked for is longer than {most_s:g} s. Ask for a part of the video.")
-        if self._count > FPS_GRACE and self._count > FPS_TOLERANCE * most_fps * (self._length_sec + frame_sec):
-            text = f"The video has more than {most_fps:g} frames/s, and goes on so for {self._count} frames."
+        if self._count > FPS_GRACE and self._count > FPS_TOLERANCE * MAX_FPS * (self._length_sec + frame_sec):
+            text = f"The video has more than {MAX_FPS:g} frames/s, and goes on so for {self._count} frames."
             raise VideoTooLong(f"{text} Convert it to fewer frames per second.")
 
 

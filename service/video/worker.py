@@ -14,7 +14,6 @@ sandbox this process can open nothing. Everything else is lines, of JSON or of o
 from __future__ import annotations
 
 import base64
-import ctypes
 import json
 import os
 import resource
@@ -31,13 +30,13 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.formats import kernel
 from service.errors import DecoderFailed, ServiceError
 from service.video import sandbox
 from service.video.frames import read_video
 from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.ring import RING_LENGTH, attach
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38  # linux/prctl.h
 MAX_OPEN_FILES = 32  # the video, three pipes, the socket, the ring, and what Python opens to import modules
 # A GIF of one white pixel.
 PICTURE = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
@@ -56,9 +55,8 @@ def confine(address_space_bytes: int) -> None:
         resource.setrlimit(limit, (value, value))
     with suppress(OSError):  # if memory runs out, the kernel shall end this process and not the service
         Path("/proc/self/oom_score_adj").write_text("1000")
-    libc = ctypes.CDLL(None)
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bench.processes import free_port
 from model_store import c3d
-from tests.support.service_process import Service, free_port, start
+from tests.support.service_process import Service, start
 
 pytestmark = pytest.mark.slow
 STEADY = ("-m", "tests.support.steady_server", "0.01")

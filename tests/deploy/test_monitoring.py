@@ -14,11 +14,11 @@ import httpx2
 import pytest
 import yaml
 
+from bench.processes import free_port
 from service.http.metrics import COUNTERS, GAUGES, Metrics
 from tests.conftest import ROOT
 from tests.support import service_process
 from tests.support.pages import section
-from tests.support.service_process import free_port
 
 MONITORING = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((MONITORING / "grafana" / "c3d.json").read_text())

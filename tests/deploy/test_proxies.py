@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bench.processes import free_port
 from tests.conftest import ROOT
 from tests.support import service_process
-from tests.support.service_process import free_port
 from tests.support.videos import write_video
 
 pytestmark = pytest.mark.slow

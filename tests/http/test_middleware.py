@@ -24,8 +24,13 @@ from tests.support.http_helpers import GONE, Exchange, ImpatientLoop, ask, chunk
 LIMIT = 1000
 CAUSE = "/srv/secret: the stack of it"
 CHUNKED = ("transfer-encoding", "chunked")
-
-
+UPLOAD = {
+    "type": "http",
+    "method": "POST",
+    "path": "/classify",
+    "query_string": b"",
+    "headers": [(b"transfer-encoding", b"chunked")],
+}
 SETTINGS = Settings(max_upload_bytes=LIMIT)
 
 
@@ -188,15 +193,8 @@ def test_a_body_that_stops_coming_delays_a_refusal_by_seconds_only() -> None:
             raise AssertionError
 
     exchange = Stalled([])
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/classify",
-        "query_string": b"",
-        "headers": [(b"transfer-encoding", b"chunked")],
-    }
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(middleware(refuse)(scope, exchange.receive, exchange.send))
+        runner.run(middleware(refuse)(UPLOAD, exchange.receive, exchange.send))
     assert exchange.status == 415
 
 
@@ -305,15 +303,8 @@ def test_a_body_that_stops_or_has_no_end_ends_with_its_deadline(pause_s: float, 
         await PlainTextResponse("late", 408)(scope, receive, send)
 
     exchange = Dripping(pause_s, 50_000)
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/classify",
-        "query_string": b"",
-        "headers": [(b"transfer-encoding", b"chunked")],
-    }
     with asyncio.Runner(loop_factory=ImpatientLoop) as runner:
-        runner.run(middleware(read, settings=Settings())(scope, exchange.receive, exchange.send))
+        runner.run(middleware(read, settings=Settings())(UPLOAD, exchange.receive, exchange.send))
     assert len(caught) == 1
     assert caught[0].headers["Connection"] == "close"
     assert most - 1 <= exchange.num_received <= most

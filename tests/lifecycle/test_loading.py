@@ -90,8 +90,8 @@ def test_a_reason_why_not(error: Exception, reason: type[ServiceError], *, fatal
 
 
 def test_reading_is_as_the_settings_and_the_model_have_it() -> None:
-    settings = Settings(max_pixels=7, max_video_s=8.0, max_fps=9.0)
+    settings = Settings(max_pixels=7, max_video_s=8.0)
     card = FakeNetwork(preprocessing="c3d-ucf101-mean", crop_left=30, color_tags="ignore").card
     reading = loading.read_options(settings, card)
-    assert (reading.max_pixels, reading.max_video_s, reading.max_fps) == (7, 8.0, 9.0)
+    assert (reading.max_pixels, reading.max_video_s) == (7, 8.0)
     assert (reading.honour_color_tags, reading.crop_left) == (False, 30)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model_store import c3d, standin
 from model_store.card import Card
+from service.inference.network import Network
 from service.lifecycle.readiness import InfoOut, ModelOut, Serving, model_out
 from service.settings import VERSION
 from service.video.frames import read_video
@@ -66,11 +67,11 @@ def fake_serving(pipeline: Any, weights: str = "sports1m") -> Serving:
     return Serving(pipeline, model_block(weights=weights), info, ())
 
 
-class FakeNetwork:
+class FakeNetwork(Network):
     """A network of ten lines: each clip's outputs depend on every one of its frames and their order, and on no other clip."""
 
     def __init__(self, **changes: object) -> None:
-        self.card = card(**changes)
+        self.card = card(**changes)  # it has no weights, so there is no Model to take it from
         self.labels = LABELS[: self.card.num_classes]
         self.precision = "float32"
         self.backend = "fake 1.0 on cpu"
@@ -81,6 +82,9 @@ class FakeNetwork:
     def run(self, clips: NDArray[np.uint8]) -> c3d.ClipOutputs:
         self.batches.append(len(clips))
         return fake_outputs(clips, self.card.num_classes)
+
+    def run_zeros_behind_mean(self) -> c3d.ClipOutputs:
+        return fake_outputs(np.zeros((1, *c3d.CLIP_SHAPE), np.uint8), self.card.num_classes)
 
 
 def fake_outputs(clips: NDArray[np.uint8], num_classes: int = c3d.NUM_CLASSES) -> c3d.ClipOutputs:

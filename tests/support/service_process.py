@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -69,9 +68,3 @@ def start(spool: Path, *command: str, **settings: str) -> Service:
     threading.Thread(target=service.collect, daemon=True).start()
     service.url = service.wait_for(r"running on (http://[\w.:-]+)")[1]
     return service
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on now: for programs that cannot choose one themselves."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

@@ -32,24 +32,29 @@ def add_parser(commands: Any) -> None:
     one.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the folder of the videos")
     one.add_argument("--splits", type=Path, required=True, metavar="DIR", help="ucfTrainTestlist, with its lists")
     _add_common(one, of_svm=True)
-    one.set_defaults(run=lambda arguments: commandline.guarded(lambda: _ucf101(arguments)))
+    _runs(one, _ucf101)
 
     two = sets.add_parser("folders", help="your own videos, a folder for each class")
     two.add_argument("videos", type=Path, metavar="DIR", help="DIR/class/video")
     two.add_argument("--folds", type=_folds, default=5, metavar="N", help="parts, each tested once (default 5)")
     two.add_argument("--group", default=datasets.GROUP, metavar="REGEX", help="what names of one recording begin with")
     _add_common(two, of_svm=True)
-    two.set_defaults(run=lambda arguments: commandline.guarded(lambda: _folders(arguments)))
+    _runs(two, _folders)
 
     three = sets.add_parser("sports1m", help="hits of the labels on Sports-1M")
     three.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the folder of the videos, each named by its id")
     three.add_argument("--truth", type=Path, required=True, metavar="FILE", help="test_partition.txt: a URL and class ids a line")
     _add_common(three, of_svm=False)
-    three.set_defaults(run=lambda arguments: commandline.guarded(lambda: _sports1m(arguments)))
+    _runs(three, _sports1m)
 
     four = sets.add_parser("compare", help="whether two evaluations differ by more than luck")
     four.add_argument("outs", nargs=2, type=Path, metavar="OUT", help="of an evaluation")
-    four.set_defaults(run=lambda arguments: commandline.guarded(lambda: _compare(arguments)))
+    _runs(four, _compare)
+
+
+def _runs(parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], int]) -> None:
+    """Have the command do this, with a sentence for whatever goes wrong."""
+    parser.set_defaults(run=lambda arguments: commandline.guarded(lambda: work(arguments)))
 
 
 def _add_common(parser: argparse.ArgumentParser, *, of_svm: bool) -> None:

@@ -128,7 +128,7 @@ def _compiled(model: Any) -> Any:
 def _graphed(forward: Forward) -> Any:
     """PyTorch's forward pass recorded once for each batch size and replayed, without Python in between. On a GPU; else as it is.
 
-    (torch.compile takes Keras's layers apart into pieces, each compiled anew, until it gives up.)
+    (torch.compile takes Keras's layers apart into pieces, each compiled again, until it gives up.)
     """
     import torch
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple, Self
 
 PROBE_EVERY_S = 0.02
+ARRIVAL_S = 8.0  # until a crowd is there, and has what it asked for
 AGAIN_S = 0.1  # before a client that was ended comes back
 HEAD = b"POST /classify HTTP/1.1\r\nHost: crowd\r\nContent-Type: application/octet-stream\r\n"
 Client = Callable[[int, bytes], Coroutine[None, None, None]]  # one connection to a port, until it ends; with a video
@@ -95,14 +96,14 @@ async def idle(port: int, _video: bytes) -> None:
 
 
 async def readers(port: int, video: bytes) -> None:
-    """An answer of some megabytes, of which 100 bytes are read each second."""
+    """An answer of a megabyte, of which 100 bytes are read each second."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(0)
     loop = asyncio.get_running_loop()
     try:
         await loop.sock_connect(connection, ("127.0.0.1", port))
-        head = HEAD.replace(b"/classify", b"/features?include=clips&clip_stride=4")
+        head = HEAD.replace(b"/classify", b"/features?include=clips&layer=fc6,fc7,pool5")
         await loop.sock_sendall(connection, head + b"Content-Length: %d\r\n\r\n" % len(video) + video)
         while await loop.sock_recv(connection, 100):  # noqa: ASYNC110 (being slow is the point)
             await asyncio.sleep(1)
@@ -121,13 +122,14 @@ CROWDS = {
 
 @contextmanager
 def beside(name: str, port: int, seconds: float, video: bytes) -> Iterator[None]:
-    """The crowd is there while the context lasts."""
-    command = [sys.executable, "-m", "bench.crowds", name, str(port), str(seconds)]
+    """The crowd is there while the context lasts, so many seconds at most."""
+    command = [sys.executable, "-m", "bench.crowds", name, str(port), str(seconds + ARRIVAL_S)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None  # noqa: S101 (it is a pipe)
         process.stdin.write(video)
         process.stdin.close()
         try:
+            time.sleep(ARRIVAL_S if CROWDS[name].size else 0)
             yield
         finally:
             process.terminate()

@@ -64,7 +64,7 @@ def make_videos(directory: Path, num_clips: int) -> list[bytes]:
 
 
 def repeat_video(source: Path, target: Path, times: int) -> Path:
-    """The same video again and again as one file, without encoding it anew. Returns ``target``."""
+    """The same video again and again as one file, without encoding it again. Returns ``target``."""
     with av.open(str(source)) as original, av.open(str(target), "w") as container:
         stream = original.streams.video[0]
         copy = container.add_stream_from_template(stream)

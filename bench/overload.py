@@ -284,7 +284,7 @@ def beside_long_ones(service: Service, short: bytes, long: bytes) -> None:
 def beside_crowds(service: Service, clients: Clients, seconds: float, video: bytes) -> None:
     """The calm clients beside each crowd."""
     for name, crowd in crowds.CROWDS.items():
-        with crowds.beside(name, service.port, 2 * seconds, video), crowds.Probes(service.port) as probes:
+        with crowds.beside(name, service.port, 4 * seconds, video), crowds.Probes(service.port) as probes:
             phase(
                 f"{name}: {crowd.size} {crowd.what}",
                 service,
@@ -334,7 +334,7 @@ def main() -> None:
             return
         clients = Clients(service.port, videos)
         if given.crowds:
-            beside_crowds(service, clients, given.calm, videos["long"])
+            beside_crowds(service, clients, given.calm, videos["short"])
             return
         few = lambda: clients.send_for(given.calm, CALM_CLIENTS)  # noqa: E731
         capacity = phase("before", service, few)

@@ -1,4 +1,4 @@
-"""Where the time goes, as text in bench/profiles/: python -m bench.profiling. To be run anew when something was made faster.
+"""Where the time goes, as text in bench/profiles/: python -m bench.profiling. Run it again when something was made faster.
 
 network.txt: what oneDNN did in one batch of 4, by its own account. service.txt: what held Python's lock in the service under
 video load, sampled by py-spy (in .venv-bench). decoding.txt: the functions of reading one video, by cProfile.

@@ -59,6 +59,6 @@ def family_peak_mib(pid: int) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """Let `peak_mib` begin anew, for a process and all below it."""
+    """Let `peak_mib` begin again, for a process and all below it."""
     for each in family(pid):
         Path(f"/proc/{each}/clear_refs").write_text("5")  # proc(5): resets the peak resident set size

@@ -37,7 +37,9 @@ def sources(listing: str, out: Path) -> Iterator[str]:
             if entry:
                 yield entry if "://" in entry else str(folder / entry)
     else:
-        raise UsageError(f"{listing} is no folder, no manifest (.txt, .csv, .parquet) and no address such as s3://bucket/prefix.")
+        raise UsageError(
+            f"{listing} is neither a folder, nor a manifest (.txt, .csv, .parquet), nor an address such as s3://bucket/prefix."
+        )
 
 
 def shard(found: Iterable[str], number: int, count: int) -> Iterator[str]:

@@ -30,7 +30,7 @@ from service.settings import Settings
 
 PIECE_BYTES = 1024 * 1024
 MAX_DEATHS = 2  # of workers, while this one video was at work: it gets a row that says so and is not tried again
-KILLED = Row("", "worker_killed", "The worker died each time while this video was at work, for lack of memory perhaps.")
+KILLED = Row("", "worker_killed", "The worker died each time on this video, perhaps for lack of memory.")
 
 
 @dataclass(frozen=True)

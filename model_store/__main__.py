@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _say(f"model_store: {error.strerror or error}: {error.filename or directory}.")
     except KeyboardInterrupt:
-        _say("model_store: stopped. Run it again to go on where it stopped.")
+        _say("model_store: stopped. Run it again to go on from there.")
     else:
         return 0
     return 1
@@ -61,7 +61,7 @@ def _parser() -> Parser:
         "prepare",
         help="have a model to serve: pull one into an empty store, make again what another version of this program made",
     )
-    pulling = commands.add_parser("pull", help="download the Sports-1M model; nothing to do where it is already there")
+    pulling = commands.add_parser("pull", help="download the Sports-1M model, unless it is there")
     pulling.add_argument("--source", default="", help="the one source of weights to use, by its name in the manifest")
     for each in (preparing, pulling):
         each.add_argument("--manifest", type=Path, default=manifest.SHIPPED, help="another list of addresses (a mirror's)")
@@ -177,7 +177,7 @@ def _pulled(directory: Path, known: manifest.Manifest, preprocessing: Preprocess
 def _next_steps(name: str) -> None:
     print(f"Prove that the weights were read correctly: {command('service', 'verify', '--name', name)}")
     print(f"Serve them: {command('service', C3D_MODEL=name)}")
-    print("A service that is running goes on with the weights it has loaded: restart it.")
+    print("A running service keeps the weights it has loaded: restart it.")
 
 
 def _import(directory: Path, options: argparse.Namespace) -> None:

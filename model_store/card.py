@@ -28,7 +28,7 @@ PICTURE = (
 )  # fmt: skip
 
 
-UNAUTHENTICATED = "unauthenticated"  # nobody published a hash: whoever stood between us and the source may have made the bytes
+UNAUTHENTICATED = "unauthenticated"  # nobody published a hash: anybody between us and the source may have made the bytes
 WRITTEN = "The card was written by another version of this program."
 SEAL = "card_sha256"  # the last field of card.json, over all others
 DEFAULT: Preprocessing = "c3d-sports1m"

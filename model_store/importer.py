@@ -167,7 +167,7 @@ def read_labels(path: Path, classes: int) -> tuple[str, ...]:
     try:
         lines = content.decode("utf-8-sig").rstrip("\r\n").split("\n")
     except UnicodeDecodeError as error:
-        raise StoreError(f"{path.name} is no UTF-8 text: labels are one a line, line 1 is class 0.") from error
+        raise StoreError(f"{path.name} is not UTF-8 text: labels are one a line, line 1 is class 0.") from error
     labels = tuple(line.strip() for line in lines)
     if "" in labels:
         raise StoreError(f"{path.name}, line {labels.index('') + 1} is empty: labels are one a line, line 1 is class 0.")

@@ -19,7 +19,8 @@ from pydantic import ValidationError
 
 from model_store.wording import Parser
 from service.commands import command_line
-from service.settings import VERSION, Settings, about_unknown, former_names, unknown_names
+from service.errors import about_value
+from service.settings import PREFIX, VERSION, Settings, about_unknown, former_names, unknown_names
 
 STARTED = time.monotonic()
 DESCRIPTION = (
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings()
     except ValidationError as error:
-        refused += [f"C3D_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}." for e in error.errors()]
+        refused += [about_value(f"{PREFIX}{str(found['loc'][0]).upper()}", found["msg"]) for found in error.errors()]
     if refused:
         print(*refused, sep="\n", file=sys.stderr)
         return 2

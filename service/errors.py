@@ -77,7 +77,7 @@ class MethodNotAllowed(ServiceError):
 class NotAcceptable(ServiceError):
     """The header `Accept` names no form that the service can answer in."""
 
-    status, code, title, at = 406, "not_acceptable", "No such form of the answer", At.VIDEO
+    status, code, title, at = 406, "not_acceptable", "Unsupported form of the answer", At.VIDEO
 
 class UploadTimeout(ServiceError):
     """The body arrived too slowly: no byte for `C3D_UPLOAD_IDLE_S`, under 4 KiB a second, or not all of it in 600 s."""
@@ -157,7 +157,7 @@ class DecoderFailed(ServiceError):
     status, code, title, at = 422, "decoder_failed", "The decoder gave up on this file", At.VIDEO
 
 class DecodeTimeout(ServiceError):
-    """The decoder gave no frame for too long."""
+    """The decoder worked for 20 s without finding a frame."""
 
     status, code, title, at = 422, "decode_timeout", "The decoder got stuck in this file", At.VIDEO
 
@@ -173,9 +173,9 @@ class Internal(ServiceError):
 
 
 class Shortage(ServiceError):
-    """The service has no thread, process, descriptor or memory left for the request."""
+    """The service has no thread, process, file descriptor, memory or processor time left for the request."""
 
-    status, code, title, at = 503, "shortage", "The service has run short", At.INFERENCE
+    status, code, title, at = 503, "shortage", "The service is out of resources", At.INFERENCE
     headers = MappingProxyType({"Retry-After": "5"})
 
 class NonFiniteOutput(Internal):
@@ -228,7 +228,7 @@ class StartFailed(ServiceError):
 class DeadlineExceeded(ServiceError):
     """JSON took over `C3D_REQUEST_TIMEOUT_S`, a stream or arrays made no progress for 60 s, or `timeout_s` passed."""
 
-    status, code, title, at = 504, "deadline_exceeded", "Not done in time", At.INFERENCE
+    status, code, title, at = 504, "deadline_exceeded", "Not finished in time", At.INFERENCE
 
 class UrlFetchTimeout(ServiceError):
     """The file did not arrive within 120 s."""
@@ -255,7 +255,7 @@ def unforeseen(cause: Exception) -> ServiceError:
         or (isinstance(cause, RuntimeError) and str(cause) == NO_THREAD)
     )
     error = (
-        Shortage("The service has run short of what it needs for this. Try again in some seconds, or at another instance.")
+        Shortage("The service is out of memory, threads or open files. Try again in a few seconds, or ask another instance.")
         if is_shortage
         else Internal("Something failed in the service, not in your request. Report it with the request id.")
     )
@@ -309,7 +309,12 @@ def _about_option(found: Any, known: Iterable[str]) -> str:
     if found["type"] == "extra_forbidden":
         meant = did_you_mean(name[:64], known, quote="")
         return f"There is no option {printable(name)}.{f' {meant}' if meant else ''}"
-    reason: str = found["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    return about_value(name, found["msg"])
+
+
+def about_value(name: str, found: str) -> str:
+    """What pydantic ``found`` wrong with the value of this option or setting, as a sentence; of none where ``name`` is empty."""
+    reason = found.removeprefix("Value error, ").partition(", unable to parse")[0]
     if not name:
         return f"{reason}."
     if reason.startswith("Input should be "):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import re
 import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -86,6 +88,7 @@ def serve(
         server.should_exit = True
 
     def ready(serving: Serving) -> None:
+        settle(app.openapi)
         for warning in serving.warnings():
             log.warning("%s", warning.message)
         log.info("Ready in %.0f s: %s  (%s)", time.monotonic() - started, url, _about(serving))
@@ -98,6 +101,17 @@ def serve(
     log.info("running on %s", url)
     server.run(sockets=[listener])
     return 1 if refused or not server.started else 0
+
+
+def settle(openapi: Callable[[], object]) -> None:
+    """Do now, while nobody waits, what would otherwise hold up the event loop during somebody's request.
+
+    The OpenAPI document is built when it is first asked for, which takes 0.1 s. Python's garbage collector goes through all
+    objects from time to time, 400,000 with TensorFlow, which takes 0.26 s. It leaves out those that are here now: they stay.
+    """
+    openapi()
+    gc.collect()
+    gc.freeze()
 
 
 def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:

@@ -23,7 +23,7 @@ def _keys_in(path: Path) -> list[str]:
     try:
         keys = path.read_text(encoding="ascii").replace(",", "\n").split()
     except (OSError, UnicodeError) as error:
-        raise ValueError(f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is no ASCII text'}") from None
+        raise ValueError(f"the file cannot be read: {getattr(error, 'strerror', None) or 'it is not ASCII text'}") from None
     if not keys:
         raise ValueError("the file holds no key")
     return keys
@@ -100,7 +100,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=100_000,
-        description="Requests at once from one address, uploads and downloads included. One more is 429. 0: no such bound. "
+        description="Requests at once from one address, uploads and downloads included. One more is 429. 0: no limit. "
         "Behind a proxy set `FORWARDED_ALLOW_IPS` too, or all requests seem to come from the proxy.",
     )
     request_timeout_s: float = Field(300, gt=0, le=86400, description="Seconds a request may take once its body is here.")
@@ -186,15 +186,15 @@ class Settings(BaseSettings):
 
 
 # What became of settings that there were. A service that ignored one would run otherwise than its owner thinks.
-_CONSTANT = "it is no setting any more: it is always {}. Remove it."
+_CONSTANT = "this is no longer a setting: it is always {}. Remove it."
 FORMER = {
-    "C3D_API_KEY_FOR_PROBES": "it is no setting any more: probes and metrics never need a key. Remove it, and keep them from "
+    "C3D_API_KEY_FOR_PROBES": "this is no longer a setting: probes and metrics never need a key. Remove it, and keep them from "
     "strangers in the proxy in front.",
     "C3D_CODECS": _CONSTANT.format("the list in service/video/messages.py"),
     "C3D_COLOR_TAGS": "it belongs to the model now. Remove it; for the colours of OpenCV up to 4.12 import the model again with "
     "--color-tags ignore.",
     "C3D_CONTAINERS": _CONSTANT.format("the list in service/video/messages.py"),
-    "C3D_DECODERS": "it is no setting any more: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
+    "C3D_DECODERS": "this is no longer a setting: one decoder process per core is kept, at most 4. Remove it; C3D_MAX_DECODERS "
     "bounds how many run at once.",
     "C3D_DECODER_MEMORY_BYTES": _CONSTANT.format("1.5 GiB of address space"),
     "C3D_DECODER_TIMEOUT_S": _CONSTANT.format("20 s"),
@@ -217,7 +217,7 @@ def former_names(environment: Mapping[str, str]) -> list[str]:
 
 
 def unknown_names(environment: Iterable[str]) -> list[str]:
-    """Those that look like settings and are none: misspelt ones would otherwise do nothing, in silence."""
+    """Variables that look like settings and are not: a misspelt one would otherwise do nothing, in silence."""
     return sorted(
         name for name in environment if name.upper().startswith(PREFIX) and name.upper() not in _names() | FORMER.keys()
     )

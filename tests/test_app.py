@@ -75,7 +75,7 @@ def test_the_network_is_loaded_with_the_settings_and_outside_the_event_loop(tmp_
 
 FAILURES = [
     (ModelMissing(INSIDE), "weights_missing", None),
-    (KnownAnswerWrong("These weights see class 3 in a clip of zeros, not 184."), "known_answer_wrong", None),
+    (KnownAnswerWrong("These weights give class 3 for a clip of zeros, not 184."), "known_answer_wrong", None),
     (StoreError(INSIDE), "start_failed", INSIDE),
     (PrecisionUnavailable(INSIDE), "start_failed", INSIDE),
     (RuntimeError(INSIDE), "start_failed", "the log above"),

@@ -152,7 +152,7 @@ def test_a_clip_that_fails_fails_alone(faulty: Faulty) -> None:
 
 
 def expect_the_end(faulty: Faulty) -> None:
-    """Not ready, while a load balancer can still ask; then not alive; then gone, for whatever runs it to start it anew."""
+    """Not ready, while a load balancer can still ask; then not alive; then gone, for what runs it to start it again."""
     faulty.until(lambda: faulty.get("/readyz").status_code == 503)
     assert status_and_code(faulty.get("/readyz")) == DOWN
     assert faulty.get("/livez").status_code == 200

@@ -85,6 +85,23 @@ def test_what_can_never_start_ends_with_a_sentence(
     assert line.startswith(said.format(store=tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("C3D_PORT", "x", "C3D_PORT must be a valid integer.\n"),
+        ("C3D_PORT", "99999", "C3D_PORT must be less than or equal to 65535.\n"),
+        ("C3D_LOG_LEVEL", "loud", "C3D_LOG_LEVEL must be 'debug', 'info', 'warning' or 'error'.\n"),
+        ("C3D_API_KEY", "short", "C3D_API_KEY: each key has at least 16 characters, visible ASCII without commas.\n"),
+    ],
+)
+def test_a_wrong_value_ends_with_a_sentence(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main([]) == 2
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [["service", "--settings"], ["model_store", "summary"]])
 def test_a_reader_that_leaves_gets_no_stack(command: list[str]) -> None:

@@ -75,7 +75,7 @@ def test_many_videos_share_batches_and_never_mix(make: MakePipeline, tmp_path: P
     alone = [asyncio.run(everything(pipeline, path)) for path in paths]
 
     async def all_at_once() -> list[list[Any]]:
-        return await asyncio.gather(*(everything(pipeline, path) for path in paths * 4))
+        return await asyncio.gather(*(everything(pipeline, path) for path in paths * 2))
 
     for number, steps in enumerate(asyncio.run(all_at_once())):
         expected = alone[number % len(paths)]

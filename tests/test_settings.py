@@ -152,7 +152,7 @@ def test_a_former_name_ends_the_start_with_what_became_of_it() -> None:
     )
     assert run.returncode == 2
     constant, merged = run.stderr.splitlines()
-    assert constant == "C3D_HEARTBEAT_S: it is no setting any more: it is always 15 s. Remove it."
+    assert constant == "C3D_HEARTBEAT_S: this is no longer a setting: it is always 15 s. Remove it."
     assert merged.startswith("c3d_decoders: ")
     assert "C3D_MAX_DECODERS" in merged
 

@@ -63,7 +63,7 @@ class AsyncClient:
     async def info(self) -> dict[str, Any]:
         """As `Client.info`, with one try."""
         try:
-            return dict(protocol.content_of(await self._http.get(self.url + "/info")))
+            return dict(protocol.content_of(await self._http.get(self.url + "/info"), self.url))
         except httpx2.TransportError as error:
             raise protocol.transport_error(error, self.url) from error
 

@@ -107,7 +107,7 @@ class Client:
         while True:
             try:
                 try:
-                    return protocol.content_of(self._http.get(self._url + path))
+                    return protocol.content_of(self._http.get(self._url + path), self._url)
                 except httpx2.TransportError as error:
                     raise protocol.transport_error(error, self._url) from error
             except C3DError as error:

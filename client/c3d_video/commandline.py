@@ -124,6 +124,9 @@ def guarded(work: Callable[[], int]) -> int:
     except Stopped as error:
         say(str(error))
         return error.status
+    except BrokenPipeError:  # `| head` has seen enough: nobody is there to be told of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
+        return SOME_FAILED
 
 
 async def _interruptible(work: Coroutine[None, None, int]) -> int:

@@ -6,7 +6,7 @@ import json
 import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -97,14 +97,14 @@ def error_of(answer: httpx2.Response) -> C3DError:
     return C3DError(str(fields["code"]), answer.status_code, str(fields.get("detail", "")), request_id, _seconds(answer.headers))
 
 
-def content_of(answer: httpx2.Response) -> Any:
-    """The JSON of an answer. Raises C3DError."""
-    if answer.status_code != 200:
+def content_of(answer: httpx2.Response, url: str) -> Any:
+    """The JSON of an answer of the service at ``url``. Raises C3DError, where no C3D service answers there too."""
+    if answer.status_code not in {200, 404}:
         raise error_of(answer)
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise C3DError("not_the_service", answer.status_code, "The answer is not a C3D service's. Check the address.") from error
+    if answer.status_code == 200:
+        with suppress(ValueError):
+            return answer.json()
+    raise C3DError("not_the_service", answer.status_code, f"No C3D service answers at {url}. Check the address.")
 
 
 class LineSplitter:
@@ -145,7 +145,7 @@ def transport_error(error: httpx2.TransportError, url: str) -> C3DError:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         return C3DError(NO_SERVICE, None, f"No service answers at {url}. Start it, or give its address.")
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.ProxyError):
-        return C3DError("bad_address", None, f"{url} is not an address that can be asked. Write it like http://localhost:8000.")
+        return C3DError("bad_address", None, f"{url} is not a usable address. Write it like http://localhost:8000.")
     return cut_off()
 
 

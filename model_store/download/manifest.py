@@ -42,7 +42,7 @@ class Source(BaseModel):
     @model_validator(mode="after")
     def _whole_hash(self) -> Source:
         if self.hash and len(self.hash[1]) != hashes.LENGTHS[self.hash[0]]:
-            raise ValueError(f"{self.hash[1]} is no {self.hash[0]}")
+            raise ValueError(f"{self.hash[1]} is not a {self.hash[0]}")
         return self
 
     @model_validator(mode="after")
@@ -69,7 +69,7 @@ class Manifest(BaseModel):
         for sources, forms in ((self.weights, WEIGHTS), (means, MEANS), (self.labels, {"text"})):
             for source in sources:
                 if source.form not in forms:
-                    raise ValueError(f"{source.name}: {source.form} is none of {', '.join(sorted(forms))}")
+                    raise ValueError(f"{source.name}: {source.form} is not one of {', '.join(sorted(forms))}")
         return self
 
 
@@ -80,7 +80,7 @@ def load(path: Path = SHIPPED) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise StoreError(f"{path} is no manifest: {where or 'it'}: {first['msg']}. Compare it with {SHIPPED}.") from error
+        raise StoreError(f"{path} is not a manifest: {where or 'it'}: {first['msg']}. Compare it with {SHIPPED}.") from error
 
 
 def is_source(path: Path, source: Source) -> bool:

@@ -122,7 +122,7 @@ def _by_canonical_name(entries: Mapping[str, Entry]) -> dict[str, tuple[str, Ent
     for own_name, entry in entries.items():
         name = canonical(own_name)
         if name is None:
-            raise StoreError(f"{own_name} is no layer of C3D. Its layers are conv1 ... conv5b, fc6, fc7 and fc8.")
+            raise StoreError(f"{own_name} is not a layer of C3D. Its layers are conv1 ... conv5b, fc6, fc7 and fc8.")
         if name in found:
             raise StoreError(f"{own_name} and {found[name][0]} are both {name}. Import a file with one set of weights.")
         found[name] = own_name, entry

@@ -34,7 +34,7 @@ from model_store.formats.layer_names import preset_of
 from model_store.preprocessing import Preprocessing
 from model_store.tensors import Float32, StoreError
 
-# What the libraries raise on damaged files. StoreError is none of them: it passes through.
+# What the libraries raise on damaged files. StoreError is not among them: it passes through.
 DAMAGED = (
     OSError, EOFError, ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
     pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error,
@@ -90,7 +90,7 @@ def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_
                 return read(file_inside, shapes_of, asked)
         with _found(path, beginning, form) as found:
             if found is None:
-                raise StoreError(f"{path.name} has none of the forms that can be read: {FORMS}.")
+                raise StoreError(f"{path.name} is not in a format that can be read: {FORMS}.")
             made = tensors(found._replace(order=asked.order(found.order)), shapes_of)
             preset = found.preset or preset_of(found.entries, found.beside)
             assumed = () if asked.fc6_rows else found.assumed

@@ -148,7 +148,7 @@ def _block(content: mmap.mmap, offset: int, size: int) -> Iterator[tuple[bytes, 
     if content[offset + size]:
         raise StoreError("The checkpoint is compressed, which TensorFlow's own are not: save it again with tf.train.Saver.")
     end = offset + size - 4
-    end -= 4 * int.from_bytes(content[end : end + 4], "little")  # the places where keys begin anew
+    end -= 4 * int.from_bytes(content[end : end + 4], "little")  # the places where keys are whole again
     key, at = b"", offset
     number: Callable[[int], tuple[int, int]] = partial(varint, content)
     while at < end:

@@ -70,7 +70,7 @@ class SegmentOut(TypedDict):
     ]
     end_sec: Annotated[
         float,
-        Field(description="Where they end: in the middle between the last of them and the clip behind it.", examples=[2.24]),
+        Field(description="Where they end: in the middle between the last of them and the clip after it.", examples=[2.24]),
     ]
     score: Annotated[Probability, Field(description="The mean of the label's probabilities.", examples=[0.7214])]
     peak_score: Annotated[Probability, Field(description="The highest of them.", examples=[0.9127])]
@@ -226,7 +226,7 @@ class Provenance(TypedDict):
 
     model: ModelOut
     video: VideoOut
-    warnings: Annotated[list[WarningOut], Field(description="None where nothing is odd.")]
+    warnings: Annotated[list[WarningOut], Field(description="Empty where nothing is odd.")]
     timings_ms: TimingsOut
 
 

@@ -52,7 +52,9 @@ def calibrate(model: Model, videos: Sequence[Path], max_drift: float, say: Calla
     calibration.check_drift(drift, max_drift)
     answers = ours.known_answer(), theirs.known_answer()
     if answers[0] and answers[1] and answers[0][0] != answers[1][0]:
-        raise StoreError(f"In int8 zeros give class {answers[0][0]}, in float32 {answers[1][0]}: no service would start with it.")
+        raise StoreError(
+            f"In int8 zeros give class {answers[0][0]}, in float32 {answers[1][0]}: the service would not start with it."
+        )
 
     def describe(identity: str) -> calibration.Calibration:
         return calibration.Calibration(

@@ -168,7 +168,7 @@ class Connection(H11Protocol):
         """End the connection that is missed least, so that a new one, a probe for instance, always gets in."""
         others = [each for each in self.connections if isinstance(each, Connection) and each is not self]
         least = min(others, key=Connection.cost_of_ending)
-        log.debug("there are over %d connections; the longest idle one is ended", self.max_connections)
+        log.debug("over %d connections are open: closing the one that has been idle longest", self.max_connections)
         least.transport.abort()
 
     def _watch_head(self) -> None:

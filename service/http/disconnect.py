@@ -57,7 +57,7 @@ class Deadline:
             if not limit.expired():
                 raise
         if until == self._end:
-            raise DeadlineExceeded(f"Not done within {self._total_s:g} s. {self._advice}")
+            raise DeadlineExceeded(f"Not finished within {self._total_s:g} s. {self._advice}")
         raise DeadlineExceeded(f"There was no progress for {self._idle_s:g} s. The service is too busy: try again later.")
 
     async def steps(self, work: AsyncGenerator[Done, None]) -> AsyncGenerator[Done, None]:

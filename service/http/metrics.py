@@ -26,12 +26,12 @@ ENDPOINTS = (*INFERENCE, PROBE, OTHER)
 # What `Metrics.watch` is given, and what /metrics says of it.
 GAUGES = {
     "waiting_clips": "Clips that wait for a batch.",
-    "max_waiting_clips": "So many that wait, and a request is refused.",
-    "max_requests": "So many requests in progress, and one more is refused.",
+    "max_waiting_clips": "With so many waiting, requests are refused.",
+    "max_requests": "With so many in progress, one more request is refused.",
     "spool_bytes": "Bytes that running requests hold, of videos and of arrays.",
-    "max_spool_bytes": "So many bytes at most.",
+    "max_spool_bytes": "The limit on those bytes.",
     "decoders": "Decoder processes, idle ones included.",
-    "max_decoders": "So many decoder processes at most.",
+    "max_decoders": "The limit on decoder processes.",
     "worker_up": "1 where requests would be run, else 0.",
     "sandbox_up": "1 where decoders are locked in by Landlock and a seccomp filter, else 0.",
 }
@@ -91,10 +91,10 @@ class Metrics:
         self._registry = registry = CollectorRegistry()  # its own, so that several applications fit into one process
         self._requests = Counter("c3d_requests_total", "Requests that ended, by how.", ("endpoint", "outcome"), registry=registry)
         self._errors = Counter(
-            "c3d_errors_total", "Those that ended with an error, by its code.", ("endpoint", "code"), registry=registry
+            "c3d_errors_total", "Requests that ended with an error, by its code.", ("endpoint", "code"), registry=registry
         )
         self._refusals = Counter(
-            "c3d_refusals_total", "Those turned away before their body was read.", ("code",), registry=registry
+            "c3d_refusals_total", "Requests refused before their body was read.", ("code",), registry=registry
         )
         self._warnings = Counter("c3d_warnings_total", "Answers with this warning.", ("code",), registry=registry)
         self._keys = Counter(

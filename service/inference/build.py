@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import importlib.util
 import logging
@@ -80,8 +81,24 @@ def build(model: Model, engine: str = "auto", precision: str = "float32", device
 
             return WinogradNetwork(model, precision)
         os.environ["KERAS_BACKEND"] = engine  # Keras reads it once, when it is imported
+        if engine == "tensorflow":
+            _map_tensorflow()
         from service.inference.keras_network import KerasNetwork
 
         return KerasNetwork(model, precision, device)
     except ImportError as error:
         raise ImportError(f"C3D_ENGINE={engine} cannot run here ({error}). docs/engines.md says how to install it.") from error
+
+
+def _map_tensorflow() -> None:
+    """Map TensorFlow's two large libraries, 850 MB, before they are imported.
+
+    `import` would hold Python's lock meanwhile, for a second and more: no signal would be handled and no probe answered. So would
+    ctypes.CDLL before Python 3.14; a function that is called by ctypes runs without the lock.
+    """
+    dlopen = ctypes.CDLL(None).dlopen
+    dlopen.argtypes, dlopen.restype = [ctypes.c_char_p, ctypes.c_int], ctypes.c_void_p
+    found = importlib.util.find_spec("tensorflow")
+    for directory in (found and found.submodule_search_locations) or ():
+        for name in ("libtensorflow_framework.so.2", "libtensorflow_cc.so.2"):
+            dlopen(os.fsencode(Path(directory) / name), os.RTLD_NOW)  # where it fails, the import says what is wrong

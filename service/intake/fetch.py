@@ -147,7 +147,7 @@ class Fetcher:
                         await self._take(answer, write)
                         return
             text = headers["location"]
-        raise UrlFetchFailed(f"The URL redirects more than {MAX_REDIRECTS} times. Use the one that it leads to.")
+        raise UrlFetchFailed(f"The URL redirects more than {MAX_REDIRECTS} times. Use the address that they end at.")
 
     async def _addresses(self, host: str) -> list[str]:
         """All addresses of the host, or none: one that may not be asked condemns the others."""

@@ -154,7 +154,7 @@ async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> t
     if not (form.num_files or urls):
         raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
     if len(urls) + bool(writer.size_bytes) > 1:  # a file of no bytes is what HTML forms send where none was chosen
-        raise SourceConflict("The form holds more than one of a file and URLs. Send one of them.")
+        raise SourceConflict("The form holds more than one video (files and URLs count together). Send one.")
     return "".join(urls), [(name, value) for name, value in form.fields if name != "url"]
 
 

@@ -47,7 +47,7 @@ def load_network(settings: Settings, progress: Progress) -> Network:
     answer = network.known_answer()
     if answer is not None and expected is not None and answer[0] != expected:
         raise errors.KnownAnswerWrong(
-            f"These weights see class {answer[0]} in a clip of zeros, not {expected}: they were read in a wrong layout or are "
+            f"These weights give class {answer[0]} for a clip of zeros, not {expected}: they were read in a wrong layout or are "
             "not what they claim to be. The command `verify` on the server says why."
         )
     log.debug("%r is ready; zeros give %s", network, answer)
@@ -160,7 +160,9 @@ def _say_how_confined(found: sandbox.Sandbox) -> None:
     if found.is_whole:
         log.info("decoders are locked in: %s", found)
     else:
-        log.warning("decoders are not locked in (%s): whoever takes one over can do what the service can, see SECURITY.md", found)
+        log.warning(
+            "decoders are not locked in (%s): a file that takes one over can do what the service can, see SECURITY.md", found
+        )
 
 
 def read_options(settings: Settings, card: Card) -> ReadOptions:

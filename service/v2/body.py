@@ -59,7 +59,7 @@ def read(body: NDArray[np.uint8], length: int | None, available: Collection[str]
     if end > len(body):
         raise MalformedRequest(WRONG_LENGTH)
     if end > MAX_JSON_BYTES:
-        raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. Send the clips as binary data behind it.")
+        raise BodyTooLarge(f"The JSON is over {MAX_JSON_BYTES} bytes. Send the clips as binary data after it.")
     rest, array = take_out(body[:end])
     request = _parsed(rest)
     [tensor] = request.inputs
@@ -69,7 +69,7 @@ def read(body: NDArray[np.uint8], length: int | None, available: Collection[str]
     if (tensor.data is None) == (announced is None) or len(body) != end + (announced or 0):
         raise MalformedRequest(
             "The clips come either as 'data' or, with the parameter 'binary_data_size' and the header "
-            "Inference-Header-Content-Length, as just so many bytes behind the JSON."
+            "Inference-Header-Content-Length, as that many bytes after the JSON."
         )
     data = body[end:]
     if tensor.data is not None:
@@ -80,7 +80,7 @@ def read(body: NDArray[np.uint8], length: int | None, available: Collection[str]
         raise MalformedRequest(f"The shape needs {num_clips * CLIP_BYTES} bytes, and the data has {len(data)}.")
     names = [output.name for output in request.outputs] or list(available)
     if len(set(names)) < len(names) or not set(names) <= set(available):
-        raise MalformedRequest(f"The outputs, each at most once, are {', '.join(available)}.")
+        raise MalformedRequest(f"Ask for each output once at most. There are: {', '.join(available)}.")
     as_binary = dict.fromkeys(names, request.parameters.binary_data_output)
     as_binary |= {each.name: each.parameters.binary_data for each in request.outputs if each.parameters.binary_data is not None}
     clips = data.reshape(num_clips, *c3d.CLIP_SHAPE)

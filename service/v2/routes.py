@@ -156,7 +156,7 @@ async def model_ready(request: Request) -> Response:
     responses={
         200: {
             "content": {"application/octet-stream": {"schema": BINARY}},
-            "description": "JSON, or JSON with binary data behind it.",
+            "description": "JSON, or JSON with binary data after it.",
         },
         **responses(At.TENSORS),
     },

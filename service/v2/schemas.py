@@ -20,7 +20,7 @@ from service.lifecycle.readiness import ModelOut
 INPUT = "clips"
 DIMENSIONS = 1 + len(c3d.CLIP_SHAPE)
 JSON_LENGTH = "Inference-Header-Content-Length"
-BINARY = {"type": "string", "format": "binary", "description": "JSON, and behind it the tensors that it announces."}
+BINARY = {"type": "string", "format": "binary", "description": "JSON, then the tensors that it announces."}
 
 
 # Parameters that would change the answer if they were obeyed. All other unknown ones are ignored, as the protocol has it:
@@ -57,14 +57,14 @@ class InputParameters(_Parameters):
     """How the tensor comes."""
 
     binary_data_size: int | None = Field(
-        None, ge=0, description="Its size in bytes, where it comes behind the JSON.", examples=[602112]
+        None, ge=0, description="Its size in bytes, where it comes after the JSON.", examples=[602112]
     )
 
 
 class OutputParameters(_Parameters):
     """How the tensor is wanted."""
 
-    binary_data: bool | None = Field(None, description="As binary data behind the JSON, or in it.", examples=[True])
+    binary_data: bool | None = Field(None, description="As binary data after the JSON, or in it.", examples=[True])
 
 
 class InputTensor(BaseModel):
@@ -114,7 +114,7 @@ class InferRequest(BaseModel):
 class BinaryData(TypedDict):
     """How the tensor comes."""
 
-    binary_data_size: Annotated[int, Field(ge=0, description="Its size in bytes, behind the JSON.", examples=[16384])]
+    binary_data_size: Annotated[int, Field(ge=0, description="Its size in bytes, after the JSON.", examples=[16384])]
 
 
 class OutputTensor(TypedDict):
@@ -123,7 +123,7 @@ class OutputTensor(TypedDict):
     name: Annotated[str, Field(description="As in the model's metadata.", examples=["fc6"])]
     datatype: Annotated[str, Field(description="Always `FP32`.", examples=["FP32"])]
     shape: Annotated[list[int], Field(description="Clips, numbers of each.", examples=[[1, c3d.DESCRIPTOR_SIZE]])]
-    parameters: NotRequired[Annotated[BinaryData, Field(description="Where it comes as binary data behind the JSON, its size.")]]
+    parameters: NotRequired[Annotated[BinaryData, Field(description="Its size, where it comes as binary data after the JSON.")]]
     data: NotRequired[
         Annotated[
             NDArray[np.float32],

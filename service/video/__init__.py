@@ -1,5 +1,5 @@
 """A file becomes clips, in processes that may die.
 
-In order: pool, process, worker, sandbox, ring; container, sniff, headers, timeline, decoder, picture, clock, thumbnails, frames;
-clips, messages, inline.
+In order: pool, memory, process, worker, sandbox, ring; container, sniff, headers, timeline, decoder, picture, clock, thumbnails,
+frames; clips, messages, inline.
 """

@@ -50,13 +50,14 @@ def rhythm_of(starts: NDArray[np.float64], tick_sec: float, rates: Sequence[Frac
 class Clock:
     """Start times in seconds from the stream's beginning, each later than the one before, by timestamps where they serve.
 
-    ``rate``: average frames per second. ``by_index``: the file has no timestamps to trust (AVI with B-frames), so a frame
-    starts at its index / rate. Elsewhere, where a timestamp is missing or does not rise, a frame starts one average frame
-    after the one before it. ``tick_sec``: what timestamps are multiples of.
+    ``rate``: average frames per second. ``by_index``: it is not known which timestamp belongs to which frame (AVI with B-frames),
+    so a frame starts at the one of ``starts_sec`` that has its index, where that is given, else at its index / rate. Elsewhere,
+    where a timestamp is missing or does not rise, a frame starts one average frame after the one before it. ``tick_sec``: what
+    timestamps are multiples of.
     """
 
-    def __init__(self, rate: Fraction, *, by_index: bool, tick_sec: float) -> None:
-        self._rate, self._by_index, self._tick_sec = rate, by_index, tick_sec
+    def __init__(self, rate: Fraction, *, by_index: bool, tick_sec: float, starts_sec: Sequence[float] = ()) -> None:
+        self._rate, self._by_index, self._tick_sec, self._starts_sec = rate, by_index, tick_sec, starts_sec
         self.estimated = by_index  # whether any time is a guess
         self.last_sec = -math.inf  # when the last frame starts ...
         self.end_sec = 0.0  # ... and ends
@@ -71,7 +72,8 @@ class Clock:
         """When the next frame is shown, given what the file says of it."""
         frame_sec = float(1 / self._rate)
         if self._by_index:
-            stamp_sec, duration_sec = float(self.num_frames / self._rate), frame_sec
+            known = self._starts_sec[self.num_frames : self.num_frames + 1]
+            stamp_sec, duration_sec = known[0] if known else float(self.num_frames / self._rate), frame_sec
         if stamp_sec is None or stamp_sec <= self.last_sec:
             self.estimated = True
             stamp_sec = self.last_sec + frame_sec if self._starts else 0.0

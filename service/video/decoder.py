@@ -10,7 +10,7 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from service.video.container import packets
+from service.video.container import packets, require_room
 from service.video.timeline import Timeline
 
 
@@ -52,6 +52,8 @@ class Decoder:
                 self._from_pts, self._has_begun, is_moved = packet.pts, False, True
             yield from self._from_key(self._decoded(packet, position))
         yield from self._from_key(self._decoded(None, position + 1))
+        if not self._has_begun:  # a recovery that takes longer than the file does (intra refresh)
+            raise CannotSeek
 
     def _decoded(self, packet: Packet[VideoStream] | None, position: int) -> list[VideoFrame]:
         """What comes out when this packet goes in; None: the last ones."""
@@ -62,6 +64,7 @@ class Decoder:
         except MemoryError:
             raise
         except av.FFmpegError:
+            require_room(self.stream)
             frames, is_lost = [], True
         if is_lost and not (packet and self._leads(packet.pts)):
             if self._from_pts is not None:

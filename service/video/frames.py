@@ -20,9 +20,9 @@ from model_store import c3d
 from service.errors import UndecodableVideo
 from service.video.clips import ClipPlan
 from service.video.clock import PAUSE, Clock
-from service.video.container import duration_sec, moving_streams, name_of, opened, video_stream
+from service.video.container import duration_sec, memory_of, moving_streams, name_of, opened, video_stream
 from service.video.decoder import CannotSeek, Decoder
-from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import Demand, FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
 from service.video.picture import COLOR_MATRICES, PRIMARIES, TRANSFERS, Orientation, PictureMaker, orientation_of
 from service.video.ring import BLOCK_LENGTH
 from service.video.thumbnails import with_thumbnails
@@ -33,7 +33,7 @@ MAX_REPEATED = c3d.CLIP_LENGTH  # frames that did not decode, in whose place the
 
 
 def read_video(video: Path | int, options: ReadOptions | None = None) -> Generator[Message]:
-    """Decode a file: first its VideoInfo, then FrameBlocks as they are asked for, last its VideoEnd.
+    """Decode a file: first a Demand, then its VideoInfo, FrameBlocks as they are asked for, last its VideoEnd.
 
     ``video``: a path, or a descriptor that is open.
     It decodes from the key frame before each clip, no further than the clips asked for need, and holds one block at a time.
@@ -47,7 +47,9 @@ def read_video(video: Path | int, options: ReadOptions | None = None) -> Generat
 
 def _read(video: Path | int, options: ReadOptions) -> Generator[Message]:
     with opened(video, options) as container:
-        timeline = read_timeline(container, video_stream(container, options), options)
+        stream = video_stream(container, options)
+        yield Demand(memory_of(stream))
+        timeline = yield from read_timeline(container, stream, options)
     if timeline.is_exact:
         try:
             yield from _ByTimeline(video, timeline, options).messages()
@@ -256,7 +258,7 @@ class _ByTimeline(_Reader):
             num_damaged_frames=self._num_damaged,
             num_missing=len(timeline.losses),
             **self._oddities(),
-            num_in_file=timeline.num_packets if timeline.is_whole else None,
+            num_in_file=timeline.num_pictures if timeline.is_whole else None,
             gaps=timeline.rhythm.gaps,
         )
 
@@ -273,8 +275,9 @@ class _ByDecoding(_Reader):
         with opened(self._video, options) as container:
             stream = video_stream(container, options)
             rate = stream.average_rate or stream.guessed_rate or Fraction(c3d.TRAINING_FPS[0])
-            by_index = is_without_times(container, stream)
-            self._clock = Clock(rate, by_index=by_index, tick_sec=float(stream.time_base or 0))
+            starts = self._timeline.stamp_starts_sec()
+            by_index = is_without_times(container, stream) or bool(starts)
+            self._clock = Clock(rate, by_index=by_index, tick_sec=float(stream.time_base or 0), starts_sec=starts)
             count = self._timeline.num_in_part
             plan = ClipPlan.of(round(count * self._rate / rate) if self._rate else count, options)
             self._wanted = plan.wanted(is_exact=False)
@@ -351,7 +354,7 @@ class _ByDecoding(_Reader):
             num_damaged_frames=self._num_damaged,
             num_missing=len(timeline.losses),
             **self._oddities(),
-            num_in_file=timeline.num_packets if timeline.is_whole else None,
+            num_in_file=timeline.num_pictures if timeline.is_whole else None,
             gaps=rhythm.gaps,
         )
 

@@ -13,18 +13,21 @@ from typing import NamedTuple
 MAX_HEADER_BYTES = 4096  # of a packet that are looked at: parameter sets and messages stand before the first slice
 HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # H.264 7.3.2.1.1: these tell their chroma format
 SLICE, IDR, SPS = 1, 5, 7  # types of NAL units in H.264
+B_SLICES = {1, 6}  # slice_type, H.264 7.4.3
 RASL = {8, 9}  # types in HEVC of pictures that are not shown where decoding begins with the key picture before them
 
 
 class PacketHeader(NamedTuple):
     """``shown``: it becomes a picture of its own. ``lost_before``: a picture that others are predicted from is missing before it.
 
-    ``leading``: if decoding begins with the key picture before it, it is not shown.
+    ``leading``: if decoding begins with the key picture before it, it is not shown. ``between``: it is predicted from two others
+    (a B-frame), so that it is shown before a packet that came earlier; known of H.264 and MPEG-4 alone.
     """
 
     shown: bool = True
     lost_before: bool = False
     leading: bool = False
+    between: bool = False
 
 
 def reader(codec: str, extradata: bytes | None) -> Callable[[memoryview], PacketHeader]:
@@ -33,7 +36,7 @@ def reader(codec: str, extradata: bytes | None) -> Callable[[memoryview], Packet
         return H264(extradata or b"").read
     if codec == "hevc":
         return Hevc(extradata or b"").read
-    return {"vp8": _vp8, "vp9": _vp9}.get(codec, lambda data: PacketHeader())
+    return {"vp8": _vp8, "vp9": _vp9, "mpeg4": _mpeg4}.get(codec, lambda data: PacketHeader())
 
 
 def _vp8(data: memoryview) -> PacketHeader:
@@ -51,6 +54,12 @@ def _vp9(data: memoryview) -> PacketHeader:
     show_existing_frame = bits.take(1)
     bits.take(1)  # frame_type
     return PacketHeader(shown=bool(show_existing_frame or bits.take(1)))
+
+
+def _mpeg4(data: memoryview) -> PacketHeader:
+    """ISO 14496-2, 6.2.5: vop_start_code, vop_coding_type."""
+    _, found, plane = bytes(data[:MAX_HEADER_BYTES]).partition(b"\0\0\1\xb6")
+    return PacketHeader(between=bool(found and plane and plane[0] >> 6 == 2))
 
 
 class Hevc:
@@ -74,6 +83,14 @@ class Sps(NamedTuple):
     frames_only: bool
 
 
+class Picture(NamedTuple):
+    """A coded picture. ``field``: 0 or 1 for a top or bottom field whose other field has not come yet; else None."""
+
+    frame_num: int
+    is_reference: bool
+    field: int | None
+
+
 class H264:
     """H.264: second fields, and gaps in the numbers of reference pictures."""
 
@@ -81,7 +98,7 @@ class H264:
         is_avcc = extradata[:1] == b"\1" and len(extradata) > 6
         self._length_size = (extradata[4] & 3) + 1 if is_avcc else 0
         self._sps: Sps | None = None
-        self._last: tuple[int, bool, bool] | None = None  # frame_num, whether others are predicted from it, an unpaired field
+        self._last: Picture | None = None
         if is_avcc:
             self._sps = _sps(extradata[8 : 8 + int.from_bytes(extradata[6:8])])
         else:
@@ -100,21 +117,25 @@ class H264:
 
     def _slice(self, unit: bytes, sps: Sps, *, is_idr: bool) -> PacketHeader:
         bits = Bits(unescaped(unit[1:40]))
-        for _ in ("first_mb_in_slice", "slice_type", "pic_parameter_set_id"):
-            bits.take_ue()
+        bits.take_ue()  # first_mb_in_slice
+        is_b = bits.take_ue() in B_SLICES
+        bits.take_ue()  # pic_parameter_set_id
         if sps.separate_planes:
             bits.take(2)
         frame_num = bits.take(sps.frame_num_bits)
-        is_field = bool(not sps.frames_only and bits.take(1))
+        field = bits.take(1) if not sps.frames_only and bits.take(1) else None
         is_reference = bool(unit[0] & 0x60)
-        last, self._last = self._last, (frame_num, is_reference, is_field)
-        if last and is_field and last[2] and last[0] == frame_num:  # the other field of the same picture
-            self._last = (frame_num, is_reference or last[1], False)
+        last, self._last = self._last, Picture(frame_num, is_reference, field)
+        # The other field of the same picture. Where both are in one packet, the first one of the next has the same parity.
+        if last and field is not None and last.field == 1 - field and last.frame_num == frame_num:
+            self._last = Picture(frame_num, is_reference or last.is_reference, None)
             return PacketHeader(shown=False)
         if last is None or is_idr or sps.may_have_gaps:
-            return PacketHeader()
-        step = (frame_num - last[0]) % (1 << sps.frame_num_bits)
-        return PacketHeader(lost_before=step > last[1])  # it rises by one behind a picture that others are predicted from
+            return PacketHeader(between=is_b)
+        step = (frame_num - last.frame_num) % (1 << sps.frame_num_bits)
+        return PacketHeader(
+            lost_before=step > last.is_reference, between=is_b
+        )  # it rises by one behind a picture that others are predicted from
 
 
 def _sps(unit: bytes) -> Sps | None:

@@ -49,9 +49,9 @@ WARNINGS = {
     "corrupt_frames": "Parts of the file are missing or could not be decoded. The message names the clips that hold "
     "damaged frames.",
     "gap": "For a while no frame starts: a still scene of a screen recording, or nothing was recorded. The message names the "
-    "clips that reach over it.",
+    "clips that contain it.",
     "video_truncated": "The file ends before the duration it claims: it is probably cut off.",
-    "header_frame_count_wrong": "The file claims another number of frames than it holds.",
+    "header_frame_count_wrong": "The header claims another number of frames than the file holds.",
     "late_streams": "Other videos begin in the middle of the file, as in joined recordings. Only the first one was read.",
     "several_streams": "The file holds several videos side by side (lenses, programs). The message says which was read.",
     "size_changes": "The picture changes its size. Each frame was resized by itself.",
@@ -162,6 +162,16 @@ class VideoInfo:
             yield VideoWarning("fps_outside_training_range", text)
 
 
+class Demand(NamedTuple):
+    """About how much memory decoding will take, said before it begins: large videos wait for each other."""
+
+    memory_bytes: int
+
+
+class Working(NamedTuple):
+    """A sign of life from a reader that has nothing else to say yet."""
+
+
 @dataclass(frozen=True)
 class FrameBlock:
     """Frames that clips hold, in order. Those between them that no clip holds are left out.
@@ -256,9 +266,10 @@ class VideoEnd:
 
 def _named(clips: Sequence[int], where: str) -> str:
     if not clips:
-        return "No clip is concerned."
+        return "No clip is affected."
     names = ", ".join(map(str, clips[:MAX_CLIPS_NAMED])) + (", ..." if len(clips) > MAX_CLIPS_NAMED else "")
     return f"{where} the clips {names}."
 
 
-Message = VideoInfo | FrameBlock | VideoEnd  # what `frames.read_video` gives: one VideoInfo, FrameBlocks, one VideoEnd
+# What `frames.read_video` gives: one Demand, one VideoInfo, FrameBlocks, one VideoEnd; Working anywhere before the end.
+Message = Demand | Working | VideoInfo | FrameBlock | VideoEnd

@@ -13,24 +13,29 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from service.errors import Shortage
+from service.video.memory import BUDGET_BYTES, MemoryBudget
 from service.video.messages import ReadOptions
-from service.video.process import Decoded, DecoderProcess
+from service.video.process import Decoded, DecoderHalted, DecoderProcess
 from service.video.sandbox import NONE, available
 
 log = logging.getLogger(__name__)
 
 KEPT = min(4, os.cpu_count() or 1)  # more than a core each compete; four keep up with any network that was measured
 ADDRESS_SPACE_BYTES = 1536 * 1024 * 1024  # 4K H.264 needs about half of it
-TIMEOUT_S = 20.0  # for the next frames: a second of 4K takes 3 s on one slow core
+TIMEOUT_S = 20.0  # of processor time, for the next frames: a second of 4K takes 3 s on one slow core
+HALTED = "The service has no processor time left to decode the video. Try again in some seconds, or at another instance."
 
 
 class DecoderPool:
-    """The pool. ``kept`` processes live on, ``most`` run at once; each has so much address space and time between messages.
+    """The pool. ``kept`` processes live on, ``most`` run at once, each with so much address space.
+
+    ``timeout_s``: of processor time that a process may take for its next message. ``memory_bytes``: see `memory.MemoryBudget`.
 
     To be used from one event loop, whose thread must live as long as the processes: they die with it.
     """
@@ -44,11 +49,13 @@ class DecoderPool:
         kept: int = KEPT,
         address_space_bytes: int = ADDRESS_SPACE_BYTES,
         timeout_s: float = TIMEOUT_S,
+        memory_bytes: int = BUDGET_BYTES,
         *,
         sandboxed: bool = True,
     ) -> None:
         self._kept, self._most = min(kept, most), most
-        self._start = partial(DecoderProcess.start, address_space_bytes, timeout_s, sandboxed=sandboxed)
+        memory = MemoryBudget(memory_bytes)
+        self._start = partial(DecoderProcess.start, address_space_bytes, timeout_s, memory, sandboxed=sandboxed)
         self.sandbox = available() if sandboxed else NONE  # what the processes are locked in by
         self._idle: list[DecoderProcess] = []
         self._count = 0  # of processes, idle or not
@@ -79,13 +86,32 @@ class DecoderPool:
     async def open(self, path: Path, options: ReadOptions) -> AsyncGenerator[AsyncIterator[Decoded]]:
         """Decode a file: VideoInfo, FrameBlocks, VideoEnd. A few blocks at most are decoded ahead of the reader.
 
-        Leaving the context ends the decoding, wherever it is. Iterating raises what `frames.read_video` raises, DecoderFailed
-        and DecodeTimeout.
+        Leaving the context ends the decoding, wherever it is. Iterating raises what `frames.read_video` raises, DecoderFailed,
+        DecodeTimeout, and Shortage where two processes, one after the other, got no processor time.
         """
-        process = await self._take()
+        async with aclosing(self._messages(path, options)) as messages:
+            yield messages
+
+    async def _messages(self, path: Path, options: ReadOptions) -> AsyncGenerator[Decoded]:
+        """Decode the file, and once more in a fresh process where the first one is halted."""
+        num_given = 0
+        for is_fresh in (False, True):
+            num_passed = 0  # a second process decodes again what the reader has already
+            with suppress(DecoderHalted):
+                async with self._process(is_fresh=is_fresh) as process, aclosing(process.decode(path, options)) as messages:
+                    async for decoded in messages:
+                        num_passed += 1
+                        if num_passed > num_given:
+                            num_given = num_passed
+                            yield decoded
+                return
+        raise Shortage(HALTED)
+
+    @asynccontextmanager
+    async def _process(self, *, is_fresh: bool) -> AsyncGenerator[DecoderProcess]:
+        process = await self._take(is_fresh=is_fresh)
         try:
-            async with aclosing(process.decode(path, options)) as messages:
-                yield messages
+            yield process
         finally:
             self._later(self._give_back(process))  # the reader need not wait until the process has dropped the video
 
@@ -103,9 +129,9 @@ class DecoderPool:
         self._count -= len(self._idle)
         self._idle.clear()
 
-    async def _take(self) -> DecoderProcess:
+    async def _take(self, *, is_fresh: bool = False) -> DecoderProcess:
         process = await self._in_turn()
-        if process and process.is_usable():
+        if process and process.is_usable() and not is_fresh:
             return process
         starting = asyncio.create_task(self._start_for(process))
         try:
@@ -158,7 +184,7 @@ class DecoderPool:
         await self._give_back(process)
 
     async def _start_for(self, dead: DecoderProcess | None) -> DecoderProcess:
-        """Start a process. It replaces ``dead``, which died while it was idle, if that is given."""
+        """Start a process. It replaces ``dead``, which died or was stopped while it was idle, if that is given."""
         if dead:
             self.num_replaced += 1
             await dead.kill()

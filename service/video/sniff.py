@@ -88,8 +88,8 @@ def refusal(video: Path | int) -> str:
         return _of_mp4(video)
     for place, begins, name in BEGINNINGS:
         if head.startswith(begins, place):
-            return f"This begins as {name} does, and cannot be read: it is damaged or cut off. Send the whole file."
-    return _of_raw(head) or _of_text(head) or f"This is of no kind that is known here. {ACCEPTED}"
+            return f"This looks like {name}, but cannot be read: it is damaged or cut off. Send the whole file."
+    return _of_raw(head) or _of_text(head) or f"This is no known kind of video file. {ACCEPTED}"
 
 
 def _reading(video: Path | int) -> BinaryIO:

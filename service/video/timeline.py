@@ -7,7 +7,9 @@ decoded. Where a file has no timestamps to trust, it only estimates how many fra
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_right
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -24,8 +26,9 @@ from service.errors import VideoTooLong
 from service.video import headers
 from service.video.clock import Rhythm, rhythm_of
 from service.video.container import complained_of, has_late_streams, packets
-from service.video.messages import ReadOptions
+from service.video.messages import ReadOptions, Working
 
+SIGN_OF_LIFE_S = 1.0  # of a long file on a slow disk
 Integers = NDArray[np.int64]
 MAX_REORDERED = 32  # packets by which a frame may come later in the file than in time: twice what H.264 and HEVC allow
 REORDERED_SEC = 2.0  # and seconds
@@ -48,13 +51,16 @@ class Timeline:
     """The frames that are shown, in order of time. Positions count the stream's packets from 0, in order of decoding.
 
     ``pts`` int64 (n,), rising, in units of ``time_base`` seconds. ``positions`` int64 (n,): of the packets that the frames come
-    from. ``last_duration``: of the last frame, as its packet claims; 0 where it does not. ``losses``: positions before which a
-    picture is missing that others are predicted from. ``is_exact``: each frame has a timestamp of its own; else pts and
-    positions are empty, there may be more or fewer frames, and decoding has to begin at the file's beginning.
+    from. ``stamps`` int64 (n,): the frames' timestamps, rising, also where it is not known which frame each belongs to; empty
+    where they do not serve. ``last_duration``: of the last frame, as its packet claims; 0 where it does not. ``losses``:
+    positions before which a picture is missing that others are predicted from. ``is_exact``: it is known which frame each
+    timestamp belongs to; else pts and positions are empty, there may be more or fewer frames, and decoding begins at the file's
+    beginning.
     """
 
     pts: Integers
     positions: Integers
+    stamps: Integers
     last_duration: int
     keys: list[Key]
     losses: list[int]
@@ -62,6 +68,7 @@ class Timeline:
     is_exact: bool
     is_whole: bool  # the packets were read to the file's end
     num_packets: int
+    num_pictures: int  # as headers count them
     num_hidden: int  # packets that are decoded and not shown
     has_late_streams: bool
     tells_losses: bool  # a lost packet would show
@@ -79,11 +86,16 @@ class Timeline:
         frame_sec = 1 / (self.rhythm.fps or c3d.TRAINING_FPS[0])
         return self.start_sec(frame) + (float(self.last_duration * self.time_base) or frame_sec)
 
+    def stamp_starts_sec(self) -> list[float]:
+        """When frames are shown, in seconds from the first one, where that is known and not which frame it is."""
+        ticks = [] if self.is_exact else (self.stamps - self.stamps[:1]).tolist()
+        return [float(each * self.time_base) for each in ticks]
+
     def from_first_frame(self, claimed_sec: float | None, start_pts: int) -> float | None:
         """A duration that counts from ``start_pts``, from where the first frame is shown: packets before it may not decode."""
-        if claimed_sec is None or not self.is_exact:
+        if claimed_sec is None or not len(self.stamps):
             return claimed_sec
-        return claimed_sec - max(0.0, float(int(self.pts[0] - start_pts) * self.time_base))
+        return claimed_sec - max(0.0, float(int(self.stamps[0] - start_pts) * self.time_base))
 
     def frame_of(self, pts: int | None) -> int | None:
         """The frame with this timestamp; None where no frame has it."""
@@ -176,10 +188,13 @@ def tick_of(start_sec: Fraction, rate: Fraction) -> int:
     return math.floor(start_sec * rate + Fraction(1, 2))
 
 
-def read_timeline(container: InputContainer, stream: VideoStream, options: ReadOptions) -> Timeline:
-    """Read the packets as far as the part asked for needs it. Raises VideoTooLong, before the network has run a clip."""
+def read_timeline(container: InputContainer, stream: VideoStream, options: ReadOptions) -> Generator[Working, None, Timeline]:
+    """Read the packets as far as the part asked for needs it, with a sign of life each second.
+
+    Raises VideoTooLong, before the network has run a clip.
+    """
     pass_ = _Pass(container, stream, options)
-    is_whole = pass_.run()
+    is_whole = yield from pass_.run()
     return pass_.timeline(is_whole=is_whole)
 
 
@@ -197,9 +212,9 @@ class PartLimit:
         self._latest, self._count = max(self._latest, start_sec), self._count + 1
         most_s = self._options.max_video_s
         if self._length_sec > most_s:
-            raise VideoTooLong(f"What is asked for is longer than {most_s:g} s. Ask for a part of the video.")
+            raise VideoTooLong(f"The part asked for is longer than {most_s:g} s. Ask for a shorter part of the video.")
         if self._count > FPS_GRACE and self._count > FPS_TOLERANCE * MAX_FPS * (self._length_sec + frame_sec):
-            text = f"The video has more than {MAX_FPS:g} frames/s, and goes on so for {self._count} frames."
+            text = f"The video has more than {MAX_FPS:g} frames/s over {self._count} frames."
             raise VideoTooLong(f"{text} Convert it to fewer frames per second.")
 
 
@@ -212,16 +227,19 @@ class _Pass:
     options: ReadOptions
     pts: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
+    stamps: list[int | None] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     losses: list[int] = field(default_factory=list)
     num_packets: int = 0
     num_hidden: int = 0
+    num_between: int = 0
     num_in_part: int = 0
     last: tuple[int, int] = (0, 0)  # the latest pts, and that frame's duration
     is_exact: bool = True
 
-    def run(self) -> bool:
+    def run(self) -> Generator[Working, None, bool]:
         """Read the packets. Returns whether the file ended."""
+        said = time.monotonic()
         context = self.stream.codec_context
         read_header = headers.reader(context.codec.canonical_name, context.extradata)
         limit = PartLimit(self.options)
@@ -231,6 +249,9 @@ class _Pass:
         for packet, complaints in complained_of(packets(self.container, self.stream)):
             if packet is None:
                 break
+            if time.monotonic() > said + SIGN_OF_LIFE_S:
+                said = time.monotonic()
+                yield Working()
             header = read_header(memoryview(packet))
             is_shown = self._is_shown(packet, header)
             if header.lost_before or (complaints and self._leaves_gap(packet, frame_sec)):
@@ -238,6 +259,7 @@ class _Pass:
             self.num_packets += 1
             if not is_shown:
                 continue
+            self.num_between += header.between
             start = self._add(packet, frame_sec)
             if self.options.end_sec is not None and start >= self.options.end_sec:
                 past_the_part += 1
@@ -270,6 +292,8 @@ class _Pass:
         """Returns when the frame seems to start, in seconds."""
         pts, time_base = packet.pts, self.stream.time_base
         self.positions.append(self.num_packets - 1)
+        # An AVI's is the number of its chunk; what FFmpeg makes of it with B-frames is a guess.
+        self.stamps.append(packet.dts if pts is None or self.container.format.name == "avi" else pts)
         if not self.is_exact or pts is None or time_base is None:
             self.is_exact = False
             return (len(self.positions) - 1) * frame_sec
@@ -284,10 +308,29 @@ class _Pass:
         """H.264 numbers its reference pictures, HEVC names them, and an mp4 says how long each frame lasts."""
         return self.stream.codec_context.codec.canonical_name in {"h264", "hevc"} or self.container.format.name.startswith("mov")
 
+    def _is_without_order(self, pts: Integers) -> bool:
+        """Whether B-frames have timestamps that do not say so: those of an AVI that was copied into another container."""
+        return bool(self.num_between and (np.diff(pts) > 0).all())
+
+    def _rising(self) -> Integers:
+        """The timestamps, where they are those of an order: each frame has one, whichever it is."""
+        if None in self.stamps:
+            return np.empty(0, np.int64)
+        stamps = np.array(self.stamps, np.int64)
+        return stamps if (np.diff(stamps) > 0).all() else np.empty(0, np.int64)
+
+    def _num_pictures(self) -> int:
+        """An AVI counts empty chunks as well, for frames that are shown longer. Packets do not show them, but count them in their
+        numbers.
+        """
+        last = self.stamps[-1] if self.stamps and self.container.format.name == "avi" else None
+        claimed = self.stream.frames
+        return claimed if last is not None and self.num_packets < claimed <= last + 1 else self.num_packets
+
     def timeline(self, *, is_whole: bool) -> Timeline:
         """What was found."""
         pts, positions = np.array(self.pts, np.int64), np.array(self.positions, np.int64)
-        is_exact = self.is_exact and len(pts) > 0 and len(np.unique(pts)) == len(pts)
+        is_exact = self.is_exact and len(pts) > 0 and len(np.unique(pts)) == len(pts) and not self._is_without_order(pts)
         order = np.argsort(pts) if is_exact else np.empty(0, np.int64)
         pts, positions = pts[order], positions[order]
         time_base = self.stream.time_base or Fraction(1, 1000)
@@ -296,6 +339,7 @@ class _Pass:
         return Timeline(
             pts=pts,
             positions=positions,
+            stamps=pts if is_exact else self._rising(),
             last_duration=self.last[1],
             keys=self.keys,
             losses=self.losses,
@@ -303,6 +347,7 @@ class _Pass:
             is_exact=is_exact,
             is_whole=is_whole,
             num_packets=self.num_packets,
+            num_pictures=self._num_pictures(),
             num_hidden=self.num_hidden,
             has_late_streams=has_late_streams(self.container),
             tells_losses=self._tells_losses(),

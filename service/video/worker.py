@@ -6,7 +6,10 @@ sandbox this process can open nothing. Everything else is lines, of JSON or of o
 
     in   {"options": {...}}                       decode the next file; ``options`` are the fields of `ReadOptions`
     in   more                                     the reader has copied a block: its part of the ring is free again
+    in   go                                       there is as much memory as was asked for
     in   stop                                     the reader has left: drop this video
+    out  {"memory_bytes": n}                      about so much will decoding take; wait for go
+    out  {"working": true}                        a sign of life
     out  {"info": ...}, {"block": n, ...}, ...    what `frames.read_video` gives; block n is in ring[n % RING_LENGTH]
     out  {"end": ...} | {"error": code, ...} | {"stopped": true}    the last line about a video
 """
@@ -14,7 +17,10 @@ sandbox this process can open nothing. Everything else is lines, of JSON or of o
 from __future__ import annotations
 
 import base64
+import ctypes
+import gc
 import json
+import mmap
 import os
 import resource
 import signal
@@ -24,6 +30,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,12 +41,13 @@ from model_store.formats import kernel
 from service.errors import DecoderFailed, ServiceError
 from service.video import sandbox
 from service.video.frames import read_video
-from service.video.messages import FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo
+from service.video.messages import Demand, FrameBlock, Message, ReadOptions, VideoEnd, VideoInfo, Working
 from service.video.ring import RING_LENGTH, attach
 
 MAX_OPEN_FILES = 32  # the video, three pipes, the socket, the ring, and what Python opens to import modules
 # A GIF of one white pixel.
 PICTURE = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+FREE_SHARE = 0.5  # of the address space that was free at first, that must be free again: the allocator keeps some
 OUT_OF_MEMORY = "Decoding the file needs more memory than a decoder may use. Send a smaller or a repaired one."
 FAILED = "The decoder failed on this file. It is probably damaged: repair or convert it."
 
@@ -60,23 +68,53 @@ def confine(address_space_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
 
 
-def load_all() -> None:
-    """Decode a picture, so that no library has to load anything later, when it cannot."""
+def picture_file() -> int:
+    """A descriptor of a picture: this process can make no file once it is confined."""
     file = os.memfd_create("picture")
     os.write(file, PICTURE)
+    return file
+
+
+def decode(file: int) -> None:
+    """For its own sake: of a picture, so that no library has to load anything later, when it cannot."""
     for _ in read_video(file, ReadOptions(thumbnails=True)):
         pass
-    os.close(file)
+
+
+def address_space_used() -> int:
+    """Bytes: proc(5), statm."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * mmap.PAGESIZE
+
+
+def has_recovered(picture: int, free_bytes: int) -> bool:
+    """Whether this process, which ran out of memory, has most of what was free again, and decodes the file ``picture``."""
+    gc.collect()  # what the failed file left may hang in circles
+    ctypes.CDLL(None).malloc_trim(0)
+    try:
+        mmap.mmap(-1, max(1, int(FREE_SHARE * free_bytes))).close()
+        decode(picture)
+    except Exception:  # noqa: BLE001 (whatever it is, a new process is better)
+        return False
+    return True
 
 
 class Worker:
     """The loop. It reads ``commands`` and writes ``messages``; ``ring`` is uint8 (RING_LENGTH, BLOCK_LENGTH, 112, 112, 3)."""
 
     def __init__(
-        self, ring: NDArray[np.uint8], commands: BinaryIO, messages: BinaryIO, next_file: Callable[[], int | None]
+        self,
+        ring: NDArray[np.uint8],
+        commands: BinaryIO,
+        messages: BinaryIO,
+        next_file: Callable[[], int | None],
+        has_recovered: Callable[[], bool],
     ) -> None:
-        """``next_file`` gives the next video as a descriptor, which is closed here; None where the parent is gone."""
-        self._ring, self._commands, self._messages, self._next_file = ring, commands, messages, next_file
+        """``next_file`` gives the next video as a descriptor, which is closed here; None where the parent is gone.
+
+        ``has_recovered``: asked after memory ran out.
+        """
+        self._ring, self._commands, self._messages = ring, commands, messages
+        self._next_file, self._has_recovered = next_file, has_recovered
 
     def run(self) -> None:
         """Decode what is sent, until the parent closes its end."""
@@ -97,20 +135,28 @@ class Worker:
         except ServiceError as error:
             self._fail(error, error.__cause__)
         except MemoryError as error:
-            self._fail(DecoderFailed(OUT_OF_MEMORY), error)
+            traceback.clear_frames(error.__traceback__)  # they hold the decoder
+            self._fail(DecoderFailed(OUT_OF_MEMORY), error, is_healthy=self._has_recovered())
         except Exception as error:  # noqa: BLE001 (whatever a file makes the libraries raise is that file's failure)
-            self._fail(DecoderFailed(FAILED), error)
+            self._fail(DecoderFailed(FAILED), error, is_healthy=False)
 
-    def _fail(self, error: ServiceError, cause: BaseException | None) -> None:
+    def _fail(self, error: ServiceError, cause: BaseException | None, *, is_healthy: bool = True) -> None:
         """Send the error, with its cause for the parent's log: stderr may be a file, and this process may write none."""
         where = "".join(traceback.format_tb(cause.__traceback__)[-1:]) if cause else ""
-        self._say({"error": error.code, "detail": str(error), "cause": f"{cause!r} {where}"})
+        self._say({"error": error.code, "detail": str(error), "cause": f"{cause!r} {where}", "healthy": is_healthy})
 
     def _send(self, messages: Iterable[Message]) -> None:
         """Send them all, or as many as the reader wants."""
         num_free, number = RING_LENGTH, 0  # blocks of the ring that may be written; the next block's number
         for message in messages:
             match message:
+                case Demand():
+                    self._say({"memory_bytes": message.memory_bytes})
+                    if self._next_word() == b"stop":
+                        self._say({"stopped": True})
+                        return
+                case Working():
+                    self._say({"working": True})
                 case VideoInfo():
                     self._say({"info": asdict(message)})
                 case VideoEnd():
@@ -149,7 +195,9 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints goes to stderr, not among the messages
     ring = attach(ring_descriptor)
     files = socket.socket(fileno=files_descriptor)
-    load_all()
+    picture = picture_file()
+    decode(picture)
+    free_bytes = address_space_bytes - address_space_used()
     confine(address_space_bytes)
     if is_sandboxed:
         sandbox.enter()
@@ -158,7 +206,7 @@ def main() -> None:
         _, descriptors, _, _ = socket.recv_fds(files, 1, 1)
         return descriptors[0] if descriptors else None
 
-    Worker(ring, sys.stdin.buffer, messages, next_file).run()
+    Worker(ring, sys.stdin.buffer, messages, next_file, partial(has_recovered, picture, free_bytes)).run()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from c3d_video.__main__ import main
 from c3d_video.classify import clock
+from tests.conftest import ROOT
 from tests.support.scripted_service import ScriptedService, failed, refused
 
 Classify = Callable[..., int]
@@ -155,3 +159,28 @@ def test_a_busy_service_is_asked_again(classify: Classify, service: ScriptedServ
 )
 def test_clock(seconds: float, digits: int, text: str) -> None:
     assert clock(seconds, digits) == text
+
+
+@pytest.mark.parametrize("command", [("classify", "--json"), ("extract", "--json", "-o", "out")])
+def test_a_reader_that_has_seen_enough_ends_it_in_silence(
+    command: tuple[str, ...], service: ScriptedService, clip: Path, tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)  # as `| head` does
+    done = subprocess.run(
+        [sys.executable, "-m", "c3d_video", *command, str(clip), "--server", service.url],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "client")},
+        cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "cannot be written" not in done.stderr
+
+
+def test_an_address_where_no_c3d_service_answers_is_named(
+    classify: Classify, service: ScriptedService, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service.info_status = 404
+    assert classify() == 3
+    assert capsys.readouterr().err.splitlines()[-1] == f"c3d-video: No C3D service answers at {service.url}. Check the address."

@@ -97,6 +97,7 @@ def test_what_is_the_services_state_is_tried_again(extract: Extract, out: Path, 
     assert (out / "failed.jsonl").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_lost_connection_leaves_nothing_half_done(extract: Extract, out: Path, service: ScriptedService) -> None:
     service.script = [broken(2)]
     assert extract("-j", "1") == 0

@@ -1,4 +1,4 @@
-"""The forms of `extract`, each against the rules of those who read it, written down here anew."""
+"""The forms of `extract`, each against the rules of those who read it, written down here once more."""
 
 from __future__ import annotations
 

@@ -147,7 +147,8 @@ def test_a_killed_driver_goes_on_where_it_stopped(start: Start, tmp_path: Path, 
     driver.send_signal(signal.SIGKILL)
     ended(driver)
     assert len(rows(tmp_path / "out")) < NUM_GOOD
-    assert ended(start("slow", "--ray", cluster.address, "--workers", "2"))[0] == 1
+    status, _ = ended(start("slow", "--ray", cluster.address, "--workers", "2"))
+    assert status in {0, 1}  # 0 where the bad videos had their rows before the kill
     assert_whole(tmp_path / "out")
 
 

@@ -27,10 +27,10 @@ def test_each_key_opens(header: str) -> None:
         *(f"Bearer {OLD},{NEW}", f"Bearer {OLD} {NEW}", f"Bearer {OLD.upper()}", "Bearer \xff\x00"),
     ],
 )
-@pytest.mark.parametrize("path", ["/classify", "/features", "/info", "/labels", "/v2", "/docs/x", "/x", "/livez/", "//livez"])
-def test_nothing_else_does(path: str, header: str) -> None:
-    with pytest.raises(Unauthorized):
-        BOTH.check(path, header.encode("latin-1"))
+def test_nothing_else_does(header: str) -> None:
+    for path in ("/classify", "/features", "/info", "/labels", "/v2", "/docs/x", "/x", "/livez/", "//livez"):
+        with pytest.raises(Unauthorized):
+            BOTH.check(path, header.encode("latin-1"))
 
 
 @pytest.mark.parametrize("path", sorted(PROBES))

@@ -45,8 +45,8 @@ class Steps:
         ((50, 50, 50), INFINITE, 60, [0, 1, 2]),
         ((1, 61), INFINITE, 60, [0, "There was no progress for 60 s."]),
         ((61, 1), INFINITE, 60, ["There was no progress for 60 s."]),
-        ((30, 30, 30), 50, 60, [0, "Not done within 50 s. Ask for less."]),
-        ((51,), 50, INFINITE, ["Not done within 50 s. Ask for less."]),
+        ((30, 30, 30), 50, 60, [0, "Not finished within 50 s. Ask for less."]),
+        ((51,), 50, INFINITE, ["Not finished within 50 s. Ask for less."]),
     ],
 )
 def test_steps_come_in_time_or_not_at_all(

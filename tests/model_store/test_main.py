@@ -93,6 +93,7 @@ def test_a_near_source_is_meant(directory: Path, dead: str, capsys: pytest.Captu
     assert f'Did you mean "{name}"?' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_c3d_is_refused_before_anything_is_downloaded(
     directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

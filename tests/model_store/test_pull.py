@@ -94,6 +94,7 @@ def test_sources_by_name(case: Case) -> None:
         case.puller().model("c3d-sports1m", "c")
 
 
+@pytest.mark.slow
 def test_weights_that_are_none_are_fetched_anew(case: Case) -> None:
     case.server.files["/weights"] = loopback.File(b"not weights at all")
     for _ in range(2):

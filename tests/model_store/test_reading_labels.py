@@ -22,7 +22,7 @@ def test_read(content: str, tmp_path: Path) -> None:
     [
         (b"a\nb\n", "number of labels is 2, the number of classes 3"),
         (b"a\n\nb\n", "line 2 is empty"),
-        (b"\xff\xfe", "no UTF-8 text"),
+        (b"\xff\xfe", "not UTF-8 text"),
     ],
 )
 def test_refused(content: bytes, said: str, tmp_path: Path) -> None:

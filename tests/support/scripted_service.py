@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.answer_json(200, self.server.info)
+        self.answer_json(self.server.info_status, self.server.info)
 
     def do_POST(self) -> None:
         self.body = self.rfile.read(int(self.headers["content-length"]))
@@ -133,6 +133,7 @@ class ScriptedService(ThreadingHTTPServer):
         self.script: list[Answer] = []
         self.asked: list[tuple[bytes, dict[str, str]]] = []
         self.model: dict[str, Any] = {}
+        self.info_status = 200
         self.info: dict[str, Any] = {"model": MODEL, **RUN}
         self.num_clips = 3
         self.rows_of: Callable[[bytes, int], Rows] = rows

@@ -77,20 +77,20 @@ def indices(clip: Clip) -> list[int]:
     return [int(low + 256 * high) for low, high in low_high]
 
 
-@pytest.mark.parametrize("num_frames", [16, 17, 23, 24, 25, 164, 500])
 @pytest.mark.parametrize("stride", [1, 5, 8, 16, 20, 40])
 @pytest.mark.parametrize("block", [1, 7, 8, 600])
-def test_clips_are_those_of_the_definition(num_frames: int, stride: int, block: int) -> None:
-    clips, cutter = cut(num_frames, stride, block=block)
-    starts = list(range(0, num_frames - 15, stride))
-    assert [clip.span.start_frame for clip in clips] == starts
-    for number, (clip, start) in enumerate(zip(clips, starts, strict=True)):
-        assert indices(clip) == list(range(start, start + 16))
-        assert clip.span.index == number
-        assert (clip.span.end_frame, clip.span.num_padded_frames) == (start + 16, 0)
-        assert (clip.span.start_sec, clip.span.end_sec) == (start / FPS, (start + 16) / FPS)
-    covered = {i for start in starts for i in range(start, start + 16)}
-    assert cutter.num_used == len(covered)
+def test_clips_are_those_of_the_definition(stride: int, block: int) -> None:
+    for num_frames in (16, 17, 23, 24, 25, 164, 500):
+        clips, cutter = cut(num_frames, stride, block=block)
+        starts = list(range(0, num_frames - 15, stride))
+        assert [clip.span.start_frame for clip in clips] == starts
+        for number, (clip, start) in enumerate(zip(clips, starts, strict=True)):
+            assert indices(clip) == list(range(start, start + 16))
+            assert clip.span.index == number
+            assert (clip.span.end_frame, clip.span.num_padded_frames) == (start + 16, 0)
+            assert (clip.span.start_sec, clip.span.end_sec) == (start / FPS, (start + 16) / FPS)
+        covered = {i for start in starts for i in range(start, start + 16)}
+        assert cutter.num_used == len(covered)
 
 
 def test_the_known_video_has_19_clips() -> None:
@@ -189,19 +189,19 @@ def test_max_clips_are_evenly_spaced_from_the_first_to_the_last(max_clips: int, 
     assert "fewer_clips" not in codes(cutter)
 
 
-@pytest.mark.parametrize("num_frames", [0, 1, 16, 17, 30, 164, 1000])
 @pytest.mark.parametrize("stride", [1, 8, 20])
 @pytest.mark.parametrize("tail", ["drop", "pad"])
 @pytest.mark.parametrize("max_clips", [None, 1, 3, 500])
-def test_the_plan_is_what_is_cut(num_frames: int, stride: int, tail: Tail, max_clips: int | None) -> None:
-    plan = ClipPlan(num_frames, stride, tail, max_clips)
-    clips, _ = cut(num_frames, stride, tail, max_clips=max_clips)
-    starts = [clip.span.start_frame for clip in clips]
-    if num_frames:
-        assert plan.num_clips == len(clips)
-        assert starts == list(islice(plan.starts(), len(clips)))
-    wanted = {number for a, b in plan.wanted(is_exact=True) for number in range(a, min(int(b), num_frames))}
-    assert wanted == {number for clip in clips for number in range(clip.span.start_frame, clip.span.end_frame)}
+def test_the_plan_is_what_is_cut(stride: int, tail: Tail, max_clips: int | None) -> None:
+    for num_frames in (0, 1, 16, 17, 30, 164, 1000):
+        plan = ClipPlan(num_frames, stride, tail, max_clips)
+        clips, _ = cut(num_frames, stride, tail, max_clips=max_clips)
+        starts = [clip.span.start_frame for clip in clips]
+        if num_frames:
+            assert plan.num_clips == len(clips)
+            assert starts == list(islice(plan.starts(), len(clips)))
+        wanted = {number for a, b in plan.wanted(is_exact=True) for number in range(a, min(int(b), num_frames))}
+        assert wanted == {number for clip in clips for number in range(clip.span.start_frame, clip.span.end_frame)}
 
 
 @pytest.mark.parametrize(("stride", "max_clips"), [(8, 1), (8, 3), (20, None), (5, 7), (40, 2), (1, 9)])

@@ -33,6 +33,12 @@ def test_counts_where_there_are_none_to_trust() -> None:
     assert clock.estimated
 
 
+def test_takes_the_timestamp_of_its_index_where_their_order_alone_is_known() -> None:
+    clock = Clock(Fraction(25), by_index=True, tick_sec=0.001, starts_sec=[0.0, 0.04, 0.2])
+    assert [clock.start_of(stamp, None) for stamp in (0.04, 0.0, 0.04)] == [0.0, 0.04, 0.2]
+    assert clock.estimated
+
+
 @pytest.mark.parametrize("stamps", [[None, None, 0.08], [0.0, 0.0, 0.0], [5.0, 1.0, 2.0], [0.0, None, 0.02]])
 def test_a_missing_or_falling_timestamp_is_estimated(stamps: list[float | None]) -> None:
     clock, times = run(stamps)

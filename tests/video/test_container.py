@@ -68,4 +68,7 @@ def test_counts_the_frames_of_a_part(
     path = write_video(tmp_path / name, 50, codec=codec, options={"bf": "0"} if codec == "libx264" else {})
     options = ReadOptions(start_sec=start, end_sec=end)
     with opened(path, options) as container:
-        assert read_timeline(container, video_stream(container, options), options).num_in_part == expected
+        reading = read_timeline(container, video_stream(container, options), options)
+        with pytest.raises(StopIteration) as done:
+            next(reading)
+        assert done.value.value.num_in_part == expected

@@ -114,4 +114,4 @@ def test_damaged_clips_are_named_up_to_a_number() -> None:
     [many] = replace(END, num_damaged_frames=99).warnings(INFO, range(99), [])
     assert many.message.endswith("18, 19, ....")
     [none] = replace(END, num_lost_packets=1).warnings(INFO, [], [])
-    assert none.message.endswith("No clip is concerned.")
+    assert none.message.endswith("No clip is affected.")

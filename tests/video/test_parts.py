@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -14,7 +15,9 @@ from service.errors import VideoTooLong
 from service.video.clips import Clip
 from service.video.frames import read_video
 from service.video.messages import FrameBlock, ReadOptions
+from service.video.picture import Orientation, PictureMaker
 from tests.support.cutting import cut
+from tests.support.field_coded import write_field_coded
 from tests.support.videos import write_video
 
 OPEN_GOP = {"bf": "3", "b-pyramid": "normal", "x264-params": "open-gop=1:keyint=20:min-keyint=5"}
@@ -82,6 +85,74 @@ def test_clips_of_a_part_are_those_of_the_whole(
         assert_same(part.clips, whole)
     if seeks:
         assert part.end.num_frames < 60
+
+
+@pytest.mark.parametrize("packet_a_field", [True, False])
+@pytest.mark.parametrize("name", ["a.ts", "a.mp4", "a.mkv"])
+def test_frames_that_are_coded_as_two_fields_are_one_each(tmp_path: Path, name: str, *, packet_a_field: bool) -> None:
+    path = write_field_coded(tmp_path / name, 72, packet_a_field=packet_a_field)
+    whole = cut(path, clip_stride=1)
+    assert (whole.info.num_frames_in_range, whole.info.fps, len(whole.clips)) == (72, 25, 72 - 15)
+    assert list(whole.end.warnings(whole.info, [], [])) == []
+    by_start = {clip.span.start_frame: clip for clip in whole.clips}
+    with av.open(str(path)) as container:
+        pictures = [PictureMaker(ReadOptions(), Orientation()).make(frame) for frame in container.decode(video=0)]
+    assert all(np.array_equal(clip.frames[0], pictures[start]) for start, clip in by_start.items())
+    for asked in ({"max_clips": 3}, {"start_sec": 1.0, "end_sec": 1.9}, {"start_sec": 2.2, "end_sec": 2.85}):
+        assert_same(cut(path, **asked).clips, by_start)
+    assert cut(path, start_sec=1.0, end_sec=1.9).end.num_frames < 30
+
+
+def remuxed(source: Path, path: Path, shift: int = 0, leave_out: frozenset[int] = frozenset()) -> Path:
+    """The packets copied, each at its place in the order of decoding, from ``shift`` on but for those of ``leave_out``."""
+    with av.open(str(source)) as read, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(read.streams.video[0])
+        number = shift
+        for packet in read.demux(video=0):
+            while number in leave_out:
+                number += 1
+            if packet.size:
+                packet.stream, packet.pts, packet.dts = stream, number, number
+                packet.time_base = 1 / Fraction(25)
+                container.mux(packet)
+                number += 1
+    return path
+
+
+def test_timestamps_that_do_not_tell_b_frames_are_those_of_an_order(tmp_path: Path) -> None:
+    """As in an AVI that was copied into an mp4. FFmpeg gives each frame the timestamp of its packet, so that they jump."""
+    source = write_video(tmp_path / "a.mp4", 60, options={"g": "20", "bf": "3"})
+    copied = remuxed(source, tmp_path / "b.mp4", leave_out=frozenset({30}))
+    ours, whole = cut(copied, clip_stride=1), cut(source, clip_stride=1)
+    assert [clip.span.start_sec for clip in ours.clips] == pytest.approx([n / 25 for n in range(46) if n != 30])
+    assert all(np.array_equal(one.frames, other.frames) for one, other in zip(ours.clips, whole.clips, strict=True))
+    assert ours.end.times_estimated
+    assert not ours.end.num_damaged_frames
+    part = cut(copied, start_sec=1.0, end_sec=1.9)
+    assert_same(part.clips, {clip.span.start_frame: clip for clip in ours.clips})
+
+
+@pytest.mark.parametrize(("codec", "bf"), [("mpeg4", "0"), ("mpeg4", "2")])
+def test_empty_chunks_of_an_avi_are_counted_by_its_header(tmp_path: Path, codec: str, bf: str) -> None:
+    """A frame that is shown longer: recorders write nothing for the next one. It is no missing frame, and time goes on."""
+    source = write_video(tmp_path / "a.avi", 60, codec=codec, options={"bf": bf})
+    _, clips, end, _ = info, *_ = cut(
+        remuxed(source, tmp_path / "b.avi", leave_out=frozenset({20, 40})), clip_stride=1, tail="pad"
+    )
+    assert info.num_frames_header == 62
+    codes = {warning.code for warning in end.warnings(info, [], [])}
+    assert not codes & {"header_frame_count_wrong", "video_truncated", "corrupt_frames"}
+    assert clips[25].span.start_sec == pytest.approx(26 / 25)
+    assert end.end_sec == pytest.approx(62 / 25)
+
+
+def test_a_recovery_that_takes_longer_than_the_file_is_read_from_the_beginning(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mp4", 52, options={"bf": "2", "x264-params": "intra-refresh=1:keyint=20"})
+    whole = {clip.span.start_frame: clip for clip in cut(path, clip_stride=1, tail="pad").clips}
+    part = cut(path, start_sec=1.84, end_sec=2.0)
+    assert part.clips[0].span.start_frame == 46
+    assert np.array_equal(part.clips[0].frames[0], cut(path, start_sec=1.4).clips[0].frames[11])
+    assert max(whole) == 36
 
 
 def test_only_frames_that_clips_hold_are_handed_on(clip_mp4: Path) -> None:

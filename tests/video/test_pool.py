@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import signal
 import struct
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.errors import DecoderFailed, DecodeTimeout, ServiceError, UndecodableVideo
+from service.errors import DecoderFailed, ServiceError, Shortage, UndecodableVideo
 from service.video.frames import read_video
 from service.video.messages import FrameBlock, ReadOptions, VideoEnd, VideoInfo
 from service.video.pool import DecoderPool
@@ -26,11 +29,18 @@ pytestmark = pytest.mark.slow  # a process or more for each test
 GIB = 1024**3
 
 
-def with_decoder(work: Callable[[DecoderPool], Awaitable[Any]], kept: int = 1, most: int = 4, timeout_s: float = 60) -> Any:
+def with_decoder(
+    work: Callable[[DecoderPool], Awaitable[Any]],
+    kept: int = 1,
+    most: int = 4,
+    timeout_s: float = 60,
+    memory_bytes: int = GIB,
+    address_space_bytes: int = 3 * GIB // 2,
+) -> Any:
     """Run ``work`` with a pool that is closed afterwards; all its processes must then be gone."""
 
     async def run() -> Any:
-        decoder = DecoderPool(most, kept, 3 * GIB // 2, timeout_s)
+        decoder = DecoderPool(most, kept, address_space_bytes, timeout_s, memory_bytes)
         await decoder.start()
         try:
             return await work(decoder)
@@ -59,7 +69,7 @@ def frames_in(decoded: list[Decoded]) -> bytes:
 def test_gives_what_the_file_holds(clip_mp4: Path) -> None:
     decoded = with_decoder(lambda decoder: everything(decoder, clip_mp4))
     assert [type(each.message) for each in decoded] == [VideoInfo, *[FrameBlock] * 5, VideoEnd]
-    for ours, theirs in zip(decoded, read_video(clip_mp4), strict=True):
+    for ours, theirs in zip(decoded, list(read_video(clip_mp4))[1:], strict=True):
         if not isinstance(theirs, FrameBlock):
             assert ours.message == theirs
             continue
@@ -182,15 +192,87 @@ def test_a_process_that_died_idle_costs_nobody(clip_mp4: Path) -> None:
     with_decoder(work)
 
 
-def test_a_stuck_process_is_ended(clip_mp4: Path) -> None:
+def test_a_video_whose_process_was_stopped_is_decoded_in_another(tmp_path: Path) -> None:
+    """From where its reader is: nothing comes twice."""
+    long = write_video(tmp_path / "long.mp4", 300)
+
     async def work(decoder: DecoderPool) -> None:
-        [process] = decoder.idle
-        os.kill(process.pid, signal.SIGSTOP)
-        with pytest.raises(DecodeTimeout):
-            await everything(decoder, clip_mp4)
-        assert len(await everything(decoder, clip_mp4)) == 7
+        async with decoder.open(long, ReadOptions()) as messages:
+            decoded = [await anext(messages) for _ in range(3)]
+            [pid] = children()
+            os.kill(pid, signal.SIGSTOP)
+            decoded += [each async for each in messages]
+        assert frames_in(decoded) == b"".join(m.frames.tobytes() for m in read_video(long) if isinstance(m, FrameBlock))
+        assert children() != [pid]
 
     with_decoder(work, timeout_s=4)
+
+
+def test_where_all_processes_are_stopped_the_file_is_not_to_blame(clip_mp4: Path) -> None:
+    async def work(decoder: DecoderPool) -> None:
+        async with decoder.open(clip_mp4, ReadOptions()) as messages:
+            stopping = asyncio.create_task(stop_all())
+            with pytest.raises(Shortage):
+                [each async for each in messages]
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert len(await everything(decoder, clip_mp4)) == 7
+
+    with_decoder(work, timeout_s=2)
+
+
+async def stop_all() -> None:
+    """Each decoder as soon as it is there."""
+    while True:
+        for pid in children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(0.01)
+
+
+def address_space_used(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * mmap.PAGESIZE
+
+
+def children() -> list[int]:
+    pids = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
+    return [int(pid) for pid in pids if b"service.video.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_large_videos_wait_for_each_other_and_all_are_read(tmp_path: Path, clip_mp4: Path) -> None:
+    async def work(decoder: DecoderPool) -> None:
+        async with decoder.open(large, ReadOptions()) as first:
+            await anext(first)
+            second = asyncio.create_task(everything(decoder, large))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(second), 1)
+        assert isinstance((await second)[-1].message, VideoEnd)
+
+    large = write_video(tmp_path / "large.mp4", 20, size=(480, 640))
+    with_decoder(work, kept=2, memory_bytes=640 * 480 * 30)
+
+
+def test_a_file_that_takes_too_much_memory_costs_no_process(tmp_path: Path, clip_mp4: Path) -> None:
+    """It is not called damaged, as FFmpeg does it. The process proves that it works, and goes on."""
+    large = write_video(tmp_path / "large.mp4", 8, size=(2304, 4096), pix_fmt="yuv444p10le")
+    sizes: list[int] = []
+
+    async def measure(decoder: DecoderPool) -> None:
+        await everything(decoder, clip_mp4)
+        [pid] = children()
+        sizes.append(address_space_used(pid))
+
+    async def work(decoder: DecoderPool) -> None:
+        await everything(decoder, clip_mp4)
+        before = set(children())
+        with pytest.raises(DecoderFailed, match="more memory"):
+            await everything(decoder, large)
+        assert len(await everything(decoder, clip_mp4)) == 7
+        assert before <= set(children())
+        assert decoder.num_replaced == 0
+
+    with_decoder(measure)
+    with_decoder(work, address_space_bytes=sizes[0] + GIB * 9 // 32)
 
 
 def claims_many_samples(path: Path, source: Path) -> Path:
@@ -206,14 +288,17 @@ def claims_many_samples(path: Path, source: Path) -> Path:
     return path
 
 
-def test_running_out_of_memory_fails_one_video(tmp_path: Path, clip_mp4: Path) -> None:
+def test_an_index_of_gigabytes_fails_one_video(tmp_path: Path, clip_mp4: Path) -> None:
     bomb = claims_many_samples(tmp_path / "bomb.mp4", clip_mp4)
 
     async def work(decoder: DecoderPool) -> None:
+        before = set(children())
         with pytest.raises(ServiceError) as caught:
             await everything(decoder, bomb)
-        assert caught.value.code in {"decoder_failed", "undecodable_video"}
+        assert caught.value.status == 422
         assert len(await everything(decoder, clip_mp4)) == 7
+        assert before <= set(children())
+        assert decoder.num_replaced == 0
 
     with_decoder(work)
 

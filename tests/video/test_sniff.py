@@ -50,7 +50,7 @@ KINDS = [
     (b"a,b,c\n1,2,3\n", "text"),
     (b"%PDF-1.7" + bytes(99), "PDF"),
     (b"\x1a\x45\xdf\xa3" + bytes(99), "mkv or webm"),
-    (bytes(range(1, 200)), "no kind that is known"),
+    (bytes(range(1, 200)), "no known kind"),
 ]
 
 

@@ -277,6 +277,7 @@ def test_a_refused_file_shows_its_problem(browser: Any, tmp_path: Path) -> None:
         page.open(broken, state="stopped")
         text = problem_of(page)
         assert "undecodable_video" in text
+        assert page.page.locator("#view").is_hidden(), "there is nothing to look at"
         assert re.search(r"request [0-9a-f]{32}", text)
 
 

@@ -29,7 +29,7 @@ fine-tuned on these videos?"""
 def diagnosis(accuracy: float, num_classes: int, model: dict[str, Any], *, is_ucf101: bool) -> str:
     """What the accuracy, 0 to 1, says of the run; "" where there is nothing to say."""
     if model.get("weights") == "stand-in":
-        return "The weights are stand-ins, random numbers: this result says nothing of C3D."
+        return "The weights are stand-ins, random numbers: this result says nothing about C3D."
     if accuracy < 2 / num_classes:
         return "That is what guessing gives: labels and videos do not belong together, or all descriptors are alike."
     if not is_ucf101:

@@ -85,7 +85,7 @@ class Index:
         self.videos[entry["name"]] = entry
 
     def write_failed(self, transient: list[dict[str, Any]]) -> int:
-        """Write failed.jsonl anew: the failures in the index, and those of this run that the next one tries again."""
+        """Write failed.jsonl again: the failures in the index, and those of this run that the next one tries again."""
         again = {each["name"] for each in transient}
         failures = [each for each in self.videos.values() if "code" in each and each["name"] not in again] + transient
         part = self.work / FAILED

@@ -95,6 +95,8 @@ class Run:
                 self.watcher.done(video, entry)
             except C3DError as error:
                 self._failed(video, error)
+            except BrokenPipeError:
+                raise  # of standard output, not of a file in OUT
             except OSError as error:
                 raise _no_room(self.index.out, error) from error
 

@@ -88,7 +88,7 @@ class Servers:
         busy = any(server.num_running for server in self.all)
         if now - self._progressed > self._patience_s and not (busy and error is None):
             why = error.detail if error else "No server takes videos."
-            raise Stopped(f"Nothing went forward for {self._patience_s:.0f} s. {why}", UNSERVED)
+            raise Stopped(f"No progress for {self._patience_s:.0f} s. {why}", UNSERVED)
 
     async def _info(self, server: Server) -> dict[str, Any]:
         number = 0

@@ -45,9 +45,12 @@ export function oncePerFrame(draw, restMs = 0) {
 export function fitted(canvas) {
   const { width, height } = canvas.getBoundingClientRect();
   const scale = window.devicePixelRatio;
-  canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height * scale);
+  const size = { width: Math.round(width * scale), height: Math.round(height * scale) };
+  // A new size empties the canvas, and has the browser lay out the page again: only where it is new.
+  if (canvas.width !== size.width || canvas.height !== size.height) Object.assign(canvas, size);
   const context = canvas.getContext("2d");
-  context.scale(scale, scale);
+  context.setTransform(scale, 0, 0, scale, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.globalAlpha = 1;
   return { context, width: Math.round(width), height: Math.round(height) };
 }

@@ -8,7 +8,7 @@ import { roughly, size } from "./formats.mjs";
 import { meanPredictions, SegmentList, showFacts, showModel, showMoment, showPredictions, showWarnings } from "./panels.mjs";
 import { patiently } from "./patience.mjs";
 import { Player } from "./player.mjs";
-import { Problem } from "./problems.mjs";
+import { checkSize, Problem } from "./problems.mjs";
 import { segmentsOf } from "./segments.mjs";
 import { read } from "./service.mjs";
 import { hideProblem, showProblem, showStatus } from "./status.mjs";
@@ -66,7 +66,7 @@ async function open(file, signal) {
       showKnown(before);
       return;
     }
-    checkSize(file);
+    checkSize(file, info.limits.max_upload_bytes);
     const withPictures = !isPlayable || player.duration <= LONG_S;
     current.path = question(info.model, { withPictures });
     await analyse(current, current.path, { usual: info.clips_per_s, signal, onChange: redraw });
@@ -82,16 +82,8 @@ async function open(file, signal) {
 async function askInfo(signal) {
   info = await patiently(() => read("info", signal), signal);
   showModel(info);
-  const { max_upload_bytes: bytes, max_video_s: seconds, containers } = info.limits;
-  byId("limits").textContent = `Up to ${size(bytes)} and ${roughly(seconds)}: ${containers.join(", ")}.`;
-}
-
-function checkSize(file) {
-  const most = info.limits.max_upload_bytes;
-  if (file.size > most) {
-    const detail = `It has ${size(file.size)}, and the service takes ${size(most)}. Cut it, or compress it more.`;
-    throw new Problem({ title: "The file is too large", detail, code: "body_too_large" });
-  }
+  const { max_upload_bytes: bytes, max_video_s: seconds } = info.limits;
+  byId("limits").textContent = `Up to ${size(bytes)} and ${roughly(seconds)}, in nearly any format.`;
 }
 
 /** Say what went wrong. A work that was ended has nothing to say. */
@@ -102,6 +94,7 @@ function fail(error, signal, again) {
   const detail = "The page has a fault. The browser's console has the cause. Load the page again.";
   showProblem(isTold ? error : { title: "This page failed", detail, code: "page_failed" }, { "Try again": again });
   showStatus("stopped", current?.clips.length ? "Not done: what has come stays" : "Not done");
+  show(player.playable || current?.clips.length > 0, byId("view")); // else there is nothing to look at
   redraw();
 }
 

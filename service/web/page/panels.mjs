@@ -31,6 +31,7 @@ export function meanPredictions(clips, count) {
 /** The list of segments. Earlier ones do not change while clips come, so only the last one and new ones are written. */
 export class SegmentList {
   #shown = [];
+  #marked = null; // the button that is marked
 
   constructor(onSeek) {
     this.onSeek = onSeek;
@@ -64,10 +65,11 @@ export class SegmentList {
   /** Mark the one that the player stands in. */
   mark(seconds) {
     const now = this.#shown.findIndex(({ start, end }) => start <= seconds && seconds < end);
-    [...byId("segments").children].forEach((row, index) => {
-      if (index === now) row.firstChild.setAttribute("aria-current", "true");
-      else row.firstChild.removeAttribute("aria-current");
-    });
+    const button = byId("segments").children[now]?.firstChild ?? null;
+    if (button === this.#marked) return;
+    this.#marked?.removeAttribute("aria-current");
+    button?.setAttribute("aria-current", "true");
+    this.#marked = button;
   }
 }
 

@@ -1,5 +1,7 @@
 // What went wrong, in words. The service answers with problem details (RFC 9457); a proxy in front answers with pages of its own.
 
+import { size } from "./formats.mjs";
+
 /** Something that the reader should be told: a title, what to do about it, and what to quote to the service's operator. */
 export class Problem extends Error {
   constructor({ title, detail = "", code = "", requestId = "", status = 0, retryAfterS = 0 }) {
@@ -68,4 +70,12 @@ export function problemOfSilence({ reachable, hadAnswer }) {
     detail: `The service answers, but this upload did not get through. Perhaps a proxy takes no file so large. ${RAISE}`,
     code: BROKEN,
   });
+}
+
+/** Throws a Problem where the service would refuse the file for its size, before it is sent. */
+export function checkSize(file, mostBytes) {
+  if (file.size > mostBytes) {
+    const detail = `It has ${size(file.size)}, and the service takes ${size(mostBytes)}. Cut it, or compress it more.`;
+    throw new Problem({ title: "The file is too large", detail, code: "body_too_large" });
+  }
 }

@@ -14,6 +14,7 @@ export class Timeline {
   #tiles = [];
   #seconds = 0;
   #duration = 0;
+  #axis = { left: 0, width: 0 }; // where it lies in the timeline: measured when all is drawn, not at each frame of the player
 
   constructor({ onSeek, onToggle }) {
     Object.assign(this, { onSeek, onToggle, root: byId("timeline"), rows: [] });
@@ -90,6 +91,7 @@ export class Timeline {
   #drawAxis() {
     const canvas = byId("axis");
     const { context, width } = fitted(canvas);
+    this.#axis = { left: canvas.offsetLeft, width };
     if (!this.#duration) return;
     const style = getComputedStyle(canvas);
     context.fillStyle = style.color;
@@ -113,8 +115,7 @@ export class Timeline {
   #placePlayhead() {
     show(this.#clips.length > 0, byId("playhead"));
     const share = this.#duration ? Math.min(1, this.#seconds / this.#duration) : 0;
-    const { left, width } = byId("axis").getBoundingClientRect();
-    const x = left - this.root.getBoundingClientRect().left + share * width;
+    const x = this.#axis.left + share * this.#axis.width;
     byId("playhead").style.transform = `translateX(${x.toFixed(1)}px)`;
   }
 

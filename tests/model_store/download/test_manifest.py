@@ -56,10 +56,10 @@ def test_is_source(tmp_path: Path) -> None:
     [
         ({"file": "../outside"}, "weights.0.file"),
         ({"url": "file:///etc/passwd"}, "weights.0.url"),
-        ({"hash": ["md5", "abc"]}, "abc is no md5"),
+        ({"hash": ["md5", "abc"]}, "abc is not a md5"),
         ({"colour": "red"}, "weights.0.colour"),
         ({"form": "exe"}, "weights.0.form"),
-        ({"form": "binaryproto"}, "google-drive: binaryproto is none of caffe, keras-hdf5, npz, pytorch"),
+        ({"form": "binaryproto"}, "google-drive: binaryproto is not one of caffe, keras-hdf5, npz, pytorch"),
         ({"weights_sha256": "ab"}, "weights.0.weights_sha256"),
         ({"url": "http://vlg.test/w"}, "http without a hash: set only_when_asked"),
     ],
@@ -74,5 +74,5 @@ def test_wrong_manifest_is_refused(change: dict[str, object], said: str, tmp_pat
 
 def test_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text("<html>")
-    with pytest.raises(StoreError, match="is no manifest"):
+    with pytest.raises(StoreError, match="is not a manifest"):
         manifest.load(tmp_path / "m.json")

@@ -52,5 +52,5 @@ def test_dict_in_an_npy(tmp_path: Path) -> None:
 def test_one_array_is_no_weights(tmp_path: Path) -> None:
     with (tmp_path / "w").open("wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(StoreError, match="none of the forms"):
+    with pytest.raises(StoreError, match="is not in a format"):
         layouts.read(tmp_path / "w")

@@ -35,7 +35,7 @@ def test_layer_that_does_not_belong_is_named(tmp_path: Path) -> None:
     layout_writers.caffe(TENSORS, tmp_path / "w")
     extra = field(2, field(4, b"fc9-1") + field(6, blob(np.zeros((2, 3), np.float32))))
     (tmp_path / "w").write_bytes((tmp_path / "w").read_bytes() + extra)
-    with pytest.raises(StoreError, match="fc9-1/kernel is no layer of C3D"):
+    with pytest.raises(StoreError, match="fc9-1/kernel is not a layer of C3D"):
         layouts.read(tmp_path / "w", small_shapes)
 
 

@@ -94,7 +94,7 @@ def test_model_in_a_model(tmp_path: Path) -> None:
 def test_unknown_layer_is_named(tmp_path: Path) -> None:
     pairs = {**as_keras(TENSORS), "batch_norm": as_keras(TENSORS)["fc8"]}
     keras_hdf5(pairs, tmp_path / "w")
-    with pytest.raises(StoreError, match="batch_norm/batch_norm/kernel:0 is no layer of C3D"):
+    with pytest.raises(StoreError, match="batch_norm/batch_norm/kernel:0 is not a layer of C3D"):
         layouts.read(tmp_path / "w", small_shapes)
 
 

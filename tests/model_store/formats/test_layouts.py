@@ -64,13 +64,13 @@ def test_half_a_file_is_refused(form: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "none of the forms"),
+        (b"", "is not in a format"),
         (b"\n <!DOCTYPE html><title>Quota\nexceeded</title>", 'a web page \\("Quota exceeded"\\)'),
-        (b"hello, I am a text", "none of the forms"),
-        (b"\x80\x02K\x01.", "none of the forms|damaged"),
+        (b"hello, I am a text", "is not in a format"),
+        (b"\x80\x02K\x01.", "is not in a format|damaged"),
         (b"PK\x03\x04 and then nothing", "damaged"),
         (b"\x89HDF\r\n\x1a\n and then nothing", "damaged"),
-        (bytes(range(256)) * 40, "none of the forms"),
+        (bytes(range(256)) * 40, "is not in a format"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer.*git lfs pull"),
         (b"MATLAB 5.0 MAT-file, Platform: GLNXA64", "is a MATLAB file: .*numpy.savez"),
         (b"\x04\x00\x00\x00\x01\x00\x00\x00", "is a Torch 7 file"),

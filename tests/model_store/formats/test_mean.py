@@ -27,6 +27,9 @@ def npy(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
+NPY_BZ2 = bz2.compress(npy(CUBE), 1)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -36,7 +39,7 @@ def npy(array: NDArray[Any]) -> bytes:
         npy(CUBE.transpose(1, 2, 3, 0)),
         npy(CUBE.transpose(1, 2, 3, 0).astype(np.float64)),
         npy(np.asfortranarray(CUBE[np.newaxis])),
-        bz2.compress(npy(CUBE), 1),
+        NPY_BZ2,
     ],
     ids=["binaryproto", "binaryproto of four axes", "npy", "npy channels last", "npy float64", "npy fortran", "npy.bz2"],
 )
@@ -74,7 +77,7 @@ def test_no_three_numbers(text: str) -> None:
         (b"", "no mean that can be read: it must be a Caffe binaryproto"),
         (b"<html><title>404</title>", r'a web page \("404"\)'),
         (npy(CUBE)[:-100], "damaged"),
-        (bz2.compress(npy(CUBE), 1)[:-100], "damaged"),
+        (NPY_BZ2[:-100], "damaged"),
         (b"BZh9 and nothing", "damaged"),
         (npy(np.array([{}])), "damaged"),
         (npy(np.array(["a"])), "is <U1, not numbers"),

@@ -100,7 +100,7 @@ def test_what_stands_beside_the_weights_is_left_out_and_named(tmp_path: Path) ->
 
 def test_a_network_with_more_in_it_is_another_network(tmp_path: Path) -> None:
     torch_writer.save_zip({**STATE, "bn1.weight": np.ones(4, np.float32)}, tmp_path / "w")
-    with pytest.raises(StoreError, match=r"bn1.weight is no layer of C3D"):
+    with pytest.raises(StoreError, match=r"bn1.weight is not a layer of C3D"):
         layouts.read(tmp_path / "w", small_shapes)
 
 

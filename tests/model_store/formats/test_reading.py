@@ -112,7 +112,7 @@ def test_what_ends_the_process_is_said(tmp_path: Path) -> None:
 def test_nothing_a_file_says_reaches_the_terminal_as_a_command(full: layout_writers.Tensors, tmp_path: Path) -> None:
     state = torch_writer.davidea(layout_writers.as_pytorch(full))
     torch_writer.save_zip({**state, "\x1b[2J": np.ones(3, np.float32)}, tmp_path / "w")
-    with pytest.raises(StoreError, match=r"^\?\[2J is no layer of C3D"):
+    with pytest.raises(StoreError, match=r"^\?\[2J is not a layer of C3D"):
         reading.read(request(tmp_path / "w"))
 
 

@@ -1,0 +1,32 @@
+"""make: where something cannot be done, the last line is the sentence that says why."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["import"], 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]'),
+        (["import", "FILE=nowhere.h5"], "There is no file nowhere.h5."),
+        (["calibrate", "VIDEOS=a.mp4"], "There is no file a.mp4."),
+        (["serve", "PYTHON=/nowhere/python"], "This needs Python 3.11, 3.12 or 3.13 with its venv module. Found: no Python. "),
+    ],
+)
+def test_the_last_line_is_ours(arguments: list[str], said: str) -> None:
+    nothing_installed = "VENV=/nowhere"
+    done = subprocess.run(
+        ["make", nothing_installed, f"PYTHON={sys.executable}", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1].startswith(said)
+    assert done.returncode == -signal.SIGPIPE

@@ -18,7 +18,6 @@ class CannotSeek(Exception):
     """Decoding from a key frame did not begin with its picture, or something did not decode that may have from the beginning."""
 
 
-JOINT = 2  # packets: the last one of a recording, or the one before it, which FFmpeg's parser hands on later than it came
 MAX_REORDER_DEPTH = 16  # pictures, of H.264 and HEVC
 
 
@@ -60,7 +59,7 @@ class Decoder:
         self._hold_back()
         try:
             frames = self.stream.codec_context.decode(packet)
-            is_lost = packet is not None and packet.is_corrupt and not self._is_joint(position)
+            is_lost = False
         except MemoryError:
             raise
         except av.FFmpegError:
@@ -72,10 +71,6 @@ class Decoder:
             self.num_lost += 1
             self._spoil(position)
         return frames
-
-    def _is_joint(self, position: int) -> bool:
-        """Before a key frame, a demuxer that misses data may just have met the joint of two recordings: the packet did decode."""
-        return self._timeline.key_after(position) <= position + JOINT
 
     def _hold_back(self) -> None:
         """A decoder that finds out by itself how far frames are reordered loses some until it knows."""

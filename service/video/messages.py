@@ -268,7 +268,7 @@ def _named(clips: Sequence[int], where: str) -> str:
     if not clips:
         return "No clip is affected."
     names = ", ".join(map(str, clips[:MAX_CLIPS_NAMED])) + (", ..." if len(clips) > MAX_CLIPS_NAMED else "")
-    return f"{where} the clips {names}."
+    return f"{where} the {'clip' if len(clips) == 1 else 'clips'} {names}."
 
 
 # What `frames.read_video` gives: one Demand, one VideoInfo, FrameBlocks, one VideoEnd; Working anywhere before the end.

@@ -39,6 +39,9 @@ GAP = 1.5  # frames' time from one frame to the next, from which on one is missi
 MAX_STEP_SEC = 10.0  # of the time between two frames that counts as length: a longer one is a pause, or a clock that jumps
 
 
+JOINT = 2  # packets: the last one of a recording, or the one before it, which FFmpeg's parser hands on later than it came
+
+
 class Key(NamedTuple):
     """A packet with which decoding can begin."""
 
@@ -230,6 +233,7 @@ class _Pass:
     stamps: list[int | None] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
     losses: list[int] = field(default_factory=list)
+    incomplete: list[int] = field(default_factory=list)
     num_packets: int = 0
     num_hidden: int = 0
     num_between: int = 0
@@ -254,6 +258,8 @@ class _Pass:
                 yield Working()
             header = read_header(memoryview(packet))
             is_shown = self._is_shown(packet, header)
+            if packet.is_corrupt:  # a transport stream counts its packets, and some are missing inside of this one
+                self.incomplete.append(self.num_packets)
             if header.lost_before or (complaints and self._leaves_gap(packet, frame_sec)):
                 self.losses.append(self.num_packets)
             self.num_packets += 1
@@ -312,6 +318,12 @@ class _Pass:
         """Whether B-frames have timestamps that do not say so: those of an AVI that was copied into another container."""
         return bool(self.num_between and (np.diff(pts) > 0).all())
 
+    def _incomplete(self) -> list[int]:
+        """The packets that lack something. Before a key frame it may just be the joint of two recordings, and nothing is lost."""
+        ends = [*(key.position for key in self.keys), self.num_packets]
+        joints = {end - distance for end in ends for distance in range(1, JOINT + 1)}
+        return [position for position in self.incomplete if position not in joints]
+
     def _rising(self) -> Integers:
         """The timestamps, where they are those of an order: each frame has one, whichever it is."""
         if None in self.stamps:
@@ -342,7 +354,7 @@ class _Pass:
             stamps=pts if is_exact else self._rising(),
             last_duration=self.last[1],
             keys=self.keys,
-            losses=self.losses,
+            losses=sorted({*self.losses, *self._incomplete()}),
             time_base=time_base,
             is_exact=is_exact,
             is_whole=is_whole,

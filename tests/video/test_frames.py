@@ -392,6 +392,20 @@ def test_two_recordings_joined_are_not_damaged(tmp_path: Path) -> None:
     assert "corrupt_frames" not in codes(info, end)
 
 
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_what_a_transport_stream_misses_is_told_wherever_the_clips_are(tmp_path: Path, codec: str) -> None:
+    data = write_video(tmp_path / "a.ts", 100, codec=codec, options={"g": "25", "bf": "0"}).read_bytes()
+    place = len(data) // 188 * 2 // 5 * 188
+    path = tmp_path / "lossy.ts"
+    path.write_bytes(data[:place] + data[place + 3 * 188 :])
+    info, *_, end = read(path)
+    assert "corrupt_frames" in codes(info, end)
+    assert end.num_damaged_frames
+    info, *_, end = read(path, start_sec=3.2)  # in which nothing is decoded that is damaged
+    assert "corrupt_frames" in codes(info, end)
+    assert not end.num_damaged_frames
+
+
 def test_a_recording_that_begins_between_key_frames_is_not_cut_off(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.ts", 100, options={"g": "25"})
     path.write_bytes(path.read_bytes()[188 * 15 :])

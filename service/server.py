@@ -28,7 +28,8 @@ from service.video import sandbox
 log = logging.getLogger(__name__)
 
 HERE = frozenset({"0.0.0.0", "127.0.0.1", "::", "::1"})  # noqa: S104 (addresses that people call localhost)
-BACKLOG = 128  # connections that wait to be accepted; asyncio accepts as many at once, whatever else there is to do
+ACCEPTED_AT_ONCE = 128  # connections, in 15 ms, before asyncio does what else there is to do
+BACKLOG = 1024  # that wait to be accepted. One too many is tried again by its client's system after 1 s, a probe too
 MAX_CONNECTIONS = 1024
 MAX_DESCRIPTORS = 65536  # that the limit is raised to, where that is allowed
 
@@ -40,6 +41,12 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain_delay_s, self._readiness = drain_delay_s, readiness
         self._draining = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take connections. asyncio has one number for how many may wait and how many it accepts at once; ours are two."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            listener.listen(BACKLOG)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM begins the drain; the next signal ends its delay, a third one the drain.
@@ -118,7 +125,7 @@ def _config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=_protocol(settings.upload_idle_s),
-        backlog=BACKLOG,
+        backlog=ACCEPTED_AT_ONCE,
         ws="none",
         workers=1,
         log_config=None,

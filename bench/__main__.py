@@ -1,7 +1,7 @@
 """Every claim, one after the other: python -m bench. Prints their tables and writes bench/results.json.
 
-Ten to twenty minutes on 2 cores that do nothing else; --only takes single claims, --long does the long videos too. Each is also a
-command of its own: python -m bench.ladder and so on.
+Ten to twenty minutes on 2 cores that do nothing else; --long does the long videos too. --only measures single claims: what the
+file has of the others is kept, if it is from this CPU. Each is also a command of its own: python -m bench.ladder and so on.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ def measured(name: str, options: Options) -> dict[str, Any]:
     return content | {"took_s": time.perf_counter() - started}
 
 
+def kept(results: dict[str, Any], cpu: dict[str, Any], but: Sequence[str]) -> list[dict[str, Any]]:
+    """The claims of an earlier run on this CPU, but for those."""
+    if results.get("machine", {}).get("cpu") != cpu:
+        return []
+    return [claim for claim in results["claims"] if claim["name"] not in but]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process's exit status: 1 where something could not be measured. Aims that were missed are told, not failed."""
     given = claims.options(arguments, __doc__, tuple(CLAIMS))
@@ -50,9 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = machine.describe(options)
     if about["load_average_at_start"] > machine.QUIET:
         print(f"The machine is busy (load {about['load_average_at_start']:.1f}): absolutes will be too low.", file=sys.stderr)
-    found = [measured(name, options) for name in given.only or CLAIMS]
-    results = {"machine": about, "claims": found}
-    (given.json or report.RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    path: Path = given.json or report.RESULTS
+    names = given.only or list(CLAIMS)
+    when = {name: about[name] for name in ("date", "commit", "load_average_at_start")}
+    found = [measured(name, options) | {"when": when} for name in names]
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    claims_by_name = {claim["name"]: claim for claim in [*kept(earlier, about["cpu"], names), *found]}
+    results = {"machine": about, "claims": [claims_by_name[name] for name in CLAIMS if name in claims_by_name]}
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(report.markdown(results))
     return int(any("failed" in claim for claim in found))
 

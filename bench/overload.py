@@ -95,11 +95,11 @@ class Service:
         text = self.get("/metrics")[1]
         return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, flags=re.MULTILINE))
 
-    def classify(self, video: bytes, query: str = "") -> tuple[float, dict[str, float]]:
+    def classify(self, video: bytes) -> tuple[float, dict[str, float]]:
         """Seconds until the answer, and the milliseconds of each stage. Raises RuntimeError where it is refused."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         started = time.perf_counter()
-        connection.request("POST", f"/classify{query}", video, {"Content-Type": "application/octet-stream"})
+        connection.request("POST", "/classify", video, {"Content-Type": "application/octet-stream"})
         answer = connection.getresponse()
         content = json.load(answer)
         seconds = time.perf_counter() - started
@@ -262,24 +262,19 @@ def settle(service: Service) -> None:
 
 
 def beside_long_ones(service: Service, short: bytes, long: bytes) -> None:
-    """What a video of one clip waits for, by itself and beside long ones, which come again as long as it takes."""
+    """What a video of one clip waits for, by itself and beside long ones."""
     alone = [service.classify(short)[0] for _ in range(NEWCOMERS)]
-    over = threading.Event()
-
-    def film() -> None:
-        while not over.is_set():
-            service.classify(long, "?clip_stride=1")
-
-    with ThreadPoolExecutor(LONG_ONES) as threads:
-        films = [threads.submit(film) for _ in range(LONG_ONES)]
-        time.sleep(SETTLED_S)
-        batches, busy_s = service.metric("c3d_batches_total"), service.metric("c3d_batch_duration_seconds_sum")
-        newcomers = [service.classify(short) for _ in range(NEWCOMERS)]
-        batch_s = (service.metric("c3d_batch_duration_seconds_sum") - busy_s) / (service.metric("c3d_batches_total") - batches)
-        over.set()
-        for each in films:
-            each.result()
-    print(f"\na video of one clip beside {LONG_ONES} long ones at stride 1, whose batches take {batch_s:.3f} s each")
+    films = [http.client.HTTPConnection("127.0.0.1", service.port) for _ in range(LONG_ONES)]
+    for film in films:
+        film.request("POST", "/classify?clip_stride=1", long, {"Content-Type": "application/octet-stream"})
+    time.sleep(SETTLED_S)
+    batches, busy_s = service.metric("c3d_batches_total"), service.metric("c3d_batch_duration_seconds_sum")
+    newcomers = [service.classify(short) for _ in range(NEWCOMERS)]
+    batch_s = (service.metric("c3d_batch_duration_seconds_sum") - busy_s) / (service.metric("c3d_batches_total") - batches)
+    num_films = int(service.metric("c3d_requests_in_progress")) - 1
+    for film in films:
+        film.close()  # nobody waits for their answers
+    print(f"\na video of one clip beside {num_films} long ones at stride 1, whose batches take {batch_s:.3f} s each")
     for name, times in (("alone", alone), ("beside", [seconds for seconds, _ in newcomers])):
         print(f"  answered {name:6} p50 {statistics.median(times):8.3f} s  longest {max(times):8.3f} s")
     waits = [timings["queue"] / 1000 / batch_s for _, timings in newcomers]

@@ -20,7 +20,13 @@ BEGIN, END = "<!-- figures: python -m bench.report --page docs/performance.md --
 
 def markdown(results: dict[str, Any]) -> str:
     """All tables, what they were measured on, and which aims were met."""
-    parts = [f"Measured on {machine.sentence(results['machine'])}\n"]
+    about = results["machine"]
+    parts = [f"Measured on {machine.sentence(about)}\n"]
+    parts += [
+        f"{claim['name']}: measured on {when['date']} at commit {when['commit']}, load {when['load_average_at_start']:.1f}.\n"
+        for claim in results["claims"]
+        if (when := claim.get("when")) and when["commit"] != about["commit"]
+    ]
     parts += [Table(**table).markdown() for claim in results["claims"] for table in claim["tables"]]
     aims = [aim for claim in results["claims"] for aim in claim["aims"]]
     rows = [[aim["what"], aim["aim"], aim["found"], "yes" if aim["met"] else "**no**"] for aim in aims]

@@ -124,7 +124,7 @@ def guarded(work: Callable[[], int]) -> int:
     except Stopped as error:
         say(str(error))
         return error.status
-    except BrokenPipeError:  # `| head` has seen enough: nobody is there to be told of it
+    except BrokenPipeError:  # `| head` has seen enough: nobody reads a message any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
         return SOME_FAILED
 

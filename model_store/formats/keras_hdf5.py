@@ -72,7 +72,7 @@ def _order(entries: Mapping[str, Entry], config: Any, backend: str) -> Order:
     """How the axes lie.
 
     Convolutions with the filters first are Keras 1's "th" ordering. Theano computes true convolutions, so its kernels are
-    mirrored: told by the attribute ``backend``, which Keras 1 does not write; then filters first means Theano.
+    mirrored: the attribute ``backend`` says so, which Keras 1 does not write; then filters first means Theano.
     """
     shape = next((array.shape for name, array in entries.items() if canonical(name) == "conv1/kernel"), ())
     filters_first = len(shape) == 5 and shape[:3] != (3, 3, 3)
@@ -83,7 +83,7 @@ def _order(entries: Mapping[str, Entry], config: Any, backend: str) -> Order:
 def _channels_first(config: Any) -> bool:
     """Whether a whole model's Flatten meets its channels before rows and columns.
 
-    Flatten itself puts the channels last where it is told "channels_first" (since Keras 2.2).
+    Flatten itself puts the channels last where "channels_first" is set (since Keras 2.2).
     """
     layers = list(_layers(config))
     first = any(

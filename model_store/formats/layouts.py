@@ -62,18 +62,19 @@ class Asked(NamedTuple):
     kernels: Kernels | None = None  # whether convolutions are mirrored
     fc6_rows: Fc6Rows | None = None  # the inputs of fc6 in (channel, row, column) order, or in (row, column, channel)
 
-    def order(self, told: Order) -> Order:
+    def order(self, of_file: Order) -> Order:
         """The file's order with what was asked for in its place."""
-        flipped = told.flipped if self.kernels is None else self.kernels == "mirrored"
-        return told._replace(
-            flipped=flipped, channel_rows=told.channel_rows if self.fc6_rows is None else self.fc6_rows == "channels-first"
-        )
+        flipped = of_file.flipped if self.kernels is None else self.kernels == "mirrored"
+        channel_rows = of_file.channel_rows if self.fc6_rows is None else self.fc6_rows == "channels-first"
+        return of_file._replace(flipped=flipped, channel_rows=channel_rows)
 
 
-AS_TOLD = Asked()
+AS_THE_FILE_SAYS = Asked()
 
 
-def read(path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_TOLD, form: Form | None = None) -> Weights:
+def read(
+    path: Path, shapes_of: ShapesOf = c3d.weight_shapes, asked: Asked = AS_THE_FILE_SAYS, form: Form | None = None
+) -> Weights:
     """Read weights of any form, or of the one form. Not more than one tensor is in memory twice.
 
     Raises StoreError where the file has no form that is known, is damaged, or does not hold a C3D; OSError where it cannot

@@ -36,7 +36,7 @@ class Request(BaseModel):
 
     path: Path
     work: Path  # where it may write
-    asked: layouts.Asked = layouts.AS_TOLD
+    asked: layouts.Asked = layouts.AS_THE_FILE_SAYS
     form: Form | None = None  # another one is refused; None: any
     max_memory_bytes: int = confine.MAX_MEMORY_BYTES
     max_cpu_s: int = confine.MAX_CPU_S
@@ -107,8 +107,8 @@ def main() -> None:
         answer = Answer(error=printable(str(error)))
     else:
         np.savez(request.work / TENSORS, allow_pickle=False, **weights.tensors)
-        told = weights._asdict() | {"beside": tuple(map(printable, weights.beside[:MAX_NAMES]))}
-        answer = Answer.model_validate(told)
+        found = weights._asdict() | {"beside": tuple(map(printable, weights.beside[:MAX_NAMES]))}
+        answer = Answer.model_validate(found)
     sys.stdout.write(answer.model_dump_json())
 
 

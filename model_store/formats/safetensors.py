@@ -31,11 +31,11 @@ def found(path: Path) -> Found:
         header = json.loads(file.read(length))
     begin, size = 8 + length, path.stat().st_size
     arrays = {}
-    for name, told in bounded(header.items()):
+    for name, entry in bounded(header.items()):
         if name == "__metadata__":
             continue
-        dtype, shape = np.dtype(DTYPES.get(told["dtype"], "V1")), tuple(told["shape"])
-        first, end = told["data_offsets"]
+        dtype, shape = np.dtype(DTYPES.get(entry["dtype"], "V1")), tuple(entry["shape"])
+        first, end = entry["data_offsets"]
         if any(type(number) is not int or number < 0 for number in (first, end, *shape)) or begin + end > size:
             raise StoreError(f"{name} lies outside of the file: it is cut off or damaged, get it again.")
         if (dtype.kind != "V" or dtype.names) and end - first != math.prod(shape) * dtype.itemsize:

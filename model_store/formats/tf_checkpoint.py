@@ -103,14 +103,14 @@ def _slices(path: Path, content: mmap.mmap) -> Iterator[tuple[str, Entry]]:
     """Version 1. The first entry says which variables there are; each of the others holds one."""
     table = _table(content)
     meta = fields(fields(next(table)[1]).get(1, [b""])[0])
-    told = {bytes(each[1][0]).decode(): each for each in map(fields, meta.get(1, []))}
+    variables = {bytes(each[1][0]).decode(): each for each in map(fields, meta.get(1, []))}
     for key, value in table:
         data = fields(fields(value)[2][0])
         name = bytes(data[1][0]).decode()
-        if name not in told:
+        if name not in variables:
             raise StoreError(f"{name} is not in the list of variables: the checkpoint is damaged, get it again.")
-        dtype = _dtype(told[name].get(3, [1])[0])
-        shape = tuple(fields(dim).get(1, [0])[0] for dim in fields(told[name].get(2, [b""])[0]).get(2, []))
+        dtype = _dtype(variables[name].get(3, [1])[0])
+        shape = tuple(fields(dim).get(1, [0])[0] for dim in fields(variables[name].get(2, [b""])[0]).get(2, []))
         yield name, Entry(shape, dtype, partial(_from_table, path, key, dtype, shape))
 
 

@@ -28,7 +28,7 @@ from service.video.messages import ReadOptions
 Clip = NDArray[np.uint8]
 
 MIN_CLIPS = 16  # half for calibrating, half for the drift: fewer say nothing
-MAX_CLIPS = 600  # NNCF looks at 300 unless told otherwise; 0.6 MB of memory each
+MAX_CLIPS = 600  # NNCF looks at 300 by default; 0.6 MB of memory each
 MAX_CLIPS_PER_VIDEO = 64  # so that a film does not outweigh all the rest
 
 

@@ -38,7 +38,7 @@ class Admission:
         max_waiting_clips: int = MAX_WAITING_CLIPS,
         max_per_client: int = 0,
     ) -> None:
-        """``max_per_client``: requests of one address, those that come and go included; 0 is any number."""
+        """``max_per_client``: requests of one address, uploads and downloads included; 0: no bound."""
         self._max_requests, self._max_waiting_clips, self._queue = max_requests, max_waiting_clips, queue
         self._max_per_client, self._by_client = max_per_client, Counter[str]()
         self.num_requests = 0

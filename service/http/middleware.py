@@ -128,7 +128,7 @@ class RequestMiddleware:
             raise InvalidOption(f"The query is over {MAX_QUERY_BYTES} bytes. No options are that long.")
         body.check()
         with self._admission.of_client(record.client):
-            self._admission.check()  # whoever comes when all places are taken need not send a body
+            self._admission.check()  # where there is no room, the body need not be sent
             await self._app(scope, body, response)
 
     def _check_site(self, headers: dict[bytes, bytes]) -> None:

@@ -55,7 +55,7 @@ class RequestRecord:
     stages_ms: Mapping[str, float] = field(default_factory=dict)  # by the names in STAGES
     status: int | None = None  # none where the client left before its answer
     code: str | None = None  # "ok", an error's code, or "client_left"
-    reason: str | None = None  # of a refusal: what the client was told, and the cause
+    reason: str | None = None  # of a refusal: its sentence for the client, and the cause
     seconds: float | None = None  # from its head to the end of its answer
 
     def __post_init__(self) -> None:

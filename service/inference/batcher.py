@@ -95,7 +95,7 @@ class Batcher:
         self._thread.join(timeout_s)
 
     def abandon(self) -> None:
-        """Fail everything with WorkerDown, the batch that runs too: it is taken to be stuck, and its thread is given up."""
+        """Fail everything with WorkerDown, also the batch that runs: it counts as stuck, and its thread is left alone."""
         self._end(DOWN)
         _fail(self._finished(), DOWN())
 
@@ -114,7 +114,7 @@ class Batcher:
         return future
 
     def drop(self, owner: Hashable) -> None:
-        """Cancel what waits for an owner: its request is over, well or not."""
+        """Cancel what waits for an owner, because its request is over."""
         with self._changed:
             dropped = self._waiting.drop(owner)
         for job in dropped:
@@ -133,7 +133,7 @@ class Batcher:
             while batch := self._take():
                 self._run_batch(batch)
         finally:
-            self.abandon()  # says nothing new after stop(); else no caller is left waiting
+            self.abandon()  # does nothing after stop(); otherwise it answers every caller
             self._buffer.close()
 
     def _take(self) -> list[Job]:
@@ -145,7 +145,7 @@ class Batcher:
                 self._waiting.discard(lambda job: job.future.cancelled())
                 batch = self._waiting.take(self._next_size())
                 if any([job.future.set_running_or_notify_cancel() for job in batch]):  # noqa: C419 (it must be called for each)
-                    return batch  # one that was cancelled just now stays in it: another size would not be warm
+                    return batch  # a cancelled item stays in its batch: another size would not be warm
                 if not batch:
                     self._changed.wait()
             return []

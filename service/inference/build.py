@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import importlib.util
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from model_store.store import Model
 from service.inference.network import Network
 from service.inference.winograd import library
+
+log = logging.getLogger(__name__)
 
 CPU_ENGINES = frozenset({"openvino", "winograd"})  # these never look for a GPU
 NVIDIA = Path("/dev/nvidiactl")  # there where the driver is loaded, and in a container that was given a GPU
@@ -43,6 +46,12 @@ def engine_for(engine: str, precision: str, device: str) -> str:
     return auto(precision, device, gpu=_tensorflow_may_find_a_gpu(), winograd=unavailable("winograd") is None)
 
 
+def _why_not_winograd(chosen: str, precision: str, device: str) -> str | None:
+    """Why `auto` did not choose winograd, where it would have if it could."""
+    wanted = auto(precision, device, gpu=_tensorflow_may_find_a_gpu(), winograd=True)
+    return unavailable("winograd") if wanted != chosen else None
+
+
 def _tensorflow_may_find_a_gpu() -> bool:
     """There is an NVIDIA driver, and a TensorFlow that is not the one for CPUs."""
     with suppress(importlib.metadata.PackageNotFoundError):
@@ -56,7 +65,10 @@ def build(model: Model, engine: str = "auto", precision: str = "float32", device
 
     Raises StoreError, PrecisionUnavailable, DeviceUnavailable; ImportError where the engine is missing.
     """
-    engine = engine_for(engine, precision, device)
+    if engine == "auto":
+        engine = engine_for(engine, precision, device)
+        if why := _why_not_winograd(engine, precision, device):
+            log.warning("TensorFlow runs the network, four to six times slower than winograd would: %s.", why)
     if device == "cpu":
         os.environ.update(WITHOUT_GPU)
     try:

@@ -56,7 +56,7 @@ class DoubleBuffer:
 
 
 class Buffer:
-    """Memory for ``size`` items. Jobs are told apart by identity. Used by one thread at a time."""
+    """Memory for ``size`` items. Two jobs are the same where they are one object. Used by one thread at a time."""
 
     def __init__(self, size: int) -> None:
         self._jobs: list[Job | None] = [None] * size  # which job each row holds

@@ -1,4 +1,4 @@
-"""A fair queue: each owner's items first come, first served; over owners one item each in turn. Its user does the locking."""
+"""A fair queue: owners take turns, one item each; an owner's items keep their order. Its user does the locking."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MISSING: Any = object()
 
 
 class FairQueue(Generic[Item]):
-    """Items that wait, by owner. An owner is any hashable, and is known while something of it waits."""
+    """Items that wait, by owner. An owner is any hashable object; it is forgotten once nothing of it waits."""
 
     def __init__(self) -> None:
         self._items: dict[Hashable, deque[Item]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# In place before an engine is imported. float32 means float32: else oneDNN may be told from outside to multiply in
+# In place before an engine is imported. float32 means float32: else the environment could have oneDNN multiply in
 # bfloat16. And a process that holds one small network does not take the whole GPU from its neighbours.
 os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] = "STRICT"
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -85,7 +85,7 @@ class LookUps:
                 addresses = self._ask(host)
             except Exception as error:  # noqa: BLE001 (it is raised where the name is waited for)
                 failure = error
-            with suppress(RuntimeError):  # the loop has ended, and with it who asked
+            with suppress(RuntimeError):  # the loop has ended: nobody waits for the answer
                 loop.call_soon_threadsafe(done, addresses, failure)
 
         try:
@@ -124,7 +124,7 @@ class Fetcher:
         """
         if not self._policy.enabled:
             raise UrlForbidden("This service does not fetch URLs. Send the file itself.")
-        # anyio's deadline, not asyncio's: it waits for a thread that `write` keeps busy, so that nobody closes that one's file.
+        # anyio's deadline, not asyncio's: it waits for the thread in which `write` works, whose file must stay open until then.
         with anyio.move_on_after(self._policy.timeout_s):
             await self._follow(url, write)
             return
@@ -150,7 +150,7 @@ class Fetcher:
         raise UrlFetchFailed(f"The URL redirects more than {MAX_REDIRECTS} times. Use the address that they end at.")
 
     async def _addresses(self, host: str) -> list[str]:
-        """All addresses of the host, or none: one that may not be asked condemns the others."""
+        """All addresses of the host. Raises UrlForbidden where one of them must not be asked."""
         try:
             found = list(dict.fromkeys(await self._resolve(host)))
         except (OSError, UnicodeError) as error:
@@ -185,14 +185,12 @@ class Fetcher:
 
     def _check(self, status: int, headers: httpx2.Headers, host: str) -> None:
         """Raise for an answer that is no file, or too large a one."""
-        if status != 200:  # nor another 2xx: 206 is a part that nobody asked for, 204 is nothing
+        if status != 200:  # 206 is a part, which was not asked for, and 204 has no body
             raise UrlFetchFailed(f"'{host}' answered with status {status} instead of a file.")
         if headers.get("content-type", "").partition(";")[0].strip().lower() in HTML:
             raise UrlFetchFailed(f"'{host}' sent a web page, not a video. Use the URL of the file itself.")
         codings = {coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")}
-        if (
-            codings & COMPRESSING
-        ):  # others, as S3's "aws-chunked" and the "utf-8" of careless uploads, leave the bytes as they are
+        if codings & COMPRESSING:  # S3's "aws-chunked" and a mistaken "utf-8" leave the bytes as they are
             raise UrlFetchFailed(f"'{host}' sent the file compressed, although it was asked not to. Send the file itself.")
         if int(headers.get("content-length", "0")) > self._policy.max_bytes:  # digits: h11 refuses all else
             raise self._too_large()
@@ -205,7 +203,7 @@ class Fetcher:
                 if received > self._policy.max_bytes:
                     raise self._too_large()
                 await write(chunk)
-                await checkpoint()  # a read of one-byte chunks would hold up everybody else for 0.2 s
+                await checkpoint()  # other requests get a turn: a read of one-byte chunks takes 0.2 s
 
     def _too_large(self) -> BodyTooLarge:
         return BodyTooLarge(f"The file is over {self._policy.max_bytes} bytes. Use a shorter or a more compressed video.")

@@ -68,7 +68,7 @@ def joined(base: httpx2.URL, text: str) -> httpx2.URL:
         if len(str(url)) <= MAX_URL_LENGTH:
             return url.copy_with(host=host_of(url).removesuffix("."))
     except (httpx2.InvalidURL, ValueError):
-        url = base  # what is wrong with it would quote it
+        url = base  # httpx2's error would quote the bad URL
     raise UrlForbidden(
         f"This is not a URL, or it is over {MAX_URL_LENGTH} characters. Write it like https://example.com/clip.mp4."
     )
@@ -80,7 +80,7 @@ def host_of(url: httpx2.URL) -> str:
 
 
 def port_of(url: httpx2.URL) -> int:
-    """The port, where it is not written that of http or https."""
+    """The port; that of http or https where the URL has none."""
     return DEFAULT_PORTS[url.scheme] if url.port is None else url.port
 
 
@@ -91,7 +91,7 @@ def _networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-# IANA's registries of special-purpose addresses (RFC 6890), multicast, and what else no stranger's file is served from.
+# IANA's registries of special-purpose addresses (RFC 6890), multicast, and other networks that serve no public files.
 SPECIAL = _networks(
     "0.0.0.0/8",  # this host
     "10.0.0.0/8",
@@ -125,7 +125,7 @@ METADATA = _networks("100.100.100.200/32", "fd00:ec2::/32", "fd20:ce::/64")
 
 
 def is_public(address: str) -> bool:
-    """Whether anybody on the internet can reach what this address names, so that we give nobody a reach he lacks."""
+    """Whether everybody on the internet can reach this address, so that fetching from it gives a client nothing new."""
     parsed = _parsed(address)
     return parsed is not None and _in(parsed, UNICAST) and not _in(parsed, SPECIAL)
 
@@ -137,7 +137,7 @@ def is_private(address: str) -> bool:
 
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | None:
-    """None for what is no address, and for one with a zone (``fe80::1%eth0``), which is never far away."""
+    """None for what is no address, and for one with a zone (``fe80::1%eth0``), which is always local."""
     try:
         return None if "%" in address else ip_address(address)
     except ValueError:

@@ -144,7 +144,7 @@ async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> t
     """Write the video; the URL that a form may name in its place, else "", and the form's other fields."""
     async for chunk in request.stream():
         if form:
-            form.write(chunk)  # which writes the part of it that is the file
+            form.write(chunk)  # this writes the file's part of it
         await writer.take(b"" if form else chunk)
     await writer.flush()
     if form is None:
@@ -153,7 +153,7 @@ async def _upload(request: Request, writer: SpoolWriter, form: Form | None) -> t
     urls = list(filter(None, (value.strip() for name, value in form.fields if name == "url")))
     if not (form.num_files or urls):
         raise SourceRequired("The form holds no file. Put the video into the field 'file' (curl -F file=@clip.mp4).")
-    if len(urls) + bool(writer.size_bytes) > 1:  # a file of no bytes is what HTML forms send where none was chosen
+    if len(urls) + bool(writer.size_bytes) > 1:  # HTML forms send an empty file where no file was chosen
         raise SourceConflict("The form holds more than one video (files and URLs count together). Send one.")
     return "".join(urls), [(name, value) for name, value in form.fields if name != "url"]
 
@@ -171,7 +171,7 @@ def _url_and_options(body: bytes) -> tuple[str, list[tuple[str, str]]]:
     """What ``{"url": "https://...", "top_k": 3, "include": ["clips"]}`` says: options as a form would hold them."""
     try:
         content = json.loads(body)
-    except (ValueError, RecursionError):  # the latter from brackets in brackets in brackets
+    except (ValueError, RecursionError):  # RecursionError: brackets nested too deep
         content = None
     if not isinstance(content, dict):
         raise MalformedRequest('The body is not a JSON object. Write it like {"url": "https://example.com/clip.mp4"}.')

@@ -141,7 +141,7 @@ class SpoolWriter:
 
 
 async def in_thread(work: Callable[[], None]) -> None:
-    """Do the work in a thread. Cancelled, it still waits for its end: then files are closed and removed, not while it writes."""
+    """Do the work in a thread. If it is cancelled, it still waits for the thread: no file is closed while it is written."""
     working = asyncio.create_task(to_thread.run_sync(work))
     try:
         await asyncio.shield(working)

@@ -66,7 +66,8 @@ def refusals(settings: Settings) -> list[str]:
         found.append(f"C3D_MODEL: {error}")
     engine = engine_for(settings.engine, settings.precision, settings.device)
     if why := unavailable(engine):
-        found.append(f"C3D_ENGINE: {why}. docs/engines.md says how to install it.")
+        whys = [unavailable("winograd"), why] if settings.engine == "auto" else [why]  # auto chose it for want of winograd
+        found.append(f"C3D_ENGINE: {'; '.join(filter(None, whys))}. docs/engines.md says how to install it.")
     if engine in CPU_ENGINES and settings.device == "gpu":
         found.append(f"C3D_DEVICE: {engine} runs on the CPU. Use C3D_DEVICE=auto, or C3D_ENGINE=tensorflow.")
     if settings.precision == "int8" and engine != "openvino":

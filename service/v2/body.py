@@ -41,7 +41,7 @@ class Inference(NamedTuple):
 
 
 def json_length(header: str | None) -> int | None:
-    """What the header Inference-Header-Content-Length says; None where it is not there, and the body is all JSON.
+    """What the header Inference-Header-Content-Length says; None without that header: the body is all JSON.
 
     Raises MalformedRequest where it is no number.
     """
@@ -111,7 +111,7 @@ def row_in_json(row: NDArray[np.float32]) -> bytes:
 
 
 def binary_pieces(outputs: Mapping[str, NDArray[np.float32]], as_binary: Mapping[str, bool]) -> Iterator[bytes]:
-    """What is behind that JSON."""
+    """The binary tensors behind that JSON."""
     for name, array in outputs.items():
         if as_binary[name]:
             yield from (row.astype("<f4", copy=False).tobytes() for row in array)

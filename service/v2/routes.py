@@ -1,4 +1,4 @@
-"""The Open Inference Protocol under /v2: clips that are cut already, from clients that speak it to other servers too.
+"""The Open Inference Protocol under /v2: clips that the client has cut. Clients of other inference servers speak it too.
 
 https://github.com/kserve/open-inference-protocol. There is one model, in one version; which weights it has, answers say.
 """

@@ -20,7 +20,7 @@ TRUNCATED_SHARE = 0.95  # of the duration that the header claims; a file that en
 MAX_CLIPS_NAMED = 20  # in a warning; each clip's entry says it too
 HDR_TRANSFERS, WIDE_PRIMARIES = {"smpte2084", "arib-std-b67"}, {"bt2020", "smpte431", "smpte432"}  # PQ, HLG; BT.2020, P3
 # FFmpeg's names of formats that are one file each. Playlists, scripts and image sequences, which open other files, are not
-# among them. The audio formats are there to be told apart from rubbish: they hold no video, and the answer can say so.
+# among them. The audio formats are there so that the answer can say that such a file holds sound and no video.
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg,mpegvideo,gif,asf,flv,mp3,wav,flac,ogg,aac"
 CODECS = (
     "h264,hevc,av1,libdav1d,vp8,vp9,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4v3,mpeg2video,mpeg1video,mjpeg,prores,gif,h263,h263p,"

@@ -1,4 +1,4 @@
-"""What a file is that does not open as a video: told by its bytes, so that the refusal says the one thing that is true."""
+"""What a file is that does not open as a video: its first bytes say so, and the refusal repeats it."""
 
 from __future__ import annotations
 

@@ -11,12 +11,13 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from bench import claims, inputs, ladder, load, parts, processes, rounds, stats, usage
-from bench.__main__ import CLAIMS
+from bench.__main__ import CLAIMS, kept
 from bench.claims import Aim, Claim, Table
 from bench.report import BEGIN, END, markdown, put
 from bench.rounds import Sample
@@ -27,7 +28,7 @@ from service.video.messages import FrameBlock, ReadOptions
 from tests.conftest import ROOT
 from tests.support.pages import page
 
-MACHINE = {
+MACHINE: dict[str, Any] = {
     "date": "2026-11-23", "cpu": {"name": "A CPU", "number": "family 1, model 2", "flags": ["avx2"]}, "cores": 2,
     "memory_gib": 24, "python": "3.11.7", "versions": {"keras": "3.15.1"}, "weights": "stand-in", "rounds": 5, "commit": "abc12",
     "load_average_at_start": 0.0,
@@ -183,6 +184,20 @@ def test_figures_come_from_the_json_into_their_place() -> None:
     assert filled.endswith("after\n")
     assert "old" not in filled
     assert put(text, filled) == filled
+
+
+def test_single_claims_leave_the_others_where_the_cpu_is_the_same() -> None:
+    results = {"machine": MACHINE, "claims": [{"name": "ladder"}, {"name": "engines"}]}
+    assert kept(results, {**MACHINE["cpu"]}, ["engines"]) == [{"name": "ladder"}]
+    assert kept(results, {**MACHINE["cpu"], "name": "Another CPU"}, ["engines"]) == []
+    assert kept({}, {**MACHINE["cpu"]}, ["engines"]) == []
+
+
+def test_a_claim_of_another_commit_says_so() -> None:
+    when = {"date": "2026-11-24", "commit": "older", "load_average_at_start": 0.25}
+    claim = {**Claim("ladder", [], {}).content(), "when": when}
+    assert "ladder: measured on 2026-11-24 at commit older, load 0.2." in markdown({"machine": MACHINE, "claims": [claim]})
+    assert "ladder" not in markdown({"machine": {**MACHINE, "commit": "older"}, "claims": [claim]})
 
 
 def test_the_docs_have_a_place_for_figures() -> None:

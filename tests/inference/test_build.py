@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from service.inference.build import auto, engine_for, unavailable
+from service.inference.build import auto, build, engine_for, unavailable
+from service.inference.winograd import library
 
 
 @pytest.mark.parametrize(
@@ -31,3 +37,14 @@ def test_an_engine_that_is_named_is_the_one(engine: str) -> None:
 
 def test_what_is_not_installed_is_named() -> None:
     assert unavailable("nonesuch") == "nonesuch is not installed here"
+
+
+def test_says_why_tensorflow_runs_where_winograd_is_not_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_model: Any = None
+    monkeypatch.setattr(library, "find", partial(library.find, directory=tmp_path))
+    monkeypatch.setitem(sys.modules, "service.inference.keras_network", None)  # which ends `build` when it has chosen
+    with pytest.raises(ImportError, match="C3D_ENGINE=tensorflow cannot run here"):
+        build(no_model, "auto", device="cpu")
+    assert "TensorFlow runs the network, four to six times slower than winograd would" in caplog.text

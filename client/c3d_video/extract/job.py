@@ -93,7 +93,7 @@ async def _reported(run: Run, report: Report, num_before: int, num_failed_before
     finally:
         ticker.cancel()
         report.close()
-        with contextlib.suppress(OSError):  # of a full disk, which is told already; the index knows the failures
+        with contextlib.suppress(OSError):  # of a full disk, which was reported; the index knows the failures
             run.index.write_failed(run.transient)
         report.summary(num_before, num_failed_before)
 

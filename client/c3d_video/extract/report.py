@@ -93,7 +93,7 @@ class Report:
         self._gone(video, entry)
 
     def failed(self, video: Video, entry: dict[str, Any]) -> None:
-        """It has none; the reason is told at the end."""
+        """It has none; the report ends with the reason."""
         self._num_failed += 1
         self._failures.append(entry)
         self._gone(video, entry)

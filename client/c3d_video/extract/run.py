@@ -30,7 +30,7 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Watcher(Protocol):
-    """Who is told how the work goes on. Called in the event loop."""
+    """What reports how the work goes on. Called in the event loop."""
 
     def started(self, video: Video) -> None:
         """A try of it begins."""

@@ -59,7 +59,7 @@ template <class Tile> class Convolution : public Spatial {
       threads.scratch[0].inputs.resize(strides.inputs);
       for (int b = 0; b < blocks.count; b++) run_together(threads, blocks, strides, b);
     } else {
-      threads.run(blocks.count, [&](int b, int thread) { run_alone(threads.scratch[thread], blocks, strides, b); });
+      run_apart(threads, blocks, strides);
     }
   }
 
@@ -82,12 +82,38 @@ template <class Tile> class Convolution : public Spatial {
     }
   };
 
-  // One thread, one block, from inputs to outputs.
-  void run_alone(Threads::Scratch& scratch, const Blocks& blocks, const Strides& strides, int b) {
-    const int row_blocks = blocks.row_blocks_of(b), first = b * blocks.per_block();
-    for (int block = 0; block < x_.shape.channels / LANES; block++)
-      for (int r = 0; r < row_blocks; r++) transform(blocks, strides, first, r, block, scratch.inputs.get());
-    for (int g = 0; g < outputs_ / PANEL / group_; g++) finish(scratch, blocks, strides, first, row_blocks, g, scratch.inputs.get());
+  // A block that a thread is at.
+  struct Progress {
+    std::atomic<const float*> inputs{nullptr};  // once all are transformed
+    std::atomic<int> next_group{0};
+  };
+
+  // Each thread its own blocks, from inputs to outputs. One that finds no block left takes groups from the others: a thread that was
+  // kept waiting, by a video decoder on its core for example, would else be waited for.
+  void run_apart(Threads& threads, const Blocks& blocks, const Strides& strides) {
+    std::vector<Progress> progress(blocks.count);
+    threads.run(blocks.count + threads.count(), [&](int turn, int thread) {
+      Threads::Scratch& scratch = threads.scratch[thread];
+      if (turn >= blocks.count) {
+        for (int b = 0; b < blocks.count; b++) finish_groups(scratch, blocks, strides, b, progress[b]);
+        return;
+      }
+      for (int block = 0; block < x_.shape.channels / LANES; block++)
+        for (int r = 0; r < blocks.row_blocks_of(turn); r++)
+          transform(blocks, strides, turn * blocks.per_block(), r, block, scratch.inputs.get());
+      progress[turn].inputs = scratch.inputs.get();
+      finish_groups(scratch, blocks, strides, turn, progress[turn]);
+    });
+  }
+
+  // The groups of block b that no thread has taken yet. The block's inputs stay until all threads are done: who takes groups of
+  // another one's block has found no block left, and nobody else will.
+  void finish_groups(Threads::Scratch& scratch, const Blocks& blocks, const Strides& strides, int b, Progress& progress) {
+    const float* inputs = progress.inputs;
+    const int groups = outputs_ / PANEL / group_;
+    if (!inputs) return;
+    for (int g; (g = progress.next_group++) < groups;)
+      finish(scratch, blocks, strides, b * blocks.per_block(), blocks.row_blocks_of(b), g, inputs);
   }
 
   // All threads, one block: first its inputs, then its outputs, split by output channels and, where those are too few, by tiles.

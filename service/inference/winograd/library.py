@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +18,21 @@ DIRECTORY = Path(__file__).parent
 # words of /proc/cpuinfo, where lzcnt is called abm and sse3 pni. Best first.
 V3 = {"abm", "avx", "avx2", "bmi1", "bmi2", "cx16", "f16c", "fma", "movbe", "pni", "popcnt", "sse4_1", "sse4_2", "ssse3", "xsave"}
 INSTRUCTION_SETS = {"avx512": V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}, "avx2": V3}
+
+# Load a library and run a small network in it: a 3x3x3 convolution (kernel, bias) over four frames of 4x4 with 32 channels. Exit
+# status 0 where all of that went well.
+TRIAL = """
+import ctypes, sys
+library, network = ctypes.CDLL(sys.argv[1]), ctypes.c_void_p()
+floats = lambda count: (ctypes.c_float * count)()
+sys.exit(
+    library.winograd_new(2, 1, ctypes.byref(network))
+    or library.winograd_add_frames(network, 32, 4, 4)
+    or library.winograd_add_convolution(network, 32, 1, 1, floats(27 * 32 * 32), floats(32))
+    or library.winograd_run_frames(network, floats(4 * 4 * 4 * 32), 1)
+)
+"""
+TRIAL_TIMEOUT_S = 30.0  # it takes a tenth of a second
 
 
 def instruction_sets(cpu_info: str) -> list[str]:
@@ -48,13 +65,26 @@ def threads(limit: Path = CPU_LIMIT) -> int:
     return count if quota == "max" else max(1, min(count, math.ceil(int(quota) / int(period))))
 
 
+def try_out(path: Path) -> None:
+    """Run the library in a process of its own. Raises ImportError where it cannot be loaded, or crashes.
+
+    A file that was cut off, or was built for another CPU, would end the process that loads it (SIGBUS, SIGILL).
+    """
+    command = [sys.executable, "-I", "-c", TRIAL, str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TRIAL_TIMEOUT_S, check=False)  # noqa: S603 (ours)
+    except subprocess.TimeoutExpired as error:
+        raise ImportError(f"{path.name} does not run on this machine. Run `make install` to build it again") from error
+    if done.returncode:
+        why = done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}"
+        raise ImportError(f"the winograd engine's library does not run here ({why}). Run `make install` to build it again")
+
+
 @cache
 def load(path: Path) -> ctypes.CDLL:
     """The library, its functions declared. Every one but `winograd_free` returns a code (winograd.cpp). Raises ImportError."""
-    try:
-        library = ctypes.CDLL(str(path))
-    except OSError as error:
-        raise ImportError(f"the winograd engine's library cannot be loaded: {error}") from error
+    try_out(path)
+    library = ctypes.CDLL(str(path))
     pointer, integer = ctypes.c_void_p, ctypes.c_int
     functions = {
         "new": [integer, integer, ctypes.POINTER(pointer)],

@@ -53,9 +53,9 @@ class WinogradNetwork(Network):
 
 
 def softmax(logits: Floats) -> Floats:
-    """Of each row: float32 (b, n) to float32 (b, n)."""
+    """Of each row: float32 (b, n) to float32 (b, n). In float64 between them, which costs nothing on so few numbers."""
     with np.errstate(invalid="ignore"):  # an infinity gives NaN, as in the other engines
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 

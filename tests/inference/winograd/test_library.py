@@ -1,4 +1,4 @@
-"""Which library a CPU gets, and what is said where it gets none. Nothing is loaded here."""
+"""Which library a CPU gets, and what is said where it gets none or where the library is broken."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.inference.winograd import library
+from tests.inference.winograd.conftest import CAN, make
 
 AVX2 = "flags\t\t: fpu " + " ".join(sorted(library.V3))
 AVX512 = AVX2 + " avx512f avx512dq avx512cd avx512bw avx512vl"
@@ -52,10 +53,30 @@ def test_the_best_that_the_cpu_has_and_that_is_built(tmp_path: Path) -> None:
 def test_a_library_that_cannot_be_loaded_is_one_that_is_missing(tmp_path: Path) -> None:
     broken = tmp_path / "avx2.so"
     broken.write_bytes(b"not a library")
-    with pytest.raises(ImportError, match="cannot be loaded"):
+    with pytest.raises(ImportError, match=r"does not run here .*file too short"):
         library.load(broken)
-    with pytest.raises(ImportError, match="cannot be loaded"):
+    with pytest.raises(ImportError, match=r"does not run here .*No such file"):
         library.load(tmp_path / "avx512.so")
+
+
+@pytest.mark.skipif(not CAN, reason="this CPU cannot run the library")
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5])
+def test_a_library_that_was_cut_off_does_not_end_this_process(libraries: Path, tmp_path: Path, share: float) -> None:
+    """Loading it is a bus error: only another process can find that out."""
+    whole = (libraries / "avx2.so").read_bytes()
+    cut = tmp_path / "avx2.so"
+    cut.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(ImportError, match=r"does not run here .* Run `make install` to build it again"):
+        library.load(cut)
+
+
+@pytest.mark.skipif(not CAN, reason="this CPU cannot run the library")
+def test_an_instruction_that_the_cpu_has_not_does_not_end_this_process(tmp_path: Path) -> None:
+    source = tmp_path / "avx2.cpp"
+    source.write_text('extern "C" int winograd_new(int, int, void**) { __builtin_trap(); }')  # ud2: SIGILL
+    make("-C", str(tmp_path), "-f", "/dev/null", "avx2", "CXXFLAGS=-shared -fPIC", "LDFLAGS=")
+    with pytest.raises(ImportError, match=r"does not run here \(it ended with -4\)"):
+        library.load(tmp_path / "avx2")
 
 
 def test_says_what_is_missing(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from service.api import probes
 from service.settings import MIB, VERSION, Settings, unknown_names
+from service.video.memory import BUDGET_BYTES
 from tests.conftest import ROOT
 from tests.support.pages import page
 
@@ -24,8 +25,7 @@ KUBERNETES = DEPLOY / "kubernetes"
 VARIABLE = r"\$\{(\w+):-([^}]*)\}"
 EXIT_S = 5  # between the end of the drain and the end of the process: the last batch, decoders, the interpreter
 NETWORK_BYTES = 1536 * MIB  # of the process, measured on CPU (docs/containers.md)
-HD_DECODER_BYTES = 60 * MIB
-LARGEST_DECODER_BYTES = 99_000_000  # of 4096x2304; one too many ends the whole container from Kubernetes 1.28 on
+DECODER_BYTES = 30 * MIB  # of a decoder process for itself, without its video
 
 
 # A tag of compose's own: the node stands in place of what other files say.
@@ -113,7 +113,7 @@ def test_request_files_fit_into_their_tmpfs_and_all_into_the_memory(service: Any
     spool = size(re.search(r"size=(\w+)", options)[1])  # type: ignore[index]
     assert spool == settings.max_spool_bytes
     assert settings.max_upload_bytes <= spool
-    assert spool + NETWORK_BYTES + settings.max_decoders * HD_DECODER_BYTES <= size(service["mem_limit"])
+    assert spool + NETWORK_BYTES + settings.max_decoders * DECODER_BYTES + BUDGET_BYTES <= size(service["mem_limit"])
 
 
 def test_compose_waits_for_the_drain(service: Any, settings: Settings) -> None:
@@ -303,7 +303,9 @@ def test_pods_are_confined_probed_and_given_time(monkeypatch: pytest.MonkeyPatch
     assert size(spool["sizeLimit"]) > settings.max_spool_bytes
     assert size(container["resources"]["requests"]["ephemeral-storage"]) >= size(spool["sizeLimit"])
     # The files of requests lie on the node's disk here, so they take no memory.
-    assert size(container["resources"]["limits"]["memory"]) > NETWORK_BYTES + settings.max_decoders * LARGEST_DECODER_BYTES
+    # One byte too many ends the whole container from Kubernetes 1.28 on.
+    needed = NETWORK_BYTES + settings.max_decoders * DECODER_BYTES + BUDGET_BYTES
+    assert size(container["resources"]["limits"]["memory"]) > needed
 
 
 def test_a_gpu_replica_has_one_gpu_and_no_spare_one() -> None:

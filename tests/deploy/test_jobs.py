@@ -12,8 +12,9 @@ import yaml
 
 from corpus.command import parser
 from service.settings import VERSION, Settings
+from service.video.memory import BUDGET_BYTES
 from tests.conftest import ROOT
-from tests.deploy.test_deploy import LARGEST_DECODER_BYTES, NETWORK_BYTES, size
+from tests.deploy.test_deploy import DECODER_BYTES, NETWORK_BYTES, size
 
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 JOB = yaml.safe_load((KUBERNETES / "corpus-job.yaml").read_text())
@@ -61,7 +62,7 @@ def test_each_pod_is_valid_by_the_published_schema_and_confined(name: str) -> No
 @pytest.mark.parametrize("name", ["shard", "worker"])
 def test_a_network_and_its_decoders_fit_into_the_memory(name: str) -> None:
     [container] = PODS[name]["containers"]
-    kept = 4 * LARGEST_DECODER_BYTES  # one for each of the four cores
+    kept = 4 * DECODER_BYTES + BUDGET_BYTES  # one for each of the four cores
     assert size(container["resources"]["limits"]["memory"]) > NETWORK_BYTES + kept
     [spool] = [volume["emptyDir"] for volume in PODS[name]["volumes"] if "emptyDir" in volume]
     assert size(spool["sizeLimit"]) > Settings().max_spool_bytes

@@ -31,13 +31,9 @@ TORCH ?= torch==2.13.0
   fast second format lock bench bench-long licences \
   audit build up upgrade down stack clean
 
-# Ends make, where a sentence has said why. Exit status 1 would do that too, but make's own line, "*** Error 1", would come last.
-# Shells print nothing about SIGPIPE; the exit status is 141. Where SIGPIPE is ignored, make ends as ever.
-END := { kill -PIPE $$PPID; exit 1; }
-
 # To other machines too: make serve C3D_HOST=0.0.0.0
 serve: weights
-	@$(BIN)/python -m service || $(END)
+	@$(BIN)/python -m service
 
 # One mark for each requirements file and Python: a second engine may be added to what is installed.
 INSTALLED := $(VENV)/installed-$(PYTHON_VERSION)-$(basename $(REQUIREMENTS))
@@ -60,7 +56,8 @@ WINOGRAD := service/inference/winograd
 winograd:
 	@[ "$$(uname -m)" = x86_64 ] || exit 0; \
 	if command -v $(CXX) >/dev/null; then \
-	  $(MAKE) -q -C $(WINOGRAD) || { echo "Compiling the winograd engine: some ten seconds." >&2; $(MAKE) -s -j2 -C $(WINOGRAD); }; \
+	  $(MAKE) -q -C $(WINOGRAD) || { echo "Compiling the winograd engine: some ten seconds." >&2; $(MAKE) -s -j2 -C $(WINOGRAD); } \
+	    || echo "The winograd engine could not be compiled; the compiler's lines above say why. The service is left without it." >&2; \
 	elif [ ! -e $(WINOGRAD)/avx2.so ]; then \
 	  echo "No C++ compiler: the service is left without its winograd engine, four times as fast as TensorFlow on a CPU." \
 	    "To have it, install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++) and run make install." >&2; \
@@ -72,52 +69,52 @@ $(INSTALLED): $(REQUIREMENTS)
 	  found=$$(for each in $(or $(PYTHON),$(PYTHONS)); do $$each -c '$(FOUND)' $$each 2>/dev/null; done | sort -u | paste -sd,); \
 	  echo "This needs Python 3.11, 3.12 or 3.13 with its venv module. Found: $${found:-no Python}. Install one" \
 	  "(Debian, Ubuntu: apt install python3 python3-venv; Fedora: dnf install python3.13) or name one: make PYTHON=/path/to/it" >&2; \
-	  $(END); }
+	  exit 1; }
 	@[ "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$(PYTHON_VERSION)" ] \
 	  || { rm -rf $(VENV)/installed-*; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing $$(grep '^[a-z0-9].*==' $(REQUIREMENTS) | grep -vc "machine != 'x86_64'") packages for Python $(PYTHON_VERSION) into $(VENV):" \
 	  "$(or $(SIZE_$(basename $(REQUIREMENTS))),some minutes). This is done once." >&2
-	@$(PIP) -r $(REQUIREMENTS) || { $(NOT_INSTALLED); $(END); }
+	@$(PIP) -r $(REQUIREMENTS) || { $(NOT_INSTALLED); exit 1; }
 	@touch $@
 
 $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	@echo "Installing what tests and checks need: about 310 MB to download, 1.1 GB on disk." >&2
-	@$(PIP) -r requirements-dev.txt || { $(NOT_INSTALLED); $(END); }
+	@$(PIP) -r requirements-dev.txt || { $(NOT_INSTALLED); exit 1; }
 	@touch $@
 
 # Nothing is downloaded if the store has a model: it may be your own. One that another version made is made again.
 weights: install
-	@$(BIN)/python -m model_store prepare || $(END)
+	@$(BIN)/python -m model_store prepare
 
 pull stand-in list summary: install
-	@$(BIN)/python -m model_store $@ $(OPTIONS) || $(END)
+	@$(BIN)/python -m model_store $@ $(OPTIONS)
 
 # make import FILE=weights.h5 [OPTIONS="--name mine --mean mean.npy"]
 import:
-	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; $(END))
-	@[ -e "$(FILE)" ] || [ -e "$(FILE).index" ] || { echo "There is no file $(FILE)." >&2; $(END); }
-	@$(MAKE) --no-print-directory install || $(END)
-	@$(BIN)/python -m model_store import "$(FILE)" $(OPTIONS) || $(END)
+	@$(if $(FILE),,echo 'Which file? make import FILE=weights.h5 [OPTIONS="--name mine"]' >&2; exit 2)
+	@[ -e "$(FILE)" ] || [ -e "$(FILE).index" ] || { echo "There is no file $(FILE)." >&2; exit 1; }
+	@$(MAKE) --no-print-directory install
+	@$(BIN)/python -m model_store import "$(FILE)" $(OPTIONS)
 
 # make calibrate VIDEOS="a.mp4 b.mp4" [OPTIONS="--max-drift 0.2"], for C3D_PRECISION=int8
 calibrate:
-	@$(if $(filter command environment,$(origin VIDEOS)),,echo 'Which videos? make calibrate VIDEOS="a.mp4 b.mp4"' >&2; $(END))
-	@for video in $(VIDEOS); do [ -f "$$video" ] || { echo "There is no file $$video." >&2; $(END); }; done
-	@$(MAKE) --no-print-directory weights REQUIREMENTS=requirements-openvino.txt || $(END)
-	@$(BIN)/python -m service calibrate $(VIDEOS) $(OPTIONS) || $(END)
+	@$(if $(filter command environment,$(origin VIDEOS)),,echo 'Which videos? make calibrate VIDEOS="a.mp4 b.mp4"' >&2; exit 2)
+	@for video in $(VIDEOS); do [ -f "$$video" ] || { echo "There is no file $$video." >&2; exit 1; }; done
+	@$(MAKE) --no-print-directory weights REQUIREMENTS=requirements-openvino.txt
+	@$(BIN)/python -m service calibrate $(VIDEOS) $(OPTIONS)
 
 verify: weights
-	@$(BIN)/python -m service verify $(OPTIONS) || $(END)
+	@$(BIN)/python -m service verify $(OPTIONS)
 
 example: verify
 
 # A video to try the service with: a ball that flies through a picture. make sample [OPTIONS="FILE --seconds 12"]
 sample: install
-	@$(BIN)/python -m service sample $(OPTIONS) || $(END)
+	@$(BIN)/python -m service sample $(OPTIONS)
 
 # All settings, with * at what you have changed.
 settings: install
-	@$(BIN)/python -m service --settings || $(END)
+	@$(BIN)/python -m service --settings
 
 # The tables of docs/ that the code knows.
 docs: install

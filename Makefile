@@ -59,7 +59,7 @@ winograd:
 	  $(MAKE) -q -C $(WINOGRAD) || { echo "Compiling the winograd engine: some ten seconds." >&2; $(MAKE) -s -j2 -C $(WINOGRAD); } \
 	    || echo "The winograd engine could not be compiled; the compiler's lines above say why. The service is left without it." >&2; \
 	elif [ ! -e $(WINOGRAD)/avx2.so ]; then \
-	  echo "No C++ compiler: the service is left without its winograd engine, four times as fast as TensorFlow on a CPU." \
+	  echo "No C++ compiler: the service is left without its winograd engine, four to six times as fast as TensorFlow on a CPU." \
 	    "To have it, install g++ (Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++) and run make install." >&2; \
 	fi
 

@@ -172,3 +172,11 @@ def environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'client'}"}
+
+
+def test_a_library_that_is_missing_is_named_and_no_traceback_shown() -> None:
+    code = "import runpy, sys; sys.modules['c3d_video'] = None; runpy.run_module('corpus', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("python -m corpus needs c3d_video, which is not installed here.")
+    assert len(done.stderr.splitlines()) == 1

@@ -244,6 +244,6 @@ def test_a_wrong_setting_refuses_the_start() -> None:
         [sys.executable, "-m", "service"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "C3D_PORT: " in done.stderr
-    assert "C3D_PRECISION: " in done.stderr
+    assert "C3D_PORT must be" in done.stderr
+    assert "C3D_PRECISION must be" in done.stderr
     assert "Traceback" not in done.stderr

@@ -140,8 +140,8 @@ def test_an_impossible_value_ends_the_start_with_a_sentence_and_status_2() -> No
     assert run.returncode == 2
     lines = run.stderr.splitlines()
     assert len(lines) == 2
-    assert lines[0].startswith("C3D_PORT: ")
-    assert lines[1].startswith("C3D_MAX_DECODERS: ")
+    assert lines[0].startswith("C3D_PORT must be")
+    assert lines[1].startswith("C3D_MAX_DECODERS must be")
 
 
 @pytest.mark.slow

@@ -255,7 +255,7 @@ def test_large_videos_wait_for_each_other_and_all_are_read(tmp_path: Path, clip_
 
 def test_a_file_that_takes_too_much_memory_costs_no_process(tmp_path: Path, clip_mp4: Path) -> None:
     """It is not called damaged, as FFmpeg does it. The process proves that it works, and goes on."""
-    large = write_video(tmp_path / "large.mp4", 8, size=(2304, 4096), pix_fmt="yuv444p10le")
+    large = write_video(tmp_path / "large.mp4", 12, size=(2304, 4096), pix_fmt="yuv444p10le", options={"x264-params": "ref=8"})
     sizes: list[int] = []
 
     async def measure(decoder: DecoderPool) -> None:
@@ -273,7 +273,7 @@ def test_a_file_that_takes_too_much_memory_costs_no_process(tmp_path: Path, clip
         assert decoder.num_replaced == 0
 
     with_decoder(measure, most=1)
-    with_decoder(work, most=1, address_space_bytes=sizes[0] + GIB * 9 // 32)
+    with_decoder(work, most=1, address_space_bytes=sizes[0] + GIB * 7 // 16)
 
 
 def claims_many_samples(path: Path, source: Path) -> Path:

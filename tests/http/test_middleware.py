@@ -346,14 +346,7 @@ def test_a_drain_that_takes_too_long_answers_whom_it_cuts_off() -> None:
             inside.set()
             await receive()
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/classify",
-            "query_string": b"",
-            "headers": [(b"transfer-encoding", b"chunked")],
-        }
-        task = asyncio.create_task(middleware(slow)(scope, exchange.receive, exchange.send))
+        task = asyncio.create_task(middleware(slow)(dict(UPLOAD), exchange.receive, exchange.send))
         await inside.wait()
         task.cancel()
         await task
